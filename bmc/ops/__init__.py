@@ -1,0 +1,1 @@
+"""Operators: each one's documentation, rules and lowering, in one place."""
