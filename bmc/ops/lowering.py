@@ -1,0 +1,79 @@
+"""How an operator becomes code, as data that code generation interprets; nothing here knows LLVM.
+
+Five classes cover all operators:
+- `Elementwise`: every result element is a function of the operand elements at the same index (and of the index itself).
+- `View`: a re-indexing that is affine per axis (broadcast, transpose, slice); fused into its consumers as an index map.
+- `Reshape`: the same row-major elements under another shape; an alias, never code.
+- `Reduction`: a fold of one operand over some axes.
+- `Contraction`: sums of products.
+- `Opaque`: a kernel of its own, by name, in code generation (gather, scatter-add, concat, sort, table look-up).
+- `Expanded`: must be gone before code generation; names the pass that removes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bmc.ir import Dim, TensorType
+
+__all__ = ["AxisMap", "Contraction", "Elementwise", "Expanded", "Lowering", "Opaque", "Reduction", "Reshape", "View"]
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """`emit(b, attrs, *elements) -> element`, or a tuple of elements for several results; `b` is an `ElementBuilder`.
+
+    `cost` is the rough number of machine instructions an element, which fusion weighs against recomputation.
+    """
+
+    emit: Callable[..., Any]
+    cost: int = 1
+
+
+@dataclass(frozen=True)
+class AxisMap:
+    """Index of one operand axis: `offset + stride * (index of result axis `axis`)`; axis None: `offset` alone."""
+
+    axis: int | None
+    stride: int = 1
+    offset: Dim = 0
+
+
+@dataclass(frozen=True)
+class View:
+    """`index(attrs, operand type, result type)` gives one AxisMap for each operand axis."""
+
+    index: Callable[[Any, TensorType, TensorType], Sequence[AxisMap]]
+
+
+@dataclass(frozen=True)
+class Reshape:
+    pass
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A fold with `combine` (an ElementBuilder method name) from `identity` over `attrs.axes`."""
+
+    combine: Literal["add", "maximum", "minimum", "mul"]
+    identity: float
+
+
+@dataclass(frozen=True)
+class Contraction:
+    pass
+
+
+@dataclass(frozen=True)
+class Opaque:
+    kernel: str
+
+
+@dataclass(frozen=True)
+class Expanded:
+    by: str
+
+
+Lowering = Elementwise | View | Reshape | Reduction | Contraction | Opaque | Expanded
