@@ -1,12 +1,13 @@
 """How an operator becomes code, as data that code generation interprets; nothing here knows LLVM.
 
-Five classes cover all operators:
+A few classes cover all operators:
 - `Elementwise`: every result element is a function of the operand elements at the same index (and of the index itself).
 - `View`: a re-indexing that is affine per axis (broadcast, transpose, slice); fused into its consumers as an index map.
 - `Reshape`: the same row-major elements under another shape; an alias, never code.
 - `Reduction`: a fold of one operand over some axes.
 - `Contraction`: sums of products.
 - `Opaque`: a kernel of its own, by name, in code generation (gather, scatter-add, concat, sort, table look-up).
+- `Host`: a reducer of the runtime, by name; only in fitting.
 - `Expanded`: must be gone before code generation; names the pass that removes it.
 """
 
@@ -18,7 +19,7 @@ from typing import Any, Literal
 
 from bmc.ir import Dim, TensorType
 
-__all__ = ["AxisMap", "Contraction", "Elementwise", "Expanded", "Lowering", "Opaque", "Reduction", "Reshape", "View"]
+__all__ = ["AxisMap", "Contraction", "Elementwise", "Expanded", "Host", "Lowering", "Opaque", "Reduction", "Reshape", "View"]
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,13 @@ class Opaque:
 
 
 @dataclass(frozen=True)
+class Host:
+    reducer: str
+
+
+@dataclass(frozen=True)
 class Expanded:
     by: str
 
 
-Lowering = Elementwise | View | Reshape | Reduction | Contraction | Opaque | Expanded
+Lowering = Elementwise | View | Reshape | Reduction | Contraction | Opaque | Host | Expanded

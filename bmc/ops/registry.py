@@ -96,6 +96,7 @@ class Operator:
     attrs: its attribute dataclass (frozen; fields are ints, floats, bools, strs, dims, dtypes and tuples of those).
     inverse: for element-wise operators of one row-dependent operand: (builder, op, operand index, result) -> that operand,
       given the result; `undo` walks these.
+    effect: it must run even when nobody uses its results.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Operator:
     attrs: type = NoAttrs
     ulp: ULP = ULP()
     inverse: Callable[[Builder, Operation, int, Value], Value] | None = None
+    effect: bool = False
 
     def __post_init__(self) -> None:
         if not self.doc.strip():

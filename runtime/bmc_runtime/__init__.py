@@ -1,0 +1,1 @@
+"""Runs compiled programs. Needs numpy only; never imports the compiler."""
