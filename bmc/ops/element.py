@@ -60,8 +60,8 @@ class ElementBuilder(Protocol):
     """
 
     # --- sources -----------------------------------------------------------------------------------------------
-    def constant(self, dtype: Dtype, value: bool | int | float) -> Element:
-        """The same value in every element; a float value is rounded once to `dtype`."""
+    def constant(self, dtype: Dtype, value: float) -> Element:
+        """The same value (a bool, an int or a float, as `dtype` wants) in every element; a float value is rounded once to `dtype`."""
         ...
 
     def index(self, axis: int) -> Element:
