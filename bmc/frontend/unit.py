@@ -1,0 +1,272 @@
+"""What elaboration gives: one `train` block, or one model alone, as IR functions and settings.
+
+In: nothing; `bmc.frontend.elaborate` makes these. Out: frozen dataclasses that the driver lowers and the runtime's manifest is
+written from. Guaranteed: every key of a specification has a parameter of that key in the functions that read it, and every name
+of an output in a specification is an output of its function.
+
+Keys of function parameters and results:
+
+| role | key |
+|---|---|
+| weight, state | key path: `fc1.w`, `stage.0.down.c1.w` |
+| moment | `KEY@name`, KEY being the weight's: `fc1.w@m` |
+| fitted | `OUTPUT.function.name`: `x.standardize.m` |
+| input of `fit.*`, `where`, `data`, `predict` | the column's name; of a nullable column also `NAME.valid`, its `bool` mask |
+| input of `train`, `eval` | the data output's name |
+| control | `control` (i64[8]), `control_f` (f64[4]) |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bmc.errors import Diagnostic
+from bmc.ir import Module, TensorType
+from bmc.source import SourceFile, Span
+
+__all__ = [
+    "ColumnKind", "ColumnSpec", "DataSpec", "FitSpec", "FittedSpec", "MetricSpec", "MomentSpec", "OutputSpec", "PlateauSpec",
+    "PredictedColumn", "PredictionSpec", "SettingReport", "SourceSpec", "SplitSpec", "StateSpec", "StopSpec", "TrainingSpec", "Unit",
+    "WeightSpec",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WeightSpec:
+    """`optimizer` is what updates it, as the report prints it (`adam(lr = 0.001)`); `pattern` the text of the entry that matched
+    its key, "*" for the only one. `named` is False where a default name (`dense_2`) is part of the key."""
+
+    key: str
+    type: TensorType
+    trainable: bool
+    optimizer: str
+    pattern: str
+    named: bool
+    span: Span
+
+
+@dataclass(frozen=True)
+class StateSpec:
+    key: str
+    type: TensorType
+    span: Span
+
+
+@dataclass(frozen=True)
+class MomentSpec:
+    """State of the optimizer that belongs to the weight `weight`."""
+
+    key: str
+    type: TensorType
+    weight: str
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Data
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """One source of rows. `paths` are patterns (`sales/*.csv`) as written; relative ones are relative to `folder`, the folder of
+    the file that has the block ("" for the current one). `name` is what `--data NAME=PATH` calls it: the split's name where
+    sources are named by split, and the data block's name otherwise. `na`: texts of missing cells. `options`: the rest of the
+    call's settings (`separator`), in order."""
+
+    name: str
+    kind: Literal["csv", "parquet", "npz"]
+    paths: tuple[str, ...]
+    folder: str
+    na: tuple[str, ...]
+    split: str | None
+    options: tuple[tuple[str, str], ...]
+    span: Span
+
+
+ColumnKind = Literal["plain", "date", "timestamp"]
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """A column as the functions read it: `dtype[B, *cell]`. `header` is its name in the file. date: i32 days since 1970-01-01;
+    timestamp: i64 microseconds since then, UTC."""
+
+    name: str
+    header: str
+    dtype: str
+    kind: ColumnKind
+    nullable: bool
+    cell: tuple[int, ...]
+    span: Span
+
+
+@dataclass(frozen=True)
+class SplitSpec:
+    """How rows come to splits. none: all rows train. sources: each source names its split. hash: by `fractions` in order, of
+    the hash of the columns `key` (() for all columns) and `seed`. order: by fractions, rows in the order of the source. time:
+    `boundaries` are first values of the column `key[0]` for each split after the first, ascending."""
+
+    method: Literal["none", "sources", "hash", "order", "time"]
+    names: tuple[str, ...]
+    fractions: tuple[float, ...] = ()
+    seed: int = 0
+    key: tuple[str, ...] = ()
+    boundaries: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class FittedSpec:
+    """A fitted value. `expression` is its source text."""
+
+    key: str
+    type: TensorType
+    expression: str
+    span: Span
+
+
+@dataclass(frozen=True)
+class FitSpec:
+    """The function (`fit.KEY`) that makes the fitted values `keys`; `depends` are fitted keys that it reads; `columns` those it reads."""
+
+    function: str
+    keys: tuple[str, ...]
+    depends: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """An output of the function `data`, with the exclusive upper bound of its integers where it is known."""
+
+    name: str
+    type: TensorType
+    below: int | None
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """`columns`: every declared column. `used`: names of those that the functions of the unit (or the split) read, in order of
+    declaration. `where`: whether there is a function `where`. `distinct`: names of columns whose equal rows count once, () for
+    whole rows, None for no such clause."""
+
+    name: str
+    sources: tuple[SourceSpec, ...]
+    columns: tuple[ColumnSpec, ...]
+    used: tuple[str, ...]
+    split: SplitSpec
+    fits: tuple[FitSpec, ...]
+    fitted: tuple[FittedSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    where: bool
+    distinct: tuple[str, ...] | None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Training and prediction
+
+
+@dataclass(frozen=True)
+class StopSpec:
+    """Stop when `metric` of `split` has not improved by more than `delta` for `patience` epochs."""
+
+    split: str
+    metric: str
+    patience: int
+    delta: float
+    mode: Literal["min", "max"]
+
+
+@dataclass(frozen=True)
+class PlateauSpec:
+    """After `patience` epochs without improvement of `metric` of `split` by more than `delta`, `control_f[0]` (from 1.0) is
+    multiplied by `factor`, and the count starts again; never below `least`."""
+
+    split: str
+    metric: str
+    factor: float
+    patience: int
+    delta: float
+    least: float
+    mode: Literal["min", "max"]
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """`name` is an output of `eval`. `shape` is () but for tables such as `confusion`. `mode`: which way is better, for choosing epochs."""
+
+    name: str
+    shape: tuple[int, ...]
+    mode: Literal["min", "max"]
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """`shards` 0: by the runtime's rule. `epochs` or `steps` is None, not both. `loss` is the text of the loss. `bindings`: (model input,
+    data output) pairs."""
+
+    batch: int
+    shards: int
+    accumulate: int
+    epochs: int | None
+    steps: int | None
+    stop: StopSpec | None
+    plateau: PlateauSpec | None
+    seed: int
+    loss: str
+    metrics: tuple[MetricSpec, ...]
+    bindings: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class PredictedColumn:
+    """An output of `predict`: `type` has the row dim in front. kind plain: written as it is. label: an integer i is written as
+    `labels[i]`, or as entry i of the fitted table whose key is `table`; `other` where it lies beyond the fitted count."""
+
+    name: str
+    type: TensorType
+    kind: Literal["plain", "label"] = "plain"
+    table: str | None = None
+    count: str | None = None
+    labels: tuple[str | int, ...] = ()
+    other: str = "other"
+
+
+@dataclass(frozen=True)
+class PredictionSpec:
+    """`needs`: raw columns that `predict` reads, in order of declaration. `keep`: raw columns passed through."""
+
+    columns: tuple[PredictedColumn, ...]
+    needs: tuple[str, ...]
+    keep: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SettingReport:
+    """One line of "defaults that are printed"."""
+
+    key: str
+    value: str
+    default: bool
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One `train` block, or one model (`data`, `training` and `prediction` are None, functions are `init` and `predict`).
+
+    `name`: after `as`, else the model's. `sources`: the closure of files used, library files (`<lib>/layers.bm`) included.
+    `warnings`: diagnostics that do not stop.
+    """
+
+    name: str
+    model: str
+    float_type: Literal["f32", "f64"]
+    module: Module
+    weights: tuple[WeightSpec, ...]
+    states: tuple[StateSpec, ...]
+    moments: tuple[MomentSpec, ...]
+    data: DataSpec | None
+    training: TrainingSpec | None
+    prediction: PredictionSpec | None
+    settings: tuple[SettingReport, ...]
+    sources: tuple[SourceFile, ...]
+    warnings: tuple[Diagnostic, ...] = ()
