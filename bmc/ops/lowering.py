@@ -26,11 +26,13 @@ __all__ = ["AxisMap", "Contraction", "Elementwise", "Expanded", "Host", "Lowerin
 class Elementwise:
     """`emit(b, attrs, *elements) -> element`, or a tuple of elements for several results; `b` is an `ElementBuilder`.
 
-    `cost` is the rough number of machine instructions an element, which fusion weighs against recomputation.
+    `cost` is the rough number of machine instructions an element, which fusion weighs against recomputation. `indexed`: it
+    calls `b.index`, so that the axes of its result must stay apart in loops.
     """
 
     emit: Callable[..., Any]
     cost: int = 1
+    indexed: bool = False
 
 
 @dataclass(frozen=True)
