@@ -1,0 +1,165 @@
+"""Register tiles: the innermost loops of every product, emitted once in a module and shared by all its products.
+
+A tile kernel reads A through run-time strides, so one function serves row-major, transposed and packed A, and B through
+a run-time row stride, so it serves B in place and in panels.
+"""
+
+from collections.abc import Sequence
+
+from llvmlite import ir
+
+from bmc.codegen.contract.loop import Body, each, for_range, minimum
+from bmc.codegen.contract.spec import BLOCKING, ContractSpec, Dtype
+from bmc.codegen.contract.vector import (
+    BIT,
+    INDEX,
+    POINTER,
+    at,
+    element_type,
+    index,
+    internal_function,
+    lane_mask,
+    lanes_of,
+    load,
+    masked_load,
+    multiply_add,
+    splat,
+    store,
+    vector_type,
+)
+
+UNROLL = 4
+
+
+def tile_kernel(module: ir.Module, spec: ContractSpec, rows: int) -> ir.Function:
+    """`void(A*, row_stride, k_stride, valid, B*, b_stride, k, T*, t_stride, continued)`: T[rows, 2w] (+)= A B.
+
+    `valid` rows of A exist (1 <= valid <= rows); the others repeat the last one, and their T must be writable.
+    `continued` (i1): the chains go on from T instead of starting at 0. All `2w` columns of B are read.
+    """
+    dtype = spec.dtype
+    name = f"bmc_tile_{dtype}_{rows}x{2 * lanes_of(dtype)}{'' if spec.fma else '_nofma'}"
+    parameters = [POINTER, INDEX, INDEX, INDEX, POINTER, INDEX, INDEX, POINTER, INDEX, BIT]
+    function = internal_function(module, name, parameters)
+    if function is None:
+        return module.globals[name]
+    a, row_stride, k_stride, valid, b, b_stride, k, t, t_stride, continued = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    lanes, vector, element = lanes_of(dtype), vector_type(dtype), element_type(dtype)
+    last = builder.sub(valid, index(1))
+    row_pointers = [a]
+    for row in range(1, rows):
+        row_pointers.append(at(builder, a, builder.mul(minimum(builder, index(row), last), row_stride), dtype))
+    targets = _targets(builder, t, t_stride, rows, 2, dtype)
+    accumulators = _start(builder, targets, continued, dtype)
+
+    def multiply(a_offset: ir.Value, b_pointer: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
+        columns = [load(builder, at(builder, b_pointer, index(v * lanes), dtype), vector) for v in range(2)]
+        result = []
+        for row in range(rows):
+            value = splat(builder, load(builder, at(builder, row_pointers[row], a_offset, dtype), element), lanes)
+            for v in range(2):
+                result.append(multiply_add(builder, value, columns[v], sums[2 * row + v], fma=spec.fma))
+        return result
+
+    def turn(repeats: int) -> Body:
+        def body(_: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
+            a_offset, b_pointer, *sums = carried
+            for _unused in range(repeats):
+                sums = multiply(a_offset, b_pointer, sums)
+                a_offset = builder.add(a_offset, k_stride)
+                b_pointer = at(builder, b_pointer, b_stride, dtype)
+            return [a_offset, b_pointer, *sums]
+
+        return body
+
+    bulk = builder.and_(k, index(-UNROLL))
+    carried = for_range(builder, index(0), bulk, index(UNROLL), [index(0), b, *accumulators], turn(UNROLL))
+    carried = for_range(builder, bulk, k, index(1), carried, turn(1))
+    for target, value in zip(targets, carried[2:], strict=True):
+        store(builder, value, target)
+    builder.ret_void()
+    return function
+
+
+def row_kernel(module: ir.Module, spec: ContractSpec) -> ir.Function:
+    """`void(A*, k_stride, B*, b_stride, columns, k, T*, continued)`: T[1, row_columns] (+)= A[1, K] B[K, columns].
+
+    For a single row, which the latency of a tile would slow down. Columns beyond `columns` are not read and give 0; T
+    is written in full.
+    """
+    dtype = spec.dtype
+    vectors = BLOCKING[dtype].row_vectors
+    lanes, vector, element = lanes_of(dtype), vector_type(dtype), element_type(dtype)
+    name = f"bmc_row_{dtype}_{vectors * lanes}{'' if spec.fma else '_nofma'}"
+    parameters = [POINTER, INDEX, POINTER, INDEX, INDEX, INDEX, POINTER, BIT]
+    function = internal_function(module, name, parameters)
+    if function is None:
+        return module.globals[name]
+    a, k_stride, b, b_stride, columns, k, t, continued = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+
+    def strip(width: int, masked: bool, first: ir.Value) -> None:
+        """One pass over K for `width` vectors of columns from `first`."""
+        masks: list[ir.Value | None] = [None] * width
+        if masked:
+            masks = [
+                lane_mask(builder, builder.sub(columns, builder.add(first, index(v * lanes))), dtype)
+                for v in range(width)
+            ]
+        targets = _targets(builder, at(builder, t, first, dtype), index(0), 1, width, dtype)
+        accumulators = _start(builder, targets, continued, dtype)
+
+        def body(_: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
+            a_pointer, b_pointer, *sums = carried
+            value = splat(builder, load(builder, a_pointer, element), lanes)
+            result = []
+            for v in range(width):
+                column = masked_load(builder, at(builder, b_pointer, index(v * lanes), dtype), masks[v], vector)
+                result.append(multiply_add(builder, value, column, sums[v], fma=spec.fma))
+            return [at(builder, a_pointer, k_stride, dtype), at(builder, b_pointer, b_stride, dtype), *result]
+
+        start = [a, at(builder, b, first, dtype), *accumulators]
+        carried = for_range(builder, index(0), k, index(1), start, body)
+        for target, result in zip(targets, carried[2:], strict=True):
+            store(builder, result, target)
+
+    full = builder.icmp_signed(">=", columns, index(vectors * lanes))
+    with builder.if_else(full) as (whole, part):
+        with whole:
+            strip(vectors, False, index(0))
+        with part:
+            # Half as wide: masks and accumulators together fit the registers.
+            half = vectors // 2
+            each(builder, index(0), columns, index(half * lanes), lambda first: strip(half, True, first))
+    builder.ret_void()
+    return function
+
+
+def _targets(
+    builder: ir.IRBuilder, t: ir.Value, t_stride: ir.Value, rows: int, width: int, dtype: Dtype
+) -> list[ir.Value]:
+    lanes = lanes_of(dtype)
+    result: list[ir.Value] = []
+    row_pointer = t
+    for row in range(rows):
+        if row:
+            row_pointer = at(builder, row_pointer, t_stride, dtype)
+        result.extend(at(builder, row_pointer, index(v * lanes), dtype) for v in range(width))
+    return result
+
+
+def _start(builder: ir.IRBuilder, targets: Sequence[ir.Value], continued: ir.Value, dtype: Dtype) -> list[ir.Value]:
+    """The accumulators' first values: zero, or what the targets hold."""
+    vector = vector_type(dtype)
+    fresh = builder.block
+    with builder.if_then(continued):
+        loaded = [load(builder, target, vector) for target in targets]
+        loading = builder.block
+    result = []
+    for value in loaded:
+        phi = builder.phi(vector)
+        phi.add_incoming(ir.Constant(vector, None), fresh)
+        phi.add_incoming(value, loading)
+        result.append(phi)
+    return result
