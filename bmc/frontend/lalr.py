@@ -1,0 +1,159 @@
+"""Runs an LALR table over tokens, and recovers by statement.
+
+In: a table, tokens, an `Actions` that makes values, a handler that is told of failures. Out: the value of the start rule.
+Guaranteed: never raises on any tokens; linear time: after a failure the stack is cut back to where the failing statement
+started, the statement is skipped by its brackets, and an ERROR stands for it, so that no statement is read twice; values are
+never nested deeper than `MAX_DEPTH`.
+
+Why not lark's own loop: importing lark costs more than checking a file, and its recovery drops tokens, which cascades.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from bmc.frontend.tokens import Token
+from bmc_grammar import Table
+
+__all__ = ["MAX_DEPTH", "Actions", "Failure", "run"]
+
+MAX_DEPTH = 120
+
+
+class Entry(NamedTuple):
+    """A symbol on the stack: its value, the indices of its first and last token, its depth."""
+
+    value: Any
+    first: int
+    last: int
+    depth: int
+
+
+class Actions(Protocol):
+    """Makes a value of the children of a production; `first` and `last` are the indices of its tokens."""
+
+    def action(self, name: str) -> Callable[[list[Any], int, int], Any]: ...
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Token `index` cannot come next, or (`too_deep`) ends something nested too deeply. `statement` is the index of the
+    token that the failing statement starts with, `end` of the one after it."""
+
+    index: int
+    statement: int
+    end: int
+    expected: frozenset[str]
+    too_deep: bool
+
+
+def _accepts(table: Table, states: Sequence[int], kind: str) -> bool:
+    """Whether `kind` can really be shifted: rows of an LALR table may reduce on a token that no later state takes."""
+    popped = len(states)
+    pushed: list[int] = []
+    while True:
+        state = pushed[-1] if pushed else states[popped - 1]
+        if state == table.accept:
+            return kind == "$END"
+        act = table.states[state].get(kind)
+        if act is None:
+            return False
+        if act >= 0:
+            return True
+        rule = table.rules[-1 - act]
+        size = rule.size
+        while size and pushed:
+            pushed.pop()
+            size -= 1
+        popped -= size
+        pushed.append(table.states[pushed[-1] if pushed else states[popped - 1]][rule.origin])
+
+
+def _statement_end(tokens: Sequence[Token], start: int) -> int:
+    depth = 0
+    for i in range(start, len(tokens)):
+        kind = tokens[i].kind
+        if kind in ("LPAR", "LSQB", "LBRACE"):
+            depth += 1
+        elif kind in ("RPAR", "RSQB", "RBRACE"):
+            if depth == 0:
+                return i
+            depth -= 1
+        elif depth == 0 and kind in ("NEWLINE", "$END"):
+            return i
+    return len(tokens) - 1
+
+
+def run(table: Table, tokens: Sequence[Token], actions: Actions, on_failure: Callable[[Failure], str | None]) -> Any:
+    """The value of the start rule, None if the last token was reached without one.
+
+    `on_failure` returns the kind as which the failing token should be read instead, or None to skip its statement, or
+    raises to stop.
+    """
+    rows = table.states
+    makers = [None if r.is_list or r.action is None else actions.action(r.action) for r in table.rules]
+    rules = [(r.origin, r.size, r.is_list, maker) for r, maker in zip(table.rules, makers, strict=True)]
+    states = [0]
+    stack: list[Entry] = []
+    index, kind = 0, tokens[0].kind
+    recovered_at = -1
+
+    while True:
+        act = rows[states[-1]].get(kind)
+        too_deep = False
+        if act is not None and act < 0:
+            origin, size, is_list, maker = rules[-1 - act]
+            if maker is None and not is_list:  # a single child, passed on
+                states[-1] = rows[states[-2]][origin]
+                continue
+            if size:
+                children = stack[-size:]
+                depth = max([c.depth for c in children]) + (not is_list)
+                too_deep = depth > MAX_DEPTH
+                if not too_deep:
+                    del stack[-size:], states[-size:]
+                    first, last = children[0].first, children[-1].last
+                    if maker is not None:
+                        value = maker([c.value for c in children], first, last)
+                    elif size == 3:  # list SEPARATOR item
+                        value = children[0].value
+                        value.append(children[2].value)
+                    else:
+                        value = [children[-1].value]
+                    stack.append(Entry(value, first, last, depth))
+            else:
+                assert maker is not None
+                stack.append(Entry(maker([], index, index - 1), index, index - 1, 1))
+            if not too_deep:
+                state = rows[states[-1]][origin]
+                if state == table.accept:
+                    return stack[-1].value
+                states.append(state)
+                continue
+        elif act is not None:
+            stack.append(Entry(tokens[index], index, index, 0))
+            states.append(act)
+            index += 1
+            kind = tokens[index].kind
+            continue
+
+        # The token cannot come next. Recovery: cut back to where a statement may start, and skip the failing one.
+        height = len(states)
+        while "ERROR" not in rows[states[height - 1]]:
+            height -= 1
+        statement = stack[height - 1].first if height <= len(stack) else index
+        end = max(_statement_end(tokens, statement), index if recovered_at < index else index + 1)
+        expected: frozenset[str] = frozenset() if too_deep else frozenset(k for k in rows[states[-1]] if _accepts(table, states, k))
+        instead = on_failure(Failure(index, statement, end, expected, too_deep))
+        if instead is not None and instead in expected:
+            kind = instead
+            continue
+        if index == len(tokens) - 1 and recovered_at == index:
+            return None
+        recovered_at = index = min(end, len(tokens) - 1)
+        del states[height:], stack[height - 1 :]
+        stack.append(Entry(None, statement, max(statement, end - 1), 0))
+        states.append(rows[states[-1]]["ERROR"])
+        kind = tokens[index].kind

@@ -1,0 +1,43 @@
+"""Text to syntax tree: tokens, brackets, layout, table; and the words for what failed.
+
+In: a `SourceFile`. Out: the tree, and the diagnostics. Guaranteed: `parse` never raises on any text; it reports errors of
+several statements in one run, at most `MAX_ERRORS`, ordered by position; without an error the tree is complete, with one
+the failing statements are missing from it. Linear time in the length of the text.
+"""
+
+from __future__ import annotations
+
+from bmc.errors import Diagnostic
+from bmc.frontend import syntax, syntax_errors
+from bmc.frontend.brackets import match_brackets
+from bmc.frontend.failures import Failures
+from bmc.frontend.lalr import MAX_DEPTH, run
+from bmc.frontend.layout import lay_out
+from bmc.frontend.tokens import tokenize
+from bmc.frontend.tree_builder import TreeBuilder
+from bmc.source import SourceFile, Span
+from bmc_grammar import load_table
+
+__all__ = ["MAX_DEPTH", "MAX_ERRORS", "parse"]
+
+MAX_ERRORS = 50
+
+
+def parse(file: SourceFile) -> tuple[syntax.File, tuple[Diagnostic, ...]]:
+    """The syntax tree of a file and what is wrong with it; see the module for what is guaranteed."""
+    raw, lexical = tokenize(file)
+    matched, unmatched = match_brackets(file, raw)
+    tokens = lay_out(matched)
+    builder = TreeBuilder(file, tokens)
+    failures = Failures(file, tokens)
+    tree = run(load_table("bm"), tokens, builder, failures.report)
+    whole = Span(file, 0, len(file.text))
+    errors = sorted(lexical + unmatched + failures.errors + builder.errors, key=_position)
+    if len(errors) > MAX_ERRORS:
+        stop = errors[MAX_ERRORS].span or whole
+        errors = [*errors[:MAX_ERRORS], syntax_errors.too_many_errors(stop, MAX_ERRORS)]
+    return (tree if isinstance(tree, syntax.File) else syntax.File((), whole)), tuple(errors)
+
+
+def _position(diagnostic: Diagnostic) -> int:
+    return diagnostic.span.start if diagnostic.span is not None else 0

@@ -1,0 +1,317 @@
+"""Every error of the syntax stage as a named constructor.
+
+In: spans, and words of the source. Out: `Diagnostic`s with codes of `bmc.errors.catalogue.syntax`. Guaranteed: each has a
+primary label; a suggestion's span and replacement, where both are there, can be applied as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bmc.errors import Diagnostic, Label, Suggestion
+from bmc.source import Span
+
+__all__ = [
+    "as_outside_pipe",
+    "assignment_for_comparison",
+    "bad_dim",
+    "bad_escape",
+    "bad_number",
+    "bad_target",
+    "chained_comparison",
+    "missing_line_end",
+    "missing_result_type",
+    "missing_type",
+    "misplaced_statement",
+    "nested_too_deeply",
+    "number_too_large",
+    "operator_after_pipe",
+    "positional_after_keyword",
+    "reserved_word",
+    "too_many_errors",
+    "unclosed_bracket",
+    "unclosed_string",
+    "unexpected_line_end",
+    "unexpected_token",
+    "unknown_characters",
+    "unmatched_closing",
+]
+
+_MEANT = {
+    "\u201c": '"', "\u201d": '"', "\u201e": '"', "\u00ab": '"', "\u00bb": '"', "'": '"', "\u2018": '"', "\u2019": '"',
+    "\u2212": "-", "\u2013": "-", "\u00d7": "*", "\u00b7": "*", "\u00f7": "/", "\u2264": "<=", "\u2265": ">=",
+    "\u2260": "!=", "\u2192": "->", "\u2026": "...", "\u25b7": "|>", "&": "and", "|": "or", "!": "not", "^": "**",
+    "\u00a0": " ", "\u200b": "", "\ufeff": "",
+}  # fmt: skip
+_CLOSER = {"(": ")", "[": "]", "{": "}"}
+
+
+def _primary(span: Span, text: str = "") -> Label:
+    return Label(span, text, primary=True)
+
+
+def _shown(text: str) -> str:
+    """The characters with their code points when they cannot be told by looking."""
+    if len(text) == 1 and not (text.isascii() and text.isprintable()):
+        return f"{text!r} (U+{ord(text):04X})" if text.isprintable() else f"U+{ord(text):04X}"
+    return f"`{text}`" if text.isprintable() else ascii(text)
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def unexpected_token(span: Span, found: str, expected: Sequence[str], after: Span | None) -> Diagnostic:
+    """E0101: `expected` are names of what could have stood there, most useful first."""
+    wanted = f"expected {_listed(expected)}, found {found}" if expected else f"{found} cannot stand here"
+    labels = [_primary(span, f"expected {_listed(expected)}" if expected else "")]
+    if after is not None and after.line != span.line:
+        labels.append(Label(after, "after this"))
+    return Diagnostic("E0101", wanted, tuple(labels))
+
+
+def unexpected_line_end(span: Span, after: Span, expected: Sequence[str]) -> Diagnostic:
+    """E0101 at the end of a line that is not a whole statement."""
+    wanted = _listed(expected) if expected else "the rest of the statement"
+    return Diagnostic(
+        "E0101",
+        f"expected {wanted} before the end of the line",
+        (_primary(span, f"expected {wanted}"), Label(after, "after this")),
+        ("a newline ends a statement, except inside ( ) and [ ], or before a line that starts with `|>`",),
+    )
+
+
+def unknown_characters(span: Span) -> Diagnostic:
+    """E0102"""
+    text = span.text
+    meant = _MEANT.get(text[0])
+    if text.isalpha():
+        return Diagnostic(
+            "E0102",
+            f"{_shown(text)} cannot be part of a name",
+            (_primary(span, "not an ASCII letter"),),
+            ("names are made of ASCII letters, digits and `_`; strings and comments may hold any character",),
+            (Suggestion('a column is given a name of its own by `"header in the file" as name: type`'),),
+        )
+    if meant is not None and text[0] in "'\u2018\u2019\u201c\u201d\u201e":
+        return Diagnostic(
+            "E0102", f"unknown character {_shown(text[0])}", (_primary(span, 'strings stand between `"`'),)
+        )
+    suggestions: tuple[Suggestion, ...] = ()
+    if meant is not None and len(text) == 1:
+        change = f"write `{meant}`" if meant.strip() else "write a plain space" if meant else "leave it out"
+        suggestions = (Suggestion(change, span, meant),)
+    return Diagnostic("E0102", f"unknown character {_shown(text)}", (_primary(span),), (), suggestions)
+
+
+def unclosed_bracket(opener: Span, expected_before: Span) -> Diagnostic:
+    """E0103: points at the opening bracket, and at where its closing one was missed."""
+    closer = _CLOSER[opener.text]
+    labels = [_primary(opener, "opened here")]
+    if expected_before.start > opener.end:
+        labels.append(Label(expected_before, f"a `{closer}` should come before this"))
+    return Diagnostic("E0103", f"this `{opener.text}` is never closed", tuple(labels))
+
+
+def unmatched_closing(span: Span) -> Diagnostic:
+    """E0104"""
+    return Diagnostic(
+        "E0104",
+        f"`{span.text}` closes nothing",
+        (_primary(span, "no open bracket matches this"),),
+        (),
+        (Suggestion("remove it", span, ""),),
+    )
+
+
+def unclosed_string(span: Span) -> Diagnostic:
+    """E0105: `span` starts at the opening quote and ends with the line."""
+    return Diagnostic(
+        "E0105",
+        "this string is not closed on its line",
+        (_primary(Span(span.file, span.start, span.start + 1), "opened here"),),
+        ("a string cannot go over a line's end; `\\n` in it stands for one",),
+    )
+
+
+def bad_escape(span: Span) -> Diagnostic:
+    """E0106"""
+    return Diagnostic(
+        "E0106",
+        f"unknown escape {_shown(span.text)} in a string",
+        (_primary(span),),
+        ('escapes are \\n \\t \\r \\0 \\" \\\\ \\xHH \\uHHHH \\u{HHHHHH}; a surrogate is not a character',),
+        (Suggestion("write the backslash twice for a backslash", span, "\\" + span.text),),
+    )
+
+
+def bad_number(span: Span) -> Diagnostic:
+    """E0107"""
+    return Diagnostic(
+        "E0107",
+        f"`{_shortened(span.text)}` is not a number",
+        (_primary(span),),
+        ("numbers look like 12, 20_000, 0.5, 1e-3; a name cannot start with a digit",),
+    )
+
+
+def number_too_large(span: Span) -> Diagnostic:
+    """E0107: beyond i64 or f64."""
+    limit = "an integer is at most 9223372036854775807" if span.text.replace("_", "").isdigit() else "it overflows f64"
+    return Diagnostic("E0107", "this number is too large", (_primary(span, limit),))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def chained_comparison(left: Span, first: Span, middle: Span, second: Span) -> Diagnostic:
+    """E0108: `left first middle second ...`, for example `1 < x < 3`."""
+    names = middle.text
+    return Diagnostic(
+        "E0108",
+        "comparisons do not chain",
+        (_primary(second, "second comparison"), Label(first, "first comparison")),
+        (),
+        (
+            Suggestion(
+                f"write `{_shortened(left.text)} {first.text} {_shortened(names)} and {_shortened(names)} {second.text} ...`",
+                Span(second.file, second.start, second.start),
+                f"and {names} ",
+            ),
+        ),
+    )
+
+
+def operator_after_pipe(operator: Span, piped: Span, stage: Span) -> Diagnostic:
+    """E0109: `x |> f / 255`; `piped` is all before the operator, `stage` the last `|> f` of it."""
+    shown = _shortened(" ".join(piped.text.split()))
+    return Diagnostic(
+        "E0109",
+        f"`{operator.text}` cannot follow a pipe: `|>` binds loosest",
+        (_primary(operator, "this would belong to the stage before it"), Label(stage, "the stage")),
+        (),
+        (
+            Suggestion(f"if the result of the pipe is meant, write `({shown}) {operator.text} ...`", piped, f"({piped.text})"),
+            Suggestion(f"if it belongs to the value, write it before the pipe: `value {operator.text} ... |> {stage.text}`"),
+        ),
+    )
+
+
+def assignment_for_comparison(span: Span) -> Diagnostic:
+    """E0110"""
+    return Diagnostic(
+        "E0110",
+        "`=` names a value; a comparison is written `==`",
+        (_primary(span),),
+        (),
+        (Suggestion("write `==`", span, "=="),),
+    )
+
+
+def missing_line_end(span: Span, found: str, statement: Span) -> Diagnostic:
+    """E0111: something follows a whole statement on the same line."""
+    return Diagnostic(
+        "E0111",
+        f"expected an operator or a new line before {found}",
+        (_primary(span, "not part of the statement"), Label(statement, "the statement ends here")),
+        ("each statement has a line of its own, or is followed by `;`",),
+    )
+
+
+def nested_too_deeply(span: Span, limit: str) -> Diagnostic:
+    """E0112"""
+    return Diagnostic(
+        "E0112",
+        "this is nested too deeply",
+        (_primary(span, f"more than {limit}"),),
+        (),
+        (Suggestion("give parts of the expression names of their own"),),
+    )
+
+
+def positional_after_keyword(span: Span, keyword: Span) -> Diagnostic:
+    """E0113"""
+    return Diagnostic(
+        "E0113",
+        "an argument without a name cannot follow a named one",
+        (_primary(span, "has no name"), Label(keyword, "named")),
+    )
+
+
+def as_outside_pipe(span: Span) -> Diagnostic:
+    """E0114"""
+    return Diagnostic(
+        "E0114",
+        "`as` names a layer in a pipe, and nothing else here",
+        (_primary(span, "no pipe stage before this"),),
+        ("a layer's key is `as name` after its stage, `x |> dense(64) as fc1`, or the name it is bound to",),
+    )
+
+
+def bad_target(span: Span, equal: Span) -> Diagnostic:
+    """E0115"""
+    return Diagnostic(
+        "E0115",
+        "only names can be bound",
+        (_primary(span, "not a name"), Label(equal, "bound by this `=`")),
+        ("the left side of `=` is `name`, `name: type`, or several of them separated by `,`",),
+    )
+
+
+def bad_dim(span: Span) -> Diagnostic:
+    """E0116"""
+    return Diagnostic(
+        "E0116",
+        "a dim is made of integers, names, + - * / // % ** and `...`",
+        (_primary(span, "cannot be part of a dim"),),
+    )
+
+
+def misplaced_statement(span: Span, block: str, allowed: str) -> Diagnostic:
+    """E0117: `block` names where it stands, `allowed` what may stand there."""
+    return Diagnostic(
+        "E0117",
+        f"`{span.text}` cannot stand {block}",
+        (_primary(span),),
+        (f"{allowed}",),
+    )
+
+
+def missing_result_type(span: Span, name: Span) -> Diagnostic:
+    """E0118: a `fn`, `layer`, `model` or `optimizer` without `-> type`."""
+    return Diagnostic(
+        "E0118",
+        f"`{name.text}` does not say what it returns",
+        (_primary(span, "expected `-> type` before this"), Label(name, "declared here")),
+        (),
+        (Suggestion("add a type, such as `-> float[B, D]`"),),
+    )
+
+
+def missing_type(name: Span, what: str) -> Diagnostic:
+    """E0118: a `param`, `state`, column or result without `: type`."""
+    return Diagnostic(
+        "E0118",
+        f"{what} `{name.text}` has no type",
+        (_primary(name, "expected `: type` after this"),),
+        (),
+        (Suggestion(f"write `{name.text}: float[...]` with its dims"),),
+    )
+
+
+def reserved_word(span: Span) -> Diagnostic:
+    """E0119"""
+    return Diagnostic(
+        "E0119",
+        f"`{span.text}` is a word of the language and cannot be a name",
+        (_primary(span),),
+        ("reserved are: and as false none not or true",),
+        (Suggestion(f"write another name, such as `{span.text}_`", span, f"{span.text}_"),),
+    )
+
+
+def too_many_errors(span: Span, limit: int) -> Diagnostic:
+    """E0120"""
+    return Diagnostic("E0120", f"more than {limit} errors: the others are not shown", (_primary(span),))
+
