@@ -1,0 +1,72 @@
+"""The data of `models/` is what its README says: origin, licence, size, gaps, values."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+MODELS = Path(__file__).parents[2] / "models"
+EXAMPLES = ("penguins", "diamonds", "digits")
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_origin_and_licence_are_stated(example: str) -> None:
+    text = (MODELS / example / "README.md").read_text(encoding="utf-8")
+    assert "**Origin.**" in text
+    assert "**Licence.**" in text
+    data_files = [p.name for p in (MODELS / example).iterdir() if p.suffix in {".csv", ".npz", ".parquet"}]
+    assert data_files
+    for name in data_files:
+        assert f"`{name}`" in text
+
+
+def test_every_example_is_listed() -> None:
+    listed = (MODELS / "README.md").read_text(encoding="utf-8")
+    folders = sorted(p.name for p in MODELS.iterdir() if p.is_dir())
+    assert folders == sorted(EXAMPLES)
+    for name in folders:
+        assert f"({name}/{name}.bm)" in listed
+        assert (MODELS / name / f"{name}.bm").is_file()
+
+
+def test_penguins_are_the_original_table() -> None:
+    rows = read_csv(MODELS / "penguins" / "penguins.csv")
+    assert Counter(row["species"] for row in rows) == {"Adelie": 152, "Chinstrap": 68, "Gentoo": 124}
+    gaps = {name: sum(row[name] == "NA" for row in rows) for name in rows[0]}
+    assert gaps == {
+        "species": 0, "island": 0, "bill_length_mm": 2, "bill_depth_mm": 2, "flipper_length_mm": 2,
+        "body_mass_g": 2, "sex": 11, "year": 0,
+    }  # fmt: skip
+
+
+def test_new_penguins_are_raw_rows_with_gaps_and_no_label() -> None:
+    rows = read_csv(MODELS / "penguins" / "new.csv")
+    assert "species" not in rows[0]
+    assert any(value in {"", "NA"} for row in rows for value in row.values())
+    known = {row["island"] for row in read_csv(MODELS / "penguins" / "penguins.csv")}
+    assert {row["island"] for row in rows} - known == {"Anvers"}
+
+
+def test_diamonds_are_complete() -> None:
+    rows = read_csv(MODELS / "diamonds" / "diamonds.csv")
+    assert len(rows) == 53_940
+    assert [len({row[name] for row in rows}) for name in ("cut", "color", "clarity")] == [5, 7, 8]
+    unmeasured = [r for r in rows if float(r["x"]) <= 0 or float(r["y"]) <= 0 or float(r["y"]) >= 20]
+    assert len(unmeasured) == 10  # as the comment in diamonds.bm says
+    assert min(int(row["price"]) for row in rows) == 326  # the logarithm of a price is always defined
+
+
+def test_digits_are_images_and_labels() -> None:
+    with np.load(MODELS / "digits" / "digits.npz") as arrays:
+        image, digit = arrays["image"], arrays["digit"]
+    assert (image.shape, image.dtype) == ((1797, 64), np.uint8)
+    assert (digit.shape, digit.dtype) == ((1797,), np.int32)
+    assert image.max() == 16
+    assert np.bincount(digit).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
