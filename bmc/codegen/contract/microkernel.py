@@ -28,7 +28,7 @@ from bmc.codegen.contract.vector import (
     vector_type,
 )
 
-UNROLL = 4
+UNROLL = 1
 
 
 def tile_kernel(module: ir.Module, spec: ContractSpec, rows: int) -> ir.Function:
