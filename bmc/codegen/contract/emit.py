@@ -66,6 +66,16 @@ class _Columns:
     packed: ir.Value
 
 
+@dataclass(frozen=True)
+class _Tile:
+    """Finished accumulators: address, row stride, valid rows and columns."""
+
+    address: ir.Value
+    stride: ir.Value
+    rows: ir.Value
+    columns: ir.Value
+
+
 class _Product:
     """The emission of one function; the fields are its arguments and the functions it calls."""
 
@@ -129,7 +139,7 @@ class _Product:
             b = self._at(self.b, start)
             continued = ir.Constant(BIT, int(self.spec.accumulate))
             builder.call(kernel, [self.a, self.k_stride, b, self.ldb, count, self.k, self.partial, continued])
-            self._finish(self.partial, width, index(1), index(0), start, count, target)
+            self._finish(_Tile(self.partial, width, index(1), count), index(0), start, target)
 
         each(builder, index(0), self.n, width, columns)
 
@@ -226,34 +236,25 @@ class _Product:
             )
             b_stride = builder.select(in_place, self.ldb, index(blocking.columns))
 
-            def tile(offset: ir.Value) -> ir.Value:
-                tall = builder.icmp_signed("<", offset, tall_rows)
-                height = builder.select(tall, index(blocking.tall), index(blocking.short))
-                valid = minimum(builder, builder.sub(rows, offset), height)
-                matrix_row = builder.add(row, offset)
-                c = self._element(self.c, matrix_row, self.ldc, matrix_column)
-                t, t_stride, direct = self._target(
-                    c, builder.sub(matrix_row, stripe), column, whole, builder.icmp_signed("==", valid, height)
-                )
-                continued = builder.not_(depth.first)
-                if self.spec.accumulate:
-                    fetching = builder.and_(depth.first, builder.not_(direct))
-                    with builder.if_then(fetching):
-                        fetch = fetch_function(self.module, self.spec)
-                        builder.call(fetch, [c, self.ldc, valid, width, t, t_stride])
-                    continued = ir.Constant(BIT, 1)
-                a, row_stride, k_stride = self._tile_of_a(packed_a, matrix_row, offset, height, depth)
-                arguments = [a, row_stride, k_stride, valid, b, b_stride, depth.length, t, t_stride, continued]
-                with builder.if_else(tall) as (six, four):
-                    with six:
-                        builder.call(tile_kernel(self.module, self.spec, blocking.tall), arguments)
-                    with four:
-                        builder.call(tile_kernel(self.module, self.spec, blocking.short), arguments)
-                with builder.if_then(builder.and_(depth.last, builder.not_(direct))):
-                    self._finish(t, t_stride, valid, matrix_row, matrix_column, width, c)
-                return builder.add(offset, height)
-
-            while_below(builder, index(0), rows, tile)
+            c = self._element(self.c, row, self.ldc, matrix_column)
+            t, t_stride, direct = self._target(c, builder.sub(row, stripe), column, whole)
+            continued = builder.not_(depth.first)
+            if self.spec.accumulate:
+                with builder.if_then(builder.and_(depth.first, builder.not_(direct))):
+                    fetch = fetch_function(self.module, self.spec)
+                    builder.call(fetch, [c, self.ldc, rows, width, t, t_stride])
+                continued = ir.Constant(BIT, 1)
+            for height, offset, count in (
+                (blocking.tall, index(0), tall_rows),
+                (blocking.short, tall_rows, builder.sub(rows, tall_rows)),
+            ):
+                with builder.if_then(builder.icmp_signed(">", count, index(0))):
+                    a = self._tiles_of_a(packed_a, row, offset, height, depth)
+                    target = self._at(t, builder.mul(offset, t_stride))
+                    kernel = tile_kernel(self.module, self.spec, height)
+                    builder.call(kernel, [*a, count, b, b_stride, depth.length, target, t_stride, continued])
+            with builder.if_then(builder.and_(depth.last, builder.not_(direct))):
+                self._finish(_Tile(t, t_stride, rows, width), row, matrix_column, c)
 
         each(builder, index(0), columns.count, index(blocking.columns), panel)
 
@@ -274,7 +275,8 @@ class _Product:
                 by = -value - tall
             change = builder.select(builder.icmp_signed("==", rest, index(value)), index(by), change)
         total = builder.add(rows, change)
-        return builder.select(builder.icmp_signed(">", total, index(0)), total, index(0))
+        positive = builder.select(builder.icmp_signed(">", total, index(0)), total, index(0))
+        return minimum(builder, positive, rows)
 
     def _packs_a(self) -> ir.Value:
         builder, spec = self.builder, self.spec
@@ -304,24 +306,31 @@ class _Product:
             while_below(builder, index(0), rows, tile)
         return packed
 
-    def _tile_of_a(
-        self, packed: ir.Value, row: ir.Value, offset: ir.Value, height: ir.Value, depth: _Depth
-    ) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """Address, row stride and K stride of one tile's rows of A, in place or in its panel."""
-        builder = self.builder
+    def _tiles_of_a(
+        self, packed: ir.Value, row: ir.Value, offset: ir.Value, height: int, depth: _Depth
+    ) -> list[ir.Value]:
+        """Address, row stride, K stride and tile stride of the rows of A from `row + offset`, in place or in panels."""
+        builder, tile = self.builder, index(height)
+        first = builder.add(row, offset)
         if not self.spec.a_transposed:
-            return self._element(self.a, row, self.lda, depth.start), self.lda, index(1)
-        in_place = self._element(self.a, depth.start, self.lda, row)
+            address = self._element(self.a, first, self.lda, depth.start)
+            return [address, self.lda, index(1), builder.mul(tile, self.lda)]
+        in_place = self._element(self.a, depth.start, self.lda, first)
         panel = self._at(self.a_panels, builder.mul(offset, depth.length))
-        return builder.select(packed, panel, in_place), index(1), builder.select(packed, height, self.lda)
+        return [
+            builder.select(packed, panel, in_place),
+            index(1),
+            builder.select(packed, tile, self.lda),
+            builder.select(packed, builder.mul(tile, depth.length), tile),
+        ]
 
     def _target(
-        self, c: ir.Value, stripe_row: ir.Value, column: ir.Value, whole: ir.Value, full: ir.Value
+        self, c: ir.Value, stripe_row: ir.Value, column: ir.Value, whole: ir.Value
     ) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """Where a tile's accumulators go: address, row stride, and whether that is C itself.
+        """Where a panel's accumulators go: address, row stride, and whether that is C itself.
 
-        Only whole tiles of a product without epilogue go to C. The others go to scratch: to one tile that stays in the
-        nearest cache, or, when they must wait for another K block, to their place in the stripe.
+        Whole columns of a product without epilogue go to C. The others go to scratch: to rows of one panel that stay in
+        the nearest cache, or, when they must wait for another K block, to their place in the stripe.
         """
         builder, n_block = self.builder, index(self.blocking.n_block)
         place = self._element(self.partial, stripe_row, n_block, column)
@@ -329,18 +338,9 @@ class _Product:
         t_stride = builder.select(self.several, n_block, index(self.blocking.columns))
         if not self.plain:
             return t, t_stride, ir.Constant(BIT, 0)
-        direct = builder.and_(whole, full)
-        return builder.select(direct, c, t), builder.select(direct, self.ldc, t_stride), direct
+        return builder.select(whole, c, t), builder.select(whole, self.ldc, t_stride), whole
 
-    def _finish(
-        self,
-        t: ir.Value,
-        t_stride: ir.Value,
-        rows: ir.Value,
-        row: ir.Value,
-        column: ir.Value,
-        columns: ir.Value,
-        c: ir.Value,
-    ) -> None:
-        arguments = [t, t_stride, rows, row, column, columns, c, self.ldc, *self.extra]
+    def _finish(self, tile: _Tile, row: ir.Value, column: ir.Value, c: ir.Value) -> None:
+        """The epilogue, or the store at `c`, for a tile whose first element is C[row, column]."""
+        arguments = [tile.address, tile.stride, tile.rows, row, column, tile.columns, c, self.ldc, *self.extra]
         self.builder.call(self.finish, arguments)

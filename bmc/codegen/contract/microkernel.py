@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from bmc.codegen.contract.loop import Body, each, for_range, minimum
+from bmc.codegen.contract.loop import each, for_range, minimum
 from bmc.codegen.contract.spec import BLOCKING, ContractSpec, Dtype
 from bmc.codegen.contract.vector import (
     BIT,
@@ -28,56 +28,51 @@ from bmc.codegen.contract.vector import (
     vector_type,
 )
 
-UNROLL = 1
 
+def tile_kernel(module: ir.Module, spec: ContractSpec, height: int) -> ir.Function:
+    """`void(A*, row_stride, k_stride, tile_stride, rows, B*, b_stride, k, T*, t_stride, continued)`.
 
-def tile_kernel(module: ir.Module, spec: ContractSpec, rows: int) -> ir.Function:
-    """`void(A*, row_stride, k_stride, valid, B*, b_stride, k, T*, t_stride, continued)`: T[rows, 2w] (+)= A B.
-
-    `valid` rows of A exist (1 <= valid <= rows); the others repeat the last one, and their T must be writable.
-    `continued` (i1): the chains go on from T instead of starting at 0. All `2w` columns of B are read.
+    T[rows, 2w] (+)= A[rows, K] B[K, 2w] in tiles of `height` rows, which are `tile_stride` apart in A. All 2w columns
+    of B are read and of T written. `continued` (i1): the chains go on from T instead of starting at 0. In the last tile
+    the rows that do not exist repeat the last one that does, in A and in T: they compute and store the same values.
     """
     dtype = spec.dtype
-    name = f"bmc_tile_{dtype}_{rows}x{2 * lanes_of(dtype)}{'' if spec.fma else '_nofma'}"
-    parameters = [POINTER, INDEX, INDEX, INDEX, POINTER, INDEX, INDEX, POINTER, INDEX, BIT]
+    name = f"bmc_tile_{dtype}_{height}x{2 * lanes_of(dtype)}{'' if spec.fma else '_nofma'}"
+    parameters = [POINTER, *[INDEX] * 4, POINTER, INDEX, INDEX, POINTER, INDEX, BIT]
     function = internal_function(module, name, parameters)
     if function is None:
         return module.globals[name]
-    a, row_stride, k_stride, valid, b, b_stride, k, t, t_stride, continued = function.args
+    a, row_stride, k_stride, tile_stride, rows, b, b_stride, k, t, t_stride, continued = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     lanes, vector, element = lanes_of(dtype), vector_type(dtype), element_type(dtype)
-    last = builder.sub(valid, index(1))
-    row_pointers = [a]
-    for row in range(1, rows):
-        row_pointers.append(at(builder, a, builder.mul(minimum(builder, index(row), last), row_stride), dtype))
-    targets = _targets(builder, t, t_stride, rows, 2, dtype)
-    accumulators = _start(builder, targets, continued, dtype)
 
-    def multiply(a_offset: ir.Value, b_pointer: ir.Value, sums: Sequence[ir.Value]) -> list[ir.Value]:
-        columns = [load(builder, at(builder, b_pointer, index(v * lanes), dtype), vector) for v in range(2)]
-        result = []
-        for row in range(rows):
-            value = splat(builder, load(builder, at(builder, row_pointers[row], a_offset, dtype), element), lanes)
-            for v in range(2):
-                result.append(multiply_add(builder, value, columns[v], sums[2 * row + v], fma=spec.fma))
-        return result
+    def tile(first: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
+        a_tile, t_tile = carried
+        last = builder.sub(builder.sub(rows, first), index(1))
+        numbers = [index(0), *[minimum(builder, index(row), last) for row in range(1, height)]]
+        row_pointers = [at(builder, a_tile, builder.mul(number, row_stride), dtype) for number in numbers]
+        t_rows = [at(builder, t_tile, builder.mul(number, t_stride), dtype) for number in numbers]
+        targets = [at(builder, row, index(v * lanes), dtype) for row in t_rows for v in range(2)]
+        accumulators = _start(builder, targets, continued, dtype)
 
-    def turn(repeats: int) -> Body:
-        def body(_: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
-            a_offset, b_pointer, *sums = carried
-            for _unused in range(repeats):
-                sums = multiply(a_offset, b_pointer, sums)
-                a_offset = builder.add(a_offset, k_stride)
-                b_pointer = at(builder, b_pointer, b_stride, dtype)
-            return [a_offset, b_pointer, *sums]
+        # One k step a turn: unrolled further, instruction scheduling moves loads up until registers spill.
+        def step(_: ir.Value, state: list[ir.Value]) -> list[ir.Value]:
+            a_offset, b_row, *sums = state
+            columns = [load(builder, at(builder, b_row, index(v * lanes), dtype), vector) for v in range(2)]
+            following = [builder.add(a_offset, k_stride), at(builder, b_row, b_stride, dtype)]
+            for row, pointer in enumerate(row_pointers):
+                value = splat(builder, load(builder, at(builder, pointer, a_offset, dtype), element), lanes)
+                for v in range(2):
+                    following.append(multiply_add(builder, value, columns[v], sums[2 * row + v], fma=spec.fma))
+            return following
 
-        return body
+        sums = for_range(builder, index(0), k, index(1), [index(0), b, *accumulators], step)[2:]
+        for target, value in zip(targets, sums, strict=True):
+            store(builder, value, target)
+        next_t = at(builder, t_tile, builder.mul(index(height), t_stride), dtype)
+        return [at(builder, a_tile, tile_stride, dtype), next_t]
 
-    bulk = builder.and_(k, index(-UNROLL))
-    carried = for_range(builder, index(0), bulk, index(UNROLL), [index(0), b, *accumulators], turn(UNROLL))
-    carried = for_range(builder, bulk, k, index(1), carried, turn(1))
-    for target, value in zip(targets, carried[2:], strict=True):
-        store(builder, value, target)
+    for_range(builder, index(0), rows, index(height), [a, t], tile)
     builder.ret_void()
     return function
 
@@ -107,7 +102,8 @@ def row_kernel(module: ir.Module, spec: ContractSpec) -> ir.Function:
                 lane_mask(builder, builder.sub(columns, builder.add(first, index(v * lanes))), dtype)
                 for v in range(width)
             ]
-        targets = _targets(builder, at(builder, t, first, dtype), index(0), 1, width, dtype)
+        target_row = at(builder, t, first, dtype)
+        targets = [at(builder, target_row, index(v * lanes), dtype) for v in range(width)]
         accumulators = _start(builder, targets, continued, dtype)
 
         def body(_: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
@@ -134,19 +130,6 @@ def row_kernel(module: ir.Module, spec: ContractSpec) -> ir.Function:
             each(builder, index(0), columns, index(half * lanes), lambda first: strip(half, True, first))
     builder.ret_void()
     return function
-
-
-def _targets(
-    builder: ir.IRBuilder, t: ir.Value, t_stride: ir.Value, rows: int, width: int, dtype: Dtype
-) -> list[ir.Value]:
-    lanes = lanes_of(dtype)
-    result: list[ir.Value] = []
-    row_pointer = t
-    for row in range(rows):
-        if row:
-            row_pointer = at(builder, row_pointer, t_stride, dtype)
-        result.extend(at(builder, row_pointer, index(v * lanes), dtype) for v in range(width))
-    return result
 
 
 def _start(builder: ir.IRBuilder, targets: Sequence[ir.Value], continued: ir.Value, dtype: Dtype) -> list[ir.Value]:
