@@ -38,13 +38,15 @@ def match_brackets(file: SourceFile, tokens: list[Token]) -> tuple[list[Token], 
         return tokens, []
     repaired: list[Token] = []
     errors: list[Diagnostic] = []
-    for part in _declarations(file, tokens):
+    parts = _declarations(file, tokens)
+    for part, following in zip(parts, [*(p[0] for p in parts[1:]), tokens[-1]], strict=True):
         if _matches(part):
             repaired.extend(part)
         else:
-            mended, found = _repair(file, part)
+            mended, found = _repair(file, part, following)
             repaired.extend(mended)
-            errors.extend(found[:1])
+            if not any(t.kind == "STRING" and t.repaired for t in part):  # an unclosed string took the bracket
+                errors.extend(found[:1])
     return repaired, errors
 
 
@@ -79,11 +81,11 @@ def _matches(tokens: Sequence[Token]) -> bool:
 
 def _declarations(file: SourceFile, tokens: list[Token]) -> list[list[Token]]:
     """Cuts before each line that starts in the first column with the keyword of a declaration."""
-    parts: list[list[Token]] = [[]]
+    parts: list[list[Token]] = []
     previous = "NEWLINE"
     for token in tokens:
         first = previous == "NEWLINE" and (token.start == 0 or file.text[token.start - 1] == "\n")
-        if first and token.text in _DECLARATIONS:
+        if not parts or (first and token.text in _DECLARATIONS):
             parts.append([])
         parts[-1].append(token)
         previous = token.kind
@@ -104,7 +106,7 @@ def _indentation(file: SourceFile, tokens: Sequence[Token]) -> list[int]:
     return widths
 
 
-def _repair(file: SourceFile, tokens: list[Token]) -> tuple[list[Token], list[Diagnostic]]:
+def _repair(file: SourceFile, tokens: list[Token], following: Token) -> tuple[list[Token], list[Diagnostic]]:
     widths = _indentation(file, tokens)
     out: list[Token] = []
     errors: list[Diagnostic] = []
@@ -134,6 +136,7 @@ def _repair(file: SourceFile, tokens: list[Token]) -> tuple[list[Token], list[Di
         elif kind in _CLOSING:
             if not any(_CLOSER[opener.kind] == kind for opener, _ in open_brackets):
                 errors.append(syntax_errors.unmatched_closing(_span(file, token)))
+                out.append(token._replace(kind="UNKNOWN", repaired=True))
                 continue
             while _CLOSER[open_brackets[-1][0].kind] != kind:
                 close_top(token, True)
@@ -142,7 +145,6 @@ def _repair(file: SourceFile, tokens: list[Token]) -> tuple[list[Token], list[Di
             while open_brackets:
                 close_top(token, True)
         out.append(token)
-    end = tokens[-1]
     while open_brackets:
-        close_top(end, True)
+        close_top(following, True)
     return out, errors

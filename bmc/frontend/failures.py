@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bmc.errors import Diagnostic
+from bmc.errors import Diagnostic, nearest
 from bmc.frontend import syntax_errors
 from bmc.frontend.lalr import MAX_DEPTH, Failure
 from bmc.frontend.tokens import RESERVED, Token
@@ -36,6 +36,13 @@ _BLOCKS = {
     "data": ("in a `data` block", "a `data` block holds `name = expr`, let, columns { }, where and distinct"),
     "columns": ("among columns", 'columns are written `name: type` or `"header" as name: type`'),
     "train": ("in a `train` block", "a `train` block holds `key = expr` and let"),
+}
+_STARTERS = {
+    "file": ("use", "let", "fn", "layer", "model", "optimizer", "data", "train"),
+    "body": ("param", "state", "let", "if", "repeat", "scan", "yield", "assert", "return"),
+    "data": ("let", "columns", "where", "distinct"),
+    "columns": (),
+    "train": ("let",),
 }
 _WORDS = {
     "NAME": "a name", "STRING": "a string", "NUMBER": "a number", "NEWLINE": "a new line", "$END": "the end of the file",
@@ -184,12 +191,15 @@ class Failures:
 
     def _misplaced(self, failure: Failure) -> Diagnostic | None:
         token = self._tokens[failure.index]
-        if failure.index != failure.statement:
+        block = self._block(failure)
+        first = self._tokens[failure.statement]
+        meant = nearest(first.text, _STARTERS[block]) if first.kind == "NAME" else None
+        at_start = failure.index == failure.statement and (token.kind in _KEYWORDS or block == "file")
+        misspelt = failure.index == failure.statement + 1 and meant is not None and token.kind != "EQUAL"
+        if not at_start and not misspelt:
             return None
-        block, allowed = _BLOCKS[self._block(failure)]
-        if token.kind in _KEYWORDS:
-            return syntax_errors.misplaced_statement(self._span(failure.index), block, allowed)
-        return None
+        where, allowed = _BLOCKS[block]
+        return syntax_errors.misplaced_statement(self._span(failure.statement), _found(first), where, allowed, meant)
 
     def _chained(self, failure: Failure) -> Diagnostic | None:
         index = failure.index
@@ -274,4 +284,6 @@ class Failures:
         index = failure.index
         after = self._span(index - 1) if index > failure.statement else None
         expected = _expected_words(failure.expected)
+        if failure.expected == {"NAME"} and after is not None and self._tokens[index - 1].kind in ("COLON", "ARROW"):
+            expected = ["a type"]
         return syntax_errors.unexpected_token(self._span(index), _found(self._tokens[index]), expected, after)

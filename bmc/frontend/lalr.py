@@ -71,6 +71,11 @@ def _accepts(table: Table, states: Sequence[int], kind: str) -> bool:
         pushed.append(table.states[pushed[-1] if pushed else states[popped - 1]][rule.origin])
 
 
+def _expected(table: Table, states: Sequence[int]) -> frozenset[str]:
+    """The terminals that can come next; nonterminals of the same row are written in small letters."""
+    return frozenset(k for k in table.states[states[-1]] if k.lstrip("$").isupper() and _accepts(table, states, k))
+
+
 def _statement_end(tokens: Sequence[Token], start: int) -> int:
     depth = 0
     for i in range(start, len(tokens)):
@@ -145,7 +150,7 @@ def run(table: Table, tokens: Sequence[Token], actions: Actions, on_failure: Cal
             height -= 1
         statement = stack[height - 1].first if height <= len(stack) else index
         end = max(_statement_end(tokens, statement), index if recovered_at < index else index + 1)
-        expected: frozenset[str] = frozenset() if too_deep else frozenset(k for k in rows[states[-1]] if _accepts(table, states, k))
+        expected: frozenset[str] = frozenset() if too_deep else _expected(table, states)
         instead = on_failure(Failure(index, statement, end, expected, too_deep))
         if instead is not None and instead in expected:
             kind = instead

@@ -14,14 +14,15 @@ __all__ = ["lay_out"]
 _BEFORE_NAME = {w: w.upper() for w in ("let", "fn", "layer", "model", "optimizer", "data", "train", "param", "state", "yield")}
 _BEFORE_VALUE = {w: w.upper() for w in ("return", "assert", "if", "repeat", "where")}
 _NOT_A_VALUE = frozenset({"EQUAL", "COLON", "COMMA", "DOT", "PIPE", "TIMES", "POWER", "COMPARE", "AND", "OR", "AS"})
-_VALUE_LIST = frozenset({"NEWLINE", "RBRACE", "$END"})
+_NAMES = frozenset({"NAME", "NUMBER", "UNKNOWN", "NOT", "TRUE", "FALSE", "NONE"})  # wrong ones, for a better message
+_NOTHING = frozenset({"NEWLINE", "RBRACE", "$END"})
 
 
 def _keyword(word: str, following: Token) -> str:
     """The kind of a word at the start of a statement."""
     kind = following.kind
     if word in _BEFORE_NAME:
-        return _BEFORE_NAME[word] if kind == "NAME" else "NAME"
+        return _BEFORE_NAME[word] if kind in _NAMES else "NAME"
     if word in _BEFORE_VALUE:
         return "NAME" if kind in _NOT_A_VALUE else _BEFORE_VALUE[word]
     if word == "use":
@@ -31,7 +32,7 @@ def _keyword(word: str, following: Token) -> str:
     if word == "columns":
         return "COLUMNS" if kind == "LBRACE" else "NAME"
     if word == "distinct":
-        return "DISTINCT" if kind in _VALUE_LIST or following.text == "by" else "NAME"
+        return "DISTINCT" if kind in _NOTHING or following.text == "by" else "NAME"
     return "NAME"
 
 
@@ -46,7 +47,7 @@ def _without_idle_newlines(tokens: list[Token]) -> list[Token]:
             if not out or out[-1].kind in ("NEWLINE", "LBRACE"):
                 continue
         else:
-            if kind in ("PIPE", "RBRACE", "$END") or (token.text == "else" and _ends_block(out)):
+            if kind in ("PIPE", "LBRACE", "RBRACE", "$END") or (token.text == "else" and _ends_block(out)):
                 while out and out[-1].kind == "NEWLINE" and (kind != "PIPE" or out[-1].text == "\n"):
                     out.pop()
             if kind in ("LPAR", "LSQB", "LBRACE"):

@@ -43,6 +43,7 @@ _MEANT = {
     "\u2260": "!=", "\u2192": "->", "\u2026": "...", "\u25b7": "|>", "&": "and", "|": "or", "!": "not", "^": "**",
     "\u00a0": " ", "\u200b": "", "\ufeff": "",
 }  # fmt: skip
+_QUOTES = "'\u2018\u2019\u201a\u201c\u201d\u201e"
 _CLOSER = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -93,12 +94,18 @@ def unknown_characters(span: Span) -> Diagnostic:
             ("names are made of ASCII letters, digits and `_`; strings and comments may hold any character",),
             (Suggestion('a column is given a name of its own by `"header in the file" as name: type`'),),
         )
-    if meant is not None and text[0] in "'\u2018\u2019\u201c\u201d\u201e":
+    if text[0] in _QUOTES:
+        closed = len(text) > 1 and text[-1] in _QUOTES + '"'
+        change = (Suggestion('write `"` at both ends', span, f'"{text[1:-1]}"'),) if closed and "\\" not in text else ()
         return Diagnostic(
-            "E0102", f"unknown character {_shown(text[0])}", (_primary(span, 'strings stand between `"`'),)
+            "E0102",
+            f"unknown character {_shown(text[0])}",
+            (_primary(span, 'strings stand between `"`'),),
+            (),
+            change,
         )
     suggestions: tuple[Suggestion, ...] = ()
-    if meant is not None and len(text) == 1:
+    if meant is not None and len(set(text)) == 1:
         change = f"write `{meant}`" if meant.strip() else "write a plain space" if meant else "leave it out"
         suggestions = (Suggestion(change, span, meant),)
     return Diagnostic("E0102", f"unknown character {_shown(text)}", (_primary(span),), (), suggestions)
@@ -268,14 +275,10 @@ def bad_dim(span: Span) -> Diagnostic:
     )
 
 
-def misplaced_statement(span: Span, block: str, allowed: str) -> Diagnostic:
-    """E0117: `block` names where it stands, `allowed` what may stand there."""
-    return Diagnostic(
-        "E0117",
-        f"`{span.text}` cannot stand {block}",
-        (_primary(span),),
-        (f"{allowed}",),
-    )
+def misplaced_statement(span: Span, found: str, block: str, allowed: str, meant: str | None) -> Diagnostic:
+    """E0117: `block` names where it stands, `allowed` what may stand there, `meant` a keyword that is close to it."""
+    suggestions = (Suggestion(f"did you mean `{meant}`?", span, meant),) if meant is not None else ()
+    return Diagnostic("E0117", f"{found} cannot stand {block}", (_primary(span),), (allowed,), suggestions)
 
 
 def missing_result_type(span: Span, name: Span) -> Diagnostic:

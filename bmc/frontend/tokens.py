@@ -46,7 +46,7 @@ _TOKEN = re.compile(
       | (?P<NUMBER>[0-9][0-9_]*(?:\.[0-9][0-9_]*)?(?:[eE][+-]?[0-9]+)?[A-Za-z0-9_]*)
       | (?P<STRING>"(?:[^"\\\n]|\\(?:[^\n]|(?=\n|\Z)))*(?P<CLOSED>")?)
       | (?P<PUNCTUATION>\.\.\.|\|>|->|//|\*\*|==|!=|<=|>=|[()\[\]{},:.=?;\n+\-*/%@<>])
-      | (?P<UNKNOWN>[^\x00-\x7f]+|.)""",
+      | (?P<UNKNOWN>'[^'\n]*'|[“”„][^“”„"\n]*[“”"]|&&|\|\||[^\x00-\x7f]+|.)""",
     re.VERBOSE | re.DOTALL,
 )
 _NUMBER = re.compile(r"[0-9]+(?:_[0-9]+)*(?:\.[0-9]+(?:_[0-9]+)*)?(?:[eE][+-]?[0-9]+)?")
@@ -123,7 +123,8 @@ def tokenize(file: SourceFile) -> tuple[list[Token], list[Diagnostic]]:
         else:  # STRING, or CLOSED within it
             if match["CLOSED"] is None:
                 errors.append(syntax_errors.unclosed_string(Span(file, start, end)))
-                word = '""'
+                append(Token("STRING", '""', start, end, True))
+                continue
             for first, last in decode_string(word)[1]:
                 errors.append(syntax_errors.bad_escape(Span(file, start + first, start + last)))
             append(Token("STRING", word, start, end))

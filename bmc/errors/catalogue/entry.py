@@ -1,0 +1,19 @@
+"""What the catalogue says about one code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Entry"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`title` is a short sentence without a full stop; `explanation` a paragraph or two; `wrong` and `right` are small
+    sources, the first of which causes the diagnostic. Either is empty where no source shows it (a missing file)."""
+
+    code: str
+    title: str
+    explanation: str
+    wrong: str = ""
+    right: str = ""
