@@ -23,6 +23,7 @@ from llvmlite import ir  # noqa: E402
 
 from bmc.codegen.contract import ContractSpec, emit_contract, scratch_bytes  # noqa: E402
 
+VECTOR_BYTES = int(os.environ.get("VB", "32"))
 ROUNDS = 25
 ROUND_SECONDS = 0.004
 
@@ -188,7 +189,9 @@ def run(case: Case, compiled: Compiled, scratch: np.ndarray) -> tuple[float, flo
 def main() -> None:
     wanted = sys.argv[1:] or [""]
     forms = {
-        f"product_{int(a)}{int(b)}": ContractSpec("f32", bool(a), bool(b)) for a in (0, 1) for b in (0, 1)
+        f"product_{int(a)}{int(b)}": ContractSpec("f32", bool(a), bool(b), vector_bytes=VECTOR_BYTES)
+        for a in (0, 1)
+        for b in (0, 1)
     }
     compiled = Compiled(forms)
     emit, parse, generate = (1e3 * part for part in compiled.seconds)

@@ -69,9 +69,7 @@ class Product:
         start = np.full((m, n), np.nan, dtype) if c is None else c
         stored_a = a.T if self.spec.a_transposed else a
         stored_b = b.T if self.spec.b_transposed else b
-        operands = [
-            Guarded(matrix.astype(dtype), matrix.shape[1] + gap) for matrix in (stored_a, stored_b, start)
-        ]
+        operands = [Guarded(matrix.astype(dtype), matrix.shape[1] + gap) for matrix in (stored_a, stored_b, start)]
         scratch = _aligned(scratch_bytes(self.spec))
         strides = [operand.stride for operand in operands]
         self.function(*[operand.address for operand in operands], scratch.ctypes.data, m, n, k, *strides)
@@ -199,6 +197,14 @@ def test_forms_agree_bitwise(product: Compile) -> None:
     assert all(same_bits(results[0], result) for result in results[1:])
 
 
+@pytest.mark.parametrize("vector_bytes", [16, 64])
+@pytest.mark.parametrize("spec", FORMS, ids=name)
+def test_register_width_changes_no_bit(product: Compile, spec: ContractSpec, vector_bytes: Any) -> None:
+    for m, n, k in [*[(m, 19, 7) for m in range(1, 19)], (20, 40, 530)]:
+        a, b = random(m, m, k, spec.dtype), random(n, k, n, spec.dtype)
+        assert same_bits(product(replace(spec, vector_bytes=vector_bytes))(a, b), product(spec)(a, b)), (m, n, k)
+
+
 def test_targets_without_wide_registers_agree_bitwise(product: Compile) -> None:
     a, b = random(1, 33, 70, "f32"), random(2, 70, 45, "f32")
     for fma, exclude in ((True, ("avx512",)), (False, ("avx", "fma", "f16c", "vaes", "vpcl", "xop", "fma4"))):
@@ -277,5 +283,7 @@ def test_scratch_is_bounded() -> None:
 def test_bad_specifications_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot be -1"):
         ContractSpec("f32", m=-1)
+    with pytest.raises(ValueError, match="8-byte registers"):
+        ContractSpec("f32", vector_bytes=8)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not supported"):
         ContractSpec("f16")  # type: ignore[arg-type]

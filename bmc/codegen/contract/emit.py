@@ -24,6 +24,7 @@ from bmc.codegen.contract.spec import (
     PACK_A_ELEMENTS,
     PACK_B_ELEMENTS,
     PACK_B_ROWS,
+    TILE_ROWS,
     Blocking,
     ContractSpec,
 )
@@ -89,6 +90,7 @@ class _Product:
     ) -> None:
         self.spec = spec
         self.blocking: Blocking = BLOCKING[spec.dtype]
+        self.tall, self.short = TILE_ROWS[spec.vector_bytes]
         self.plain = epilogue is None
         self.a, self.b, self.c, self.scratch = function.args[:4]
         m, n, k, self.lda, self.ldb, self.ldc = function.args[4:10]
@@ -216,9 +218,7 @@ class _Product:
         with builder.if_then(builder.icmp_signed(">", count, index(0))):
             builder.call(function, [source, self.ldb, target, depth.length, count])
 
-    def _m_block(
-        self, stripe: ir.Value, row: ir.Value, stripe_end: ir.Value, columns: _Columns, depth: _Depth
-    ) -> None:
+    def _m_block(self, stripe: ir.Value, row: ir.Value, stripe_end: ir.Value, columns: _Columns, depth: _Depth) -> None:
         builder, blocking = self.builder, self.blocking
         rows = minimum(builder, builder.sub(stripe_end, row), index(blocking.m_block))
         tall_rows = self._tall_rows(rows)
@@ -245,8 +245,8 @@ class _Product:
                     builder.call(fetch, [c, self.ldc, rows, width, t, t_stride])
                 continued = ir.Constant(BIT, 1)
             for height, offset, count in (
-                (blocking.tall, index(0), tall_rows),
-                (blocking.short, tall_rows, builder.sub(rows, tall_rows)),
+                (self.tall, index(0), tall_rows),
+                (self.short, tall_rows, builder.sub(rows, tall_rows)),
             ):
                 with builder.if_then(builder.icmp_signed(">", count, index(0))):
                     a = self._tiles_of_a(packed_a, row, offset, height, depth)
@@ -259,11 +259,13 @@ class _Product:
         each(builder, index(0), columns.count, index(blocking.columns), panel)
 
     def _tall_rows(self, rows: ir.Value) -> ir.Value:
-        """How many leading rows of a block go to tall tiles, so that tall and short tiles cover all with few repeats.
+        """How many leading rows of a block go to tall tiles; the short ones take the rest.
 
-        With 6 and 4: a rest of 1 or 2 turns one six into two fours, 3 or 4 is a four, 5 is a six (one row beyond).
+        With 6 and 4: a rest of 1 or 2 turns one six into two fours, 3 or 4 is a four, 5 is a six that repeats a row.
+        With 8 and 4 two short tiles are a tall one, so up to 4 is a four and more is an eight; with 3 and 2: 1 turns a
+        three into two twos, 2 is a two.
         """
-        builder, tall, short = self.builder, self.blocking.tall, self.blocking.short
+        builder, tall, short = self.builder, self.tall, self.short
         rest = builder.srem(rows, index(tall))
         change = index(0)
         for value in range(1, tall):
@@ -272,7 +274,7 @@ class _Product:
             elif value > 2 * short - tall:
                 by = -value
             else:
-                by = -value - tall
+                by = -value - tall if 2 * short > tall else -value
             change = builder.select(builder.icmp_signed("==", rest, index(value)), index(by), change)
         total = builder.add(rows, change)
         positive = builder.select(builder.icmp_signed(">", total, index(0)), total, index(0))
@@ -295,7 +297,7 @@ class _Product:
 
         def tile(offset: ir.Value) -> ir.Value:
             tall = builder.icmp_signed("<", offset, tall_rows)
-            height = builder.select(tall, index(blocking.tall), index(blocking.short))
+            height = builder.select(tall, index(self.tall), index(self.short))
             valid = minimum(builder, builder.sub(rows, offset), height)
             source = self._element(self.a, depth.start, self.lda, builder.add(row, offset))
             target = self._at(self.a_panels, builder.mul(offset, depth.length))

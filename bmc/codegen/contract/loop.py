@@ -50,9 +50,7 @@ def each(
     for_range(builder, start, stop, step, (), turn)
 
 
-def while_below(
-    builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, body: Callable[[ir.Value], ir.Value]
-) -> None:
+def while_below(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, body: Callable[[ir.Value], ir.Value]) -> None:
     """`i = start; while i < stop: i = body(i)`."""
     before = builder.block
     head = builder.append_basic_block("loop")

@@ -1,13 +1,13 @@
 """Copies of A and B into panels, the order in which the tile kernels read them.
 
-A panel of B is [K, 2w]: the columns of one tile, side by side for each k, zero where the matrix has none. A panel of A
+A panel of B is [K, 64 bytes]: the columns of one tile, side by side for each k, zero where the matrix has none. A panel of A
 is [K, rows] of one tile. Packing functions are emitted once in a module.
 """
 
 from llvmlite import ir
 
 from bmc.codegen.contract.loop import each, minimum
-from bmc.codegen.contract.spec import Dtype
+from bmc.codegen.contract.spec import TILE_ROWS, Dtype
 from bmc.codegen.contract.vector import (
     INDEX,
     POINTER,
@@ -23,9 +23,11 @@ from bmc.codegen.contract.vector import (
     vector_type,
 )
 
+MOST_ROWS = max(tall for tall, _ in TILE_ROWS.values())
+
 
 def pack_rows(module: ir.Module, dtype: Dtype) -> ir.Function:
-    """`void(source*, stride, panels*, k, columns)`: B stored [K, columns] into panels of 2w columns."""
+    """`void(source*, stride, panels*, k, columns)`: B stored [K, columns] into panels of 64 bytes."""
     function = internal_function(module, f"bmc_pack_rows_{dtype}", [POINTER, INDEX, POINTER, INDEX, INDEX])
     if function is None:
         return module.globals[f"bmc_pack_rows_{dtype}"]
@@ -60,7 +62,7 @@ def pack_rows(module: ir.Module, dtype: Dtype) -> ir.Function:
 
 
 def pack_columns(module: ir.Module, dtype: Dtype) -> ir.Function:
-    """`void(source*, stride, panels*, k, columns)`: B stored [columns, K] into panels of 2w columns.
+    """`void(source*, stride, panels*, k, columns)`: B stored [columns, K] into panels of 64 bytes.
 
     Blocks of w by w are transposed in registers. Columns that do not exist repeat the last one: their products land in
     lanes that nothing stores.
@@ -109,7 +111,7 @@ def pack_columns(module: ir.Module, dtype: Dtype) -> ir.Function:
 def pack_a_transposed(module: ir.Module, dtype: Dtype) -> ir.Function:
     """`void(source*, stride, panel*, k, rows, tile)`: A stored [K, rows] into one panel of `tile` rows (tile >= rows).
 
-    Rows that do not exist are zero. Writes up to 2w elements beyond the panel's k * tile: panels are filled in order.
+    Rows that do not exist are zero. Writes up to 64 bytes beyond the panel's k * tile: panels are filled in order.
     """
     function = internal_function(module, f"bmc_pack_a_{dtype}", [POINTER, INDEX, POINTER, INDEX, INDEX, INDEX])
     if function is None:
@@ -117,7 +119,7 @@ def pack_a_transposed(module: ir.Module, dtype: Dtype) -> ir.Function:
     source, stride, panel, k, rows, tile = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     lanes, vector = lanes_of(dtype), vector_type(dtype)
-    vectors = -(-6 // lanes)
+    vectors = -(-MOST_ROWS // lanes)
     masks = [lane_mask(builder, builder.sub(rows, index(v * lanes)), dtype) for v in range(vectors)]
 
     def copy(depth: ir.Value) -> None:

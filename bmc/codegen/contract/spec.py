@@ -10,7 +10,13 @@ from typing import Literal
 Dtype = Literal["f32", "f64"]
 
 ELEMENT_BYTES = {"f32": 4, "f64": 8}
+# A vector in an epilogue, in packing and in the kernel for one row.
 VECTOR_BYTES = 32
+# The columns of a tile and of a panel: one cache line, whatever the registers.
+PANEL_BYTES = 64
+# Rows of the tall and of the short tile by register bytes. Accumulators, a row of B and one broadcast of A fit the
+# registers: 16 with AVX (12 + 2 + 1) and SSE (12 + 1 + 1, B from memory), 32 with AVX-512.
+TILE_ROWS = {16: (3, 2), 32: (6, 4), 64: (8, 4)}
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class ContractSpec:
     k: int | None = None
     fma: bool = True
     accumulate: bool = False
+    vector_bytes: Literal[16, 32, 64] = 32
 
     def __post_init__(self) -> None:
         if self.dtype not in ELEMENT_BYTES:
@@ -37,19 +44,19 @@ class ContractSpec:
         for size in (self.m, self.n, self.k):
             if size is not None and size < 0:
                 raise ValueError(f"a dimension of a product cannot be {size}")
+        if self.vector_bytes not in TILE_ROWS:
+            raise ValueError(f"there are no tiles of {self.vector_bytes}-byte registers")
 
 
 @dataclass(frozen=True)
 class Blocking:
-    """Register tile and cache blocks of one dtype, in elements.
+    """Cache blocks of one dtype, in elements.
 
-    A tile holds `tall` (or `short`) rows by `columns` = 2 vectors: 12 (8) accumulators, two vectors of B and one
-    broadcast of A fit the 16 registers of AVX2. `row_columns` is the width of the kernel for a single row.
+    `columns`: of a tile and of a panel. `row_vectors`: the width of the kernel for a single row. `m_partial`: how many
+    rows of accumulators can wait in scratch between two K blocks.
     """
 
-    lanes: int
-    tall: int
-    short: int
+    columns: int
     row_vectors: int
     k_block: int
     n_block: int
@@ -57,12 +64,8 @@ class Blocking:
     m_partial: int
 
     @property
-    def columns(self) -> int:
-        return 2 * self.lanes
-
-    @property
     def row_columns(self) -> int:
-        return self.row_vectors * self.lanes
+        return self.row_vectors * self.columns // 2
 
     @property
     def packed_b_elements(self) -> int:
@@ -70,18 +73,18 @@ class Blocking:
 
     @property
     def packed_a_elements(self) -> int:
-        """Panels of A; rows round up to a tile, and the last store of a panel writes whole vectors."""
-        return (self.m_block + self.tall) * self.k_block + 64 // self.lanes * self.lanes
+        """Panels of A; the last store of the last panel writes whole vectors, up to 64 elements beyond."""
+        return (self.m_block + 8) * self.k_block + 64
 
     @property
     def partial_elements(self) -> int:
-        """Accumulators between two K blocks, and the tile that an epilogue reads; rows round up to a tile."""
-        return (self.m_partial + self.tall) * self.n_block
+        """Accumulators between two K blocks, and those that an epilogue reads."""
+        return self.m_partial * self.n_block
 
 
 BLOCKING = {
-    "f32": Blocking(lanes=8, tall=6, short=4, row_vectors=8, k_block=512, n_block=256, m_block=96, m_partial=768),
-    "f64": Blocking(lanes=4, tall=6, short=4, row_vectors=8, k_block=256, n_block=256, m_block=96, m_partial=384),
+    "f32": Blocking(columns=16, row_vectors=8, k_block=512, n_block=256, m_block=96, m_partial=768),
+    "f64": Blocking(columns=8, row_vectors=8, k_block=256, n_block=256, m_block=96, m_partial=384),
 }
 
 # Below these sizes a copy into panels costs more than it saves.
