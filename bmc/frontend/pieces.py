@@ -1,0 +1,94 @@
+"""A source as the pieces that formatting writes: tokens and comments, each with the line breaks before it.
+
+In: a `SourceFile` without syntax errors. Out: `Piece`s, among them the parentheses that a pipe's value should have.
+Guaranteed: the pieces without the added parentheses are the source's tokens and comments in order, newlines left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+
+from bmc.frontend import syntax as s
+from bmc.frontend.layout import lay_out
+from bmc.frontend.tokens import Token, comments, tokenize
+from bmc.source import SourceFile, Span
+
+__all__ = ["Piece", "pieces_of"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """`kind` is that of the laid-out token, `COMMENT`, or `SEMICOLON`. `breaks` counts the newlines right before it. `column`
+    is where it starts in the source."""
+
+    kind: str
+    text: str
+    breaks: int
+    column: int
+
+
+def _nodes(root: object) -> Iterator[object]:
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, tuple):
+            pending.extend(node)
+        elif is_dataclass(node) and not isinstance(node, Span):
+            yield node
+            pending.extend(getattr(node, field.name) for field in fields(node))
+
+
+def _unparenthesised_values(tree: s.File) -> Iterator[Span]:
+    """Values of pipes that the eye may read as binding to the first stage: `x + x |> f`."""
+    for node in _nodes(tree):
+        if isinstance(node, s.Pipe) and isinstance(node.value, s.Unary | s.Binary | s.Compare | s.Logical):
+            if node.value.span.start == node.span.start and _reaches(node):
+                yield node.value.span
+
+
+def _reaches(pipe: s.Pipe) -> bool:
+    """Whether the value is written without parentheses of its own: no `)` between it and the first `|>`."""
+    between = Span(pipe.span.file, pipe.value.span.end, pipe.stages[0].span.start).text
+    return ")" not in _without_comments(between)
+
+
+def _without_comments(text: str) -> str:
+    return "\n".join(line.split("#", 1)[0] for line in text.split("\n"))
+
+
+def pieces_of(file: SourceFile, tree: s.File) -> list[Piece]:
+    """The pieces of a source whose tree is `tree`, ended by one of kind `$END`."""
+    raw, _ = tokenize(file)
+    kinds = {t.start: t.kind for t in lay_out(raw) if t.kind != "NEWLINE"}
+    items = [*raw, *(Token("COMMENT", c.text.rstrip(), c.start, c.end) for c in comments(file))]
+    items.sort(key=lambda t: (t.start, t.kind == "$END"))
+    opened: dict[int, int] = {}
+    closed: dict[int, int] = {}
+    for span in _unparenthesised_values(tree):
+        opened[span.start] = opened.get(span.start, 0) + 1
+        closed[span.end] = closed.get(span.end, 0) + 1
+    return list(_pieces(file, items, kinds, opened, closed))
+
+
+def _pieces(
+    file: SourceFile, items: Sequence[Token], kinds: dict[int, str], opened: dict[int, int], closed: dict[int, int]
+) -> Iterator[Piece]:
+    breaks = 0
+    for token in items:
+        column = file.position(token.start)[1]
+        if token.kind == "NEWLINE":
+            if token.text == ";":
+                yield Piece("SEMICOLON", ";", breaks, column)
+                breaks = 0
+            else:
+                breaks += 1
+            continue
+        kind = kinds.get(token.start, token.kind) if token.kind not in ("COMMENT", "$END") else token.kind
+        for _ in range(opened.get(token.start, 0) if kind != "$END" else 0):
+            yield Piece("LPAR", "(", breaks, column)
+            breaks = 0
+        yield Piece(kind, token.text, breaks, column)
+        breaks = 0
+        for _ in range(closed.get(token.end, 0) if kind != "$END" else 0):
+            yield Piece("RPAR", ")", 0, column)
