@@ -111,9 +111,11 @@ def _repair(file: SourceFile, tokens: list[Token], following: Token) -> tuple[li
     out: list[Token] = []
     errors: list[Diagnostic] = []
     open_brackets: list[tuple[Token, int]] = []
+    awaited = dict.fromkeys(_CLOSING, 0)
 
     def close_top(where: Token, before_newlines: bool) -> None:
         opener, _ = open_brackets.pop()
+        awaited[_CLOSER[opener.kind]] -= 1
         errors.append(syntax_errors.unclosed_bracket(_span(file, opener), _span(file, where)))
         at = len(out)
         while before_newlines and at > 0 and out[at - 1].kind == "NEWLINE":
@@ -133,14 +135,16 @@ def _repair(file: SourceFile, tokens: list[Token], following: Token) -> tuple[li
             while kind == "LBRACE" and open_brackets and open_brackets[-1][0].kind != "LBRACE":
                 close_top(token, False)
             open_brackets.append((token, width))
+            awaited[_CLOSER[kind]] += 1
         elif kind in _CLOSING:
-            if not any(_CLOSER[opener.kind] == kind for opener, _ in open_brackets):
+            if not awaited[kind]:
                 errors.append(syntax_errors.unmatched_closing(_span(file, token)))
                 out.append(token._replace(kind="UNKNOWN", repaired=True))
                 continue
             while _CLOSER[open_brackets[-1][0].kind] != kind:
                 close_top(token, True)
             open_brackets.pop()
+            awaited[kind] -= 1
         elif kind == "$END":
             while open_brackets:
                 close_top(token, True)

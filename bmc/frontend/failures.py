@@ -1,7 +1,8 @@
 """Says in the language's words why a token could not come next.
 
 In: `Failure`s of the LALR run. Out: diagnostics, in `errors`. Guaranteed: at most one for each failing statement, and none for
-a statement whose tokens were already reported (a wrong character, a mismatched bracket); work is bounded by the statement.
+a statement whose tokens were already reported (a wrong character, a mismatched bracket); no more than `MAX_ERRORS` + 1 are
+explained.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from bmc.frontend.lalr import MAX_DEPTH, Failure
 from bmc.frontend.tokens import RESERVED, Token
 from bmc.source import SourceFile, Span
 
-__all__ = ["Failures"]
+__all__ = ["MAX_ERRORS", "Failures"]
+
+MAX_ERRORS = 50
 
 _OPENING = frozenset({"LPAR", "LSQB", "LBRACE"})
 _CLOSING = frozenset({"RPAR", "RSQB", "RBRACE"})
@@ -87,15 +90,15 @@ class Failures:
         self.errors: list[Diagnostic] = []
         self._file = file
         self._tokens = tokens
-        self._read_as_comparison = -1
 
     def report(self, failure: Failure) -> str | None:
         """Notes why `failure` happened. Returns the kind to read the token as, where that mends it."""
         tokens = self._tokens
+        if len(self.errors) > MAX_ERRORS:  # to explain one more may cost a look at the whole file
+            return None
         if any(t.repaired for t in tokens[failure.statement : failure.end + 1]):
             return None
         if self._means_comparison(failure):
-            self._read_as_comparison = failure.index
             self.errors.append(syntax_errors.assignment_for_comparison(self._span(failure.index)))
             return "COMPARE"
         for explain in self._explanations():

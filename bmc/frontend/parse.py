@@ -10,7 +10,7 @@ from __future__ import annotations
 from bmc.errors import Diagnostic
 from bmc.frontend import syntax, syntax_errors
 from bmc.frontend.brackets import match_brackets
-from bmc.frontend.failures import Failures
+from bmc.frontend.failures import MAX_ERRORS, Failures
 from bmc.frontend.lalr import MAX_DEPTH, run
 from bmc.frontend.layout import lay_out
 from bmc.frontend.tokens import tokenize
@@ -19,8 +19,6 @@ from bmc.source import SourceFile, Span
 from bmc_grammar import load_table
 
 __all__ = ["MAX_DEPTH", "MAX_ERRORS", "parse"]
-
-MAX_ERRORS = 50
 
 
 def parse(file: SourceFile) -> tuple[syntax.File, tuple[Diagnostic, ...]]:
