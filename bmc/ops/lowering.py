@@ -7,6 +7,7 @@ A few classes cover all operators:
 - `Reduction`: a fold of one operand over some axes.
 - `Contraction`: sums of products.
 - `Opaque`: a kernel of its own, by name, in code generation (gather, scatter-add, concat, sort, table look-up).
+- `Fused`: a kernel whose code is its region.
 - `Host`: a reducer of the runtime, by name; only in fitting.
 - `Expanded`: must be gone before code generation; names the pass that removes it.
 """
@@ -15,11 +16,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from bmc.ir import Dim, TensorType
+from bmc.ops.element import Element, ElementBuilder
 
-__all__ = ["AxisMap", "Contraction", "Elementwise", "Expanded", "Host", "Lowering", "Opaque", "Reduction", "Reshape", "View"]
+__all__ = [
+    "AxisMap", "Contraction", "Elementwise", "Expanded", "Fused", "Host", "KernelBuilder", "Lowering", "Opaque", "Reduction", "Reshape",
+    "View",
+]  # fmt: skip
+
+
+class KernelBuilder(ElementBuilder, Protocol):
+    """An element builder inside a kernel, which knows the run-time dims. `index(axis)` counts along axis `axis` of the operation's result."""
+
+    def dim(self, dim: Dim) -> Element:
+        """The value of a dim, an i64; of the row dim in a per-shard step: the rows of this shard."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,12 +40,14 @@ class Elementwise:
     """`emit(b, attrs, *elements) -> element`, or a tuple of elements for several results; `b` is an `ElementBuilder`.
 
     `cost` is the rough number of machine instructions an element, which fusion weighs against recomputation. `indexed`: it
-    calls `b.index`, so that the axes of its result must stay apart in loops.
+    calls `b.index`, so that the axes of its result must stay apart in loops. `scalars`: the operands that are not element-wise but
+    short vectors read cell by cell; for them `emit` gets a function `cell(i) -> element` of a compile-time index.
     """
 
     emit: Callable[..., Any]
     cost: int = 1
     indexed: bool = False
+    scalars: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,11 @@ class Opaque:
 
 
 @dataclass(frozen=True)
+class Fused:
+    pass
+
+
+@dataclass(frozen=True)
 class Host:
     reducer: str
 
@@ -84,4 +104,4 @@ class Expanded:
     by: str
 
 
-Lowering = Elementwise | View | Reshape | Reduction | Contraction | Opaque | Host | Expanded
+Lowering = Elementwise | View | Reshape | Reduction | Contraction | Opaque | Fused | Host | Expanded
