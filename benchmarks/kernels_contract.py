@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import llvmlite.binding as llvm  # noqa: E402
-import numpy as np  # noqa: E402
-from llvmlite import ir  # noqa: E402
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
 
-from bmc.codegen.contract import ContractSpec, emit_contract, scratch_bytes  # noqa: E402
+from bmc.codegen.contract import ContractSpec, emit_contract, scratch_bytes
 
 VECTOR_BYTES = int(os.environ.get("VB", "32"))
 ROUNDS = 25

@@ -272,8 +272,10 @@ def test_products_of_a_module_share_their_tiles() -> None:
     module = ir.Module()
     emit_contract(module, "first", ContractSpec("f32"), None, ())
     once = len(module.functions)
-    emit_contract(module, "second", ContractSpec("f32", n=10), None, ())
-    assert len(module.functions) == once + 2  # the product and what it does with finished tiles
+    emit_contract(module, "second", ContractSpec("f32", n=10, accumulate=True), None, ())
+    assert len(module.functions) == once + 1
+    emit_contract(module, "third", ContractSpec("f32", m=32), lambda *_: None, ())
+    assert len(module.functions) == once + 3  # the product and its epilogue
 
 
 def test_scratch_is_bounded() -> None:

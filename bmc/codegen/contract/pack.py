@@ -1,7 +1,7 @@
 """Copies of A and B into panels, the order in which the tile kernels read them.
 
-A panel of B is [K, 64 bytes]: the columns of one tile, side by side for each k, zero where the matrix has none. A panel of A
-is [K, rows] of one tile. Packing functions are emitted once in a module.
+A panel of B is [K, 64 bytes]: the columns of one tile, side by side for each k, zero where the matrix has none. A panel
+of A is [K, rows] of one tile. Packing functions are emitted once in a module.
 """
 
 from llvmlite import ir

@@ -13,6 +13,18 @@ INDEX = ir.IntType(64)
 BIT = ir.IntType(1)
 
 
+class FunctionPointer:
+    """An address that can be called: opaque pointers do not know the function type that llvmlite's `call` asks for."""
+
+    def __init__(self, address: ir.Value, function_type: ir.FunctionType) -> None:
+        self.type = address.type
+        self.function_type = function_type
+        self._address = address
+
+    def get_reference(self) -> str:
+        return str(self._address.get_reference())
+
+
 def element_type(dtype: Dtype) -> ir.Type:
     return ir.FloatType() if dtype == "f32" else ir.DoubleType()
 
