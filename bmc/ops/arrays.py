@@ -12,7 +12,16 @@ from bmc.ops.registry import Reference
 
 __all__ = ["dtype_of", "numpy_dtype", "quiet", "single"]
 
-_NUMPY = {"bool": "bool", "u8": "uint8", "i32": "int32", "i64": "int64", "f32": "float32", "f64": "float64", "str": "object"}
+_NUMPY = {
+    "bool": "bool",
+    "u8": "uint8",
+    "i32": "int32",
+    "i64": "int64",
+    "f32": "float32",
+    "f64": "float64",
+    "str": "object",
+}
+_DTYPES = {name: dtype for dtype, name in _NUMPY.items()}
 
 
 def numpy_dtype(np: Any, dtype: str) -> Any:
@@ -21,7 +30,7 @@ def numpy_dtype(np: Any, dtype: str) -> Any:
 
 def dtype_of(array: Any) -> str:
     """The dtype of the IR of a numpy array; KeyError for one that has no counterpart."""
-    return {name: dtype for dtype, name in _NUMPY.items()}[array.dtype.name]
+    return _DTYPES[array.dtype.name]
 
 
 def quiet(np: Any) -> Any:

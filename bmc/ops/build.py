@@ -40,7 +40,9 @@ def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
             if result[axis] == 1:
                 result[axis], source[axis] = dim, which
             elif dim not in (1, result[axis]):
-                raise TypeRuleError(f"dims {result[axis]} and {dim} of axis {axis - rank} do not broadcast", which, source[axis])
+                raise TypeRuleError(
+                    f"dims {result[axis]} and {dim} of axis {axis - rank} do not broadcast", which, source[axis]
+                )
     return tuple(result)
 
 
@@ -61,7 +63,12 @@ class Builder:
             self.location = before
 
     def operation(
-        self, name: str, operands: Sequence[Value], attrs: object = NoAttrs(), regions: tuple[Region, ...] = (), hint: str = ""
+        self,
+        name: str,
+        operands: Sequence[Value],
+        attrs: object = NoAttrs(),
+        regions: tuple[Region, ...] = (),
+        hint: str = "",
     ) -> Operation:
         """Append one operation. Raises TypeRuleError when the operand types do not fit."""
         types = infer_results(definition(name), [v.type for v in operands], attrs, regions)
@@ -94,7 +101,9 @@ class Builder:
 
     def dim_value(self, dim: Dim, dtype: str) -> Value:
         """The value of a dim: a constant where it is known."""
-        return self.scalar(dim, dtype) if isinstance(dim, int) else self.emit("dim_value", attrs=DimValueAttrs(dim, dtype))
+        return (
+            self.scalar(dim, dtype) if isinstance(dim, int) else self.emit("dim_value", attrs=DimValueAttrs(dim, dtype))
+        )
 
     # --- element-wise -----------------------------------------------------------------------------------------------------
 
@@ -241,7 +250,12 @@ class Builder:
         return values[0] if len(values) == 1 else self.emit("concat", *values, attrs=ConcatAttrs(axis))
 
     def pad(
-        self, x: Value, low: Sequence[Dim], high: Sequence[Dim], interior: Sequence[int] | None = None, value: bool | int | float = 0.0
+        self,
+        x: Value,
+        low: Sequence[Dim],
+        high: Sequence[Dim],
+        interior: Sequence[int] | None = None,
+        value: bool | int | float = 0.0,
     ) -> Value:
         interior = (0,) * x.type.rank if interior is None else tuple(interior)
         if all(amount == 0 for amount in (*low, *high, *interior)):
@@ -254,7 +268,11 @@ class Builder:
         """`reduce_sum`, `reduce_max` or `reduce_min` over `axes`; `keep` leaves dims of 1. x itself over no axes."""
         axes = sorted(axes)
         folded = self.emit(name, x, attrs=ReduceAttrs(tuple(axes))) if axes else x
-        return self.reshape(folded, [1 if axis in axes else dim for axis, dim in enumerate(x.type.shape)]) if keep else folded
+        return (
+            self.reshape(folded, [1 if axis in axes else dim for axis, dim in enumerate(x.type.shape)])
+            if keep
+            else folded
+        )
 
     def contract(
         self,
@@ -266,7 +284,12 @@ class Builder:
         rhs_contract: Sequence[int],
     ) -> Value:
         """Sum of products over paired axes. Result axes: batch, free of a, free of b."""
-        return self.emit("contract", a, b, attrs=ContractAttrs(tuple(lhs_batch), tuple(lhs_contract), tuple(rhs_batch), tuple(rhs_contract)))
+        return self.emit(
+            "contract",
+            a,
+            b,
+            attrs=ContractAttrs(tuple(lhs_batch), tuple(lhs_contract), tuple(rhs_batch), tuple(rhs_contract)),
+        )
 
     def gather(self, table: Value, index: Value) -> Value:
         return self.emit("gather", table, index)

@@ -42,7 +42,14 @@ def _infer_compare(types: Sequence[TensorType], attrs: CompareAttrs) -> tuple[Te
 
 
 def _compare(np: Any, attrs: CompareAttrs, arrays: Sequence[Any]) -> Sequence[Any]:
-    function = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
+    function = {
+        "eq": np.equal,
+        "ne": np.not_equal,
+        "lt": np.less,
+        "le": np.less_equal,
+        "gt": np.greater,
+        "ge": np.greater_equal,
+    }
     return (np.asarray(function[attrs.predicate](*arrays)),)
 
 
@@ -143,7 +150,9 @@ OPERATORS = (
         lowering=Elementwise(lambda b, attrs, x: b.cast(x, attrs.dtype)),
         reference=_cast,
         samples=lambda: [
-            Sample((TensorType(source, (3, 5)),), CastAttrs(target), domain={0: (-300.0, 300.0)}) for source in CELLS for target in CELLS
+            Sample((TensorType(source, (3, 5)),), CastAttrs(target), domain={0: (-300.0, 300.0)})
+            for source in CELLS
+            for target in CELLS
         ],
         inverse=_undo_cast,
     ),

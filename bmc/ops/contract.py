@@ -52,7 +52,7 @@ def _infer(types: Sequence[TensorType], attrs: ContractAttrs) -> tuple[TensorTyp
     return (a.with_shape(batch + left_free + right_free),)
 
 
-def _rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def _rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
     attrs: ContractAttrs = op.attrs  # type: ignore[assignment]
     a, b = op.operands
     left_free = free_axes(a.type.rank, attrs.lhs_batch, attrs.lhs_contract)
@@ -94,8 +94,34 @@ def _grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
     g_left = tuple(range(len(batch), len(batch) + len(left_free)))
     g_right = tuple(range(len(batch) + len(left_free), g.type.rank))
     return (
-        _one_side(b, g, rhs, lhs.type.rank, batch, g_right, attrs.rhs_batch, right_free, attrs.rhs_contract, attrs.lhs_batch, left_free, attrs.lhs_contract),
-        _one_side(b, g, lhs, rhs.type.rank, batch, g_left, attrs.lhs_batch, left_free, attrs.lhs_contract, attrs.rhs_batch, right_free, attrs.rhs_contract),
+        _one_side(
+            b,
+            g,
+            rhs,
+            lhs.type.rank,
+            batch,
+            g_right,
+            attrs.rhs_batch,
+            right_free,
+            attrs.rhs_contract,
+            attrs.lhs_batch,
+            left_free,
+            attrs.lhs_contract,
+        ),
+        _one_side(
+            b,
+            g,
+            lhs,
+            rhs.type.rank,
+            batch,
+            g_left,
+            attrs.lhs_batch,
+            left_free,
+            attrs.lhs_contract,
+            attrs.rhs_batch,
+            right_free,
+            attrs.rhs_contract,
+        ),
     )
 
 

@@ -49,7 +49,7 @@ def _no_gradient_flows(b: Builder, op: Operation, cotangents: Sequence[Value | N
     return (None,)
 
 
-def _whole(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def _whole(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
     return (None if axes[0] is None else RowMix.OTHER,)
 
 
@@ -82,7 +82,7 @@ OPERATORS = (
         doc="The gradient of the first operand (a scalar) by each of the others. The pass `autodiff` expands it.",
         arity=(1, None),
         infer=_infer_gradient,
-        grad=NotDifferentiable("gradients of gradients are not supported"),
+        grad=NotDifferentiable("autodiff expands it", misplaced=True),
         rows=lambda op, axes: tuple(axes[1:]),
         lowering=Expanded("autodiff"),
         reference=_no_reference,
@@ -105,7 +105,7 @@ OPERATORS = (
         doc="The sum of the operand over all shards, along a fixed tree. The pass `split_phases` cuts the step here.",
         arity=1,
         infer=_infer_shard_sum,
-        grad=NotDifferentiable("sums over shards are made after gradients"),
+        grad=NotDifferentiable("sums over shards are made after gradients", misplaced=True),
         rows=_whole,
         lowering=Expanded("split_phases"),
         reference=lambda np, attrs, arrays: (arrays[0],),

@@ -43,7 +43,7 @@ def _infer_gather(types: Sequence[TensorType], attrs: object) -> tuple[TensorTyp
     return (table.with_shape(index.shape + table.shape[1:]),)
 
 
-def _gather_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def _gather_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
     table, index = axes
     if table == 0:
         return (RowMix.OTHER,)
@@ -66,7 +66,7 @@ def _infer_scatter_add(types: Sequence[TensorType], attrs: ScatterAddAttrs) -> t
     return (updates.with_shape((attrs.rows, *updates.shape[index.rank :])),)
 
 
-def _scatter_add_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def _scatter_add_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
     rank = op.operands[0].type.rank
     index, updates = axes
     inner = None if updates is None or updates < rank else 1 + updates - rank
@@ -98,7 +98,7 @@ def _infer_take_along(types: Sequence[TensorType], attrs: object) -> tuple[Tenso
     return (x.with_shape(index.shape),)
 
 
-def _take_along_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def _take_along_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
     x, index = axes
     last = op.operands[0].type.rank - 1
     return (RowMix.OTHER if x == last else one_row_axis(axes),)
@@ -107,7 +107,11 @@ def _take_along_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | N
 def _take_along(np: Any, attrs: object, arrays: Sequence[Any]) -> Sequence[Any]:
     x, index = arrays
     lead = x.ndim - 1
-    flat = _clamped(np, index, x.shape[-1]).reshape((*x.shape[:-1], -1)) if index.size else np.zeros((*x.shape[:-1], 0), dtype=np.int64)
+    flat = (
+        _clamped(np, index, x.shape[-1]).reshape((*x.shape[:-1], -1))
+        if index.size
+        else np.zeros((*x.shape[:-1], 0), dtype=np.int64)
+    )
     return (np.take_along_axis(x, flat, axis=lead).reshape(index.shape),)
 
 
@@ -142,7 +146,7 @@ def infer_lookup(allowed: Sequence[str], types: Sequence[TensorType]) -> tuple[T
     return (TensorType("i32", x.shape),)
 
 
-def lookup_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def lookup_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
     return (axes[0] if axes[1] is None and axes[2] is None else RowMix.OTHER,)
 
 
@@ -188,7 +192,10 @@ OPERATORS = (
         samples=lambda: [
             Sample(types, below={1: 9})
             for types in (
-                (_t("f32", 8, 3), _t("i32", _B)), (_t("f64", 8, 3), _t("i64", _B, _T)), (_t("f32", 4), _t("i32")), (_t("f64", 7, 2, 3), _t("i32", 0)),
+                (_t("f32", 8, 3), _t("i32", _B)),
+                (_t("f64", 8, 3), _t("i64", _B, _T)),
+                (_t("f32", 4), _t("i32")),
+                (_t("f64", 7, 2, 3), _t("i32", 0)),
                 (_t("i32", 5), _t("i64", 3, 2)),
             )
         ],
@@ -207,8 +214,11 @@ OPERATORS = (
         samples=lambda: [
             Sample(types, ScatterAddAttrs(rows), below={0: 9})
             for types, rows in (
-                ((_t("i32", _B), _t("f32", _B, 3)), 8), ((_t("i64", _B, _T), _t("f64", _B, _T, 2)), 8), ((_t("i32", 5), _t("f32", 5)), 3),
-                ((_t("i32"), _t("f64", 4)), 6), ((_t("i32", 0), _t("f64", 0, 2)), 3),
+                ((_t("i32", _B), _t("f32", _B, 3)), 8),
+                ((_t("i64", _B, _T), _t("f64", _B, _T, 2)), 8),
+                ((_t("i32", 5), _t("f32", 5)), 3),
+                ((_t("i32"), _t("f64", 4)), 6),
+                ((_t("i32", 0), _t("f64", 0, 2)), 3),
             )
         ],
     ),
@@ -225,7 +235,10 @@ OPERATORS = (
         samples=lambda: [
             Sample(types, below={1: 6})
             for types in (
-                (_t("f32", _B, 5), _t("i32", _B)), (_t("f64", _B, 3, 5), _t("i64", _B, 3)), (_t("f64", _B, 5), _t("i32", _B, 4)), (_t("f32", 5), _t("i32")),
+                (_t("f32", _B, 5), _t("i32", _B)),
+                (_t("f64", _B, 3, 5), _t("i64", _B, 3)),
+                (_t("f64", _B, 5), _t("i32", _B, 4)),
+                (_t("f32", 5), _t("i32")),
                 (_t("i32", 2, 4), _t("i32", 2, 0)),
             )
         ],
@@ -245,4 +258,4 @@ OPERATORS = (
             for shape, size in (((_B,), 6), ((3, 2), 3), ((4,), 0))
         ],
     ),
-)  # fmt: skip
+)

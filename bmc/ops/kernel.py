@@ -48,9 +48,9 @@ def _reference(np: Any, attrs: KernelAttrs, arrays: Sequence[Any]) -> Sequence[A
 def kernel_operator(definition: Callable[[str], Operator]) -> Operator:
     """The record; its row rule asks `definition` for those of the region's operators."""
 
-    def rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+    def rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
         (region,) = op.regions
-        states: dict[Value, int | None | RowMix] = dict(zip(region.params, axes, strict=True))
+        states: dict[Value, int | RowMix | None] = dict(zip(region.params, axes, strict=True))
         for inner in region.ops:
             known = [states[value] for value in inner.operands]
             mixed = next((state for state in known if isinstance(state, RowMix)), None)
@@ -68,7 +68,7 @@ def kernel_operator(definition: Callable[[str], Operator]) -> Operator:
         arity=(0, None),
         attrs=KernelAttrs,
         infer=_infer,
-        grad=NotDifferentiable("kernels are made after gradients"),
+        grad=NotDifferentiable("kernels are made after gradients", misplaced=True),
         rows=rows,
         lowering=Fused(),
         reference=_reference,

@@ -42,7 +42,7 @@ def _infer_arg(types: Sequence[TensorType], attrs: ArgAttrs) -> tuple[TensorType
     return (TensorType("i32", x.shape[:axis] + x.shape[axis + 1 :]),)
 
 
-def _arg_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def _arg_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
     axis, over = axes[0], op.attrs.axis  # type: ignore[attr-defined]
     if axis is None:
         return (None,)

@@ -92,8 +92,19 @@ def _draw_control(np: Any, rng: Any, shapes: Sequence[tuple[int, ...]]) -> Seque
 
 def _samples() -> Sequence[Sample]:
     b, t = Poly.symbol("B"), Poly.symbol("T")
-    shapes: tuple[tuple[Shape, bool], ...] = (((b, 5), True), ((b, 3, t), True), ((4, 7), False), ((), False), ((b,), True), ((3, 0), False))
-    return [Sample((CONTROL,), RandomAttrs(dtype, shape, "stage.0.drop", rows), draw=_draw_control) for shape, rows in shapes for dtype in FLOATS]
+    shapes: tuple[tuple[Shape, bool], ...] = (
+        ((b, 5), True),
+        ((b, 3, t), True),
+        ((4, 7), False),
+        ((), False),
+        ((b,), True),
+        ((3, 0), False),
+    )
+    return [
+        Sample((CONTROL,), RandomAttrs(dtype, shape, "stage.0.drop", rows), draw=_draw_control)
+        for shape, rows in shapes
+        for dtype in FLOATS
+    ]
 
 
 def _random(name: str, doc: str, method: str, draw: Callable[..., Any], ulp: ULP, cost: int) -> Operator:
@@ -113,7 +124,14 @@ def _random(name: str, doc: str, method: str, draw: Callable[..., Any], ulp: ULP
 
 
 OPERATORS = (
-    _random("random_uniform", "Uniform in [0, 1), of 24 (f32) or 53 (f64) bits.", "uniform", philox.uniform, ULP(0.0, 0.0), 40),
+    _random(
+        "random_uniform",
+        "Uniform in [0, 1), of 24 (f32) or 53 (f64) bits.",
+        "uniform",
+        philox.uniform,
+        ULP(0.0, 0.0),
+        40,
+    ),
     # The logarithm and the sine of a turn err by 4 units at most, their root and product round.
     _random("random_normal", "Standard normal.", "normal", philox.normal, ULP(5.0, 8.0), 120),
 )

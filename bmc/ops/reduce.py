@@ -32,8 +32,8 @@ def _infer(types: Sequence[TensorType], attrs: ReduceAttrs) -> tuple[TensorType,
     return (x.with_shape(tuple(dim for axis, dim in enumerate(x.shape) if axis not in attrs.axes)),)
 
 
-def _rows(mix: RowMix) -> Callable[[Operation, Sequence[int | None]], tuple[int | None | RowMix, ...]]:
-    def rule(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def _rows(mix: RowMix) -> Callable[[Operation, Sequence[int | None]], tuple[int | RowMix | None, ...]]:
+    def rule(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
         (axis,) = axes
         reduced = op.attrs.axes  # type: ignore[attr-defined]
         if axis is None:
@@ -68,13 +68,31 @@ def _most(np: Any, dtype: Any) -> Any:
 def _samples() -> Sequence[Sample]:
     b, t = Poly.symbol("B"), Poly.symbol("T")
     shapes: tuple[tuple[tuple[int | Poly, ...], tuple[int, ...]], ...] = (
-        ((5,), (0,)), ((4, 6), (1,)), ((4, 6), (0,)), ((4, 6), ()), ((b, 3, 5), (0, 2)), ((b, 40), (1,)), ((b, t), (0, 1)), ((3, 0), (1,)), ((), ()),
-    )  # fmt: skip
-    return [Sample((TensorType(dtype, shape),), ReduceAttrs(axes)) for shape, axes in shapes for dtype in ("f32", "f64", "i32")]
+        ((5,), (0,)),
+        ((4, 6), (1,)),
+        ((4, 6), (0,)),
+        ((4, 6), ()),
+        ((b, 3, 5), (0, 2)),
+        ((b, 40), (1,)),
+        ((b, t), (0, 1)),
+        ((3, 0), (1,)),
+        ((), ()),
+    )
+    return [
+        Sample((TensorType(dtype, shape),), ReduceAttrs(axes))
+        for shape, axes in shapes
+        for dtype in ("f32", "f64", "i32")
+    ]
 
 
 def _reduction(
-    name: str, doc: str, combine: Literal["add", "maximum", "minimum"], identity: float, mix: RowMix, reference: Callable[..., Any], grad: Any
+    name: str,
+    doc: str,
+    combine: Literal["add", "maximum", "minimum"],
+    identity: float,
+    mix: RowMix,
+    reference: Callable[..., Any],
+    grad: Any,
 ) -> Operator:
     return Operator(
         name=name,
@@ -92,15 +110,30 @@ def _reduction(
 
 OPERATORS = (
     _reduction(
-        "reduce_sum", "The sum over some axes; 0 over no cells.", "add", 0.0, RowMix.SUM,
-        lambda np, x, axes: np.sum(x, axis=axes, dtype=x.dtype), _sum_grad,
+        "reduce_sum",
+        "The sum over some axes; 0 over no cells.",
+        "add",
+        0.0,
+        RowMix.SUM,
+        lambda np, x, axes: np.sum(x, axis=axes, dtype=x.dtype),
+        _sum_grad,
     ),
     _reduction(
-        "reduce_max", "The maximum over some axes; -inf (of integers the least) over no cells. NaN if any is NaN.", "maximum", -math.inf,
-        RowMix.OTHER, lambda np, x, axes: np.max(x, axis=axes, initial=_least(np, x.dtype)), _extreme_grad,
+        "reduce_max",
+        "The maximum over some axes; -inf (of integers the least) over no cells. NaN if any is NaN.",
+        "maximum",
+        -math.inf,
+        RowMix.OTHER,
+        lambda np, x, axes: np.max(x, axis=axes, initial=_least(np, x.dtype)),
+        _extreme_grad,
     ),
     _reduction(
-        "reduce_min", "The minimum over some axes; inf (of integers the greatest) over no cells. NaN if any is NaN.", "minimum", math.inf,
-        RowMix.OTHER, lambda np, x, axes: np.min(x, axis=axes, initial=_most(np, x.dtype)), _extreme_grad,
+        "reduce_min",
+        "The minimum over some axes; inf (of integers the greatest) over no cells. NaN if any is NaN.",
+        "minimum",
+        math.inf,
+        RowMix.OTHER,
+        lambda np, x, axes: np.min(x, axis=axes, initial=_most(np, x.dtype)),
+        _extreme_grad,
     ),
-)  # fmt: skip
+)

@@ -49,9 +49,13 @@ class RowMix(enum.Enum):
 
 @dataclass(frozen=True)
 class NotDifferentiable:
-    """Gradient rule of operators through which no gradient flows, with the reason."""
+    """Gradient rule of operators through which no gradient flows, with the reason.
+
+    `misplaced`: the operator belongs after differentiation, so that meeting it there is a bug.
+    """
 
     reason: str
+    misplaced: bool = False
 
 
 InferRule = Callable[[Sequence[TensorType], Any], tuple[TensorType, ...]]
@@ -156,7 +160,9 @@ class Operator:
             raise TypeRuleError(f"{self.name} takes {wanted} operands, not {count}")
 
 
-def infer_results(record: Operator, types: Sequence[TensorType], attrs: object, regions: Sequence[Region] = ()) -> tuple[TensorType, ...]:
+def infer_results(
+    record: Operator, types: Sequence[TensorType], attrs: object, regions: Sequence[Region] = ()
+) -> tuple[TensorType, ...]:
     """Result types of one operation: arity, attribute class, then the operator's own rule. TypeRuleError where they do not fit."""
     record.check_arity(len(types))
     if not isinstance(attrs, record.attrs):
@@ -168,7 +174,9 @@ def infer_results(record: Operator, types: Sequence[TensorType], attrs: object, 
     return record.infer(types, attrs)
 
 
-def row_axes(record: Operator, op: Operation, axes: Sequence[int | None], row: str | None) -> tuple[int | None | RowMix, ...]:
+def row_axes(
+    record: Operator, op: Operation, axes: Sequence[int | None], row: str | None
+) -> tuple[int | RowMix | None, ...]:
     """The row rule of `op`, completed by the rows that begin at it; `row` is the symbol of the row dim (None: no rows at all).
 
     A result without row operands whose shape holds the row dim once has its rows there: all alike, but as many as the batch has.
@@ -177,7 +185,7 @@ def row_axes(record: Operator, op: Operation, axes: Sequence[int | None], row: s
     found = tuple(record.rows(op, axes))
     if row is None:
         return found
-    completed: list[int | None | RowMix] = []
+    completed: list[int | RowMix | None] = []
     for state, value in zip(found, op.results, strict=True):
         if state is None:
             places = [i for i, dim in enumerate(value.type.shape) if row in symbols(dim)]

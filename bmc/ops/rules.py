@@ -79,7 +79,7 @@ def is_negative(dim: Dim) -> bool:
     return isinstance(dim, int) and dim < 0
 
 
-def one_row_axis(axes: Sequence[int | None]) -> int | None | RowMix:
+def one_row_axis(axes: Sequence[int | None]) -> int | RowMix | None:
     """The row axis of a result whose axes are those of all operands."""
     found = {axis for axis in axes if axis is not None}
     if not found:
@@ -87,13 +87,13 @@ def one_row_axis(axes: Sequence[int | None]) -> int | None | RowMix:
     return found.pop() if len(found) == 1 else RowMix.OTHER
 
 
-def rows_elementwise(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def rows_elementwise(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
     return tuple(one_row_axis(axes) for _ in op.results)
 
 
-def batched(op: Operation, axes: Sequence[int | None], axis: int) -> tuple[int | None | RowMix, ...]:
+def batched(op: Operation, axes: Sequence[int | None], axis: int) -> tuple[int | RowMix | None, ...]:
     """Rows of an operator of one operand and equal axes that keeps rows apart unless they lie along `axis`."""
-    state: int | None | RowMix = RowMix.OTHER if axes[0] == axis else axes[0]
+    state: int | RowMix | None = RowMix.OTHER if axes[0] == axis else axes[0]
     return tuple(state for _ in op.results)
 
 

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from bmc.ir import Dim, Operation, Poly, Shape, TensorType, Value
 from bmc.ir.dims import floor_divide, product
-
 from bmc.ops.lowering import AxisMap, Opaque, Reshape, View
 from bmc.ops.registry import Operator, RowMix, Sample, TypeRuleError
-from bmc.ops.rules import CELLS, batched, distinct_axes, is_negative, normal_axis, one_row_axis, pointwise, require_dtype, require_rank
+from bmc.ops.rules import (
+    CELLS,
+    distinct_axes,
+    is_negative,
+    normal_axis,
+    one_row_axis,
+    pointwise,
+    require_dtype,
+)
 from bmc.ops.sources import check_shape
 
 if TYPE_CHECKING:
@@ -82,7 +89,7 @@ def _infer_broadcast(types: Sequence[TensorType], attrs: BroadcastAttrs) -> tupl
     return (x.with_shape(attrs.shape),)
 
 
-def _broadcast_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def _broadcast_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
     (axis,) = axes
     if axis is None:
         return (None,)
@@ -162,7 +169,7 @@ def _infer_slice(types: Sequence[TensorType], attrs: SliceAttrs) -> tuple[Tensor
     return (x.with_shape(tuple(shape)),)
 
 
-def _slice_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def _slice_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
     (axis,) = axes
     if axis is None:
         return (None,)
@@ -206,7 +213,7 @@ def _infer_reshape(types: Sequence[TensorType], attrs: ReshapeAttrs) -> tuple[Te
     return (types[0].with_shape(attrs.shape),)
 
 
-def _reshape_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def _reshape_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
     (axis,) = axes
     if axis is None:
         return (None,)
@@ -235,7 +242,7 @@ def _infer_concat(types: Sequence[TensorType], attrs: ConcatAttrs) -> tuple[Tens
     return (first.with_shape((*first.shape[:axis], total, *first.shape[axis + 1 :])),)
 
 
-def _concat_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def _concat_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
     state = one_row_axis(axes)
     return (RowMix.OTHER if state == op.attrs.axis else state,)  # type: ignore[attr-defined]
 
@@ -271,7 +278,7 @@ def _infer_pad(types: Sequence[TensorType], attrs: PadAttrs) -> tuple[TensorType
     return (x.with_shape(tuple(padded_dim(*axis) for axis in padding)),)
 
 
-def _pad_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def _pad_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
     (axis,) = axes
     if axis is None:
         return (None,)
@@ -293,7 +300,10 @@ def _pad_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
     operand = op.operands[0].type
     if any(dim == 0 for dim in operand.shape):
         return (b.full(0.0, operand),)
-    stops = [low + (dim - 1) * (step + 1) + 1 for low, dim, step in zip(attrs.low, operand.shape, attrs.interior, strict=True)]
+    stops = [
+        low + (dim - 1) * (step + 1) + 1
+        for low, dim, step in zip(attrs.low, operand.shape, attrs.interior, strict=True)
+    ]
     return (b.slice(g, attrs.low, stops, [step + 1 for step in attrs.interior]),)
 
 
@@ -319,8 +329,15 @@ OPERATORS = (
         samples=lambda: [
             Sample((x,), BroadcastAttrs(shape, axes))
             for x, shape, axes in (
-                (_f(), (3, 4), ()), (_f(4), (3, 4), (1,)), (_f(3), (3, 4), (0,)), (_f(3, 1), (3, 4), (0, 1)), (_f(4, 3), (3, 2, 4), (2, 0)),
-                (_f(_B), (_B, 5), (0,)), (_f(_B, 5), (_B, _T, 5), (0, 2)), (_f(1), (1,), (0,)), (_f(2, 1, dtype="bool"), (2, 0), (0, 1)),
+                (_f(), (3, 4), ()),
+                (_f(4), (3, 4), (1,)),
+                (_f(3), (3, 4), (0,)),
+                (_f(3, 1), (3, 4), (0, 1)),
+                (_f(4, 3), (3, 2, 4), (2, 0)),
+                (_f(_B), (_B, 5), (0,)),
+                (_f(_B, 5), (_B, _T, 5), (0, 2)),
+                (_f(1), (1,), (0,)),
+                (_f(2, 1, dtype="bool"), (2, 0), (0, 1)),
                 (_f(2, dtype="f64"), (2, 3), (0,)),
             )
         ],
@@ -333,12 +350,22 @@ OPERATORS = (
         infer=_infer_transpose,
         grad=pointwise(_transpose_grad),
         rows=lambda op, axes: (None if axes[0] is None else op.attrs.permutation.index(axes[0]),),  # type: ignore[attr-defined]
-        lowering=View(lambda attrs, operand, result: [AxisMap(attrs.permutation.index(i)) for i in range(operand.rank)]),
-        reference=lambda np, attrs, arrays: (np.ascontiguousarray(arrays[0].transpose(attrs.permutation)).reshape([arrays[0].shape[i] for i in attrs.permutation]),),
+        lowering=View(
+            lambda attrs, operand, result: [AxisMap(attrs.permutation.index(i)) for i in range(operand.rank)]
+        ),
+        reference=lambda np, attrs, arrays: (
+            np.ascontiguousarray(arrays[0].transpose(attrs.permutation)).reshape(
+                [arrays[0].shape[i] for i in attrs.permutation]
+            ),
+        ),
         samples=lambda: [
             Sample((x,), TransposeAttrs(permutation))
             for x, permutation in (
-                (_f(), ()), (_f(3, 4), (1, 0)), (_f(2, 3, 4), (2, 0, 1)), (_f(_B, 3, _T, dtype="f64"), (0, 2, 1)), (_f(0, 3, dtype="i32"), (1, 0)),
+                (_f(), ()),
+                (_f(3, 4), (1, 0)),
+                (_f(2, 3, 4), (2, 0, 1)),
+                (_f(_B, 3, _T, dtype="f64"), (0, 2, 1)),
+                (_f(0, 3, dtype="i32"), (1, 0)),
             )
         ],
     ),
@@ -355,8 +382,14 @@ OPERATORS = (
         samples=lambda: [
             Sample((x,), SliceAttrs(starts, stops, steps))
             for x, starts, stops, steps in (
-                (_f(), (), (), ()), (_f(6), (2,), (5,), (1,)), (_f(7), (0,), (7,), (3,)), (_f(7), (6,), (-1,), (-1,)), (_f(8), (6,), (0,), (-2,)),
-                (_f(_B, 6), (0, 1), (_B, 5), (1, 2)), (_f(3, _T, dtype="f64"), (0, 0), (3, _T - 1), (1, 1)), (_f(5, 2), (3, 0), (3, 2), (1, 1)),
+                (_f(), (), (), ()),
+                (_f(6), (2,), (5,), (1,)),
+                (_f(7), (0,), (7,), (3,)),
+                (_f(7), (6,), (-1,), (-1,)),
+                (_f(8), (6,), (0,), (-2,)),
+                (_f(_B, 6), (0, 1), (_B, 5), (1, 2)),
+                (_f(3, _T, dtype="f64"), (0, 0), (3, _T - 1), (1, 1)),
+                (_f(5, 2), (3, 0), (3, 2), (1, 1)),
                 (_f(_T), (_T - 1,), (-1,), (-1,)),
             )
         ],
@@ -374,7 +407,11 @@ OPERATORS = (
         samples=lambda: [
             Sample((x,), ReshapeAttrs(shape))
             for x, shape in (
-                (_f(), (1, 1)), (_f(2, 6), (3, 4)), (_f(_B, 3, 4), (_B, 12)), (_f(_B, 4), (_B, 1, 2, 2)), (_f(0, 3), (3, 0)),
+                (_f(), (1, 1)),
+                (_f(2, 6), (3, 4)),
+                (_f(_B, 3, 4), (_B, 12)),
+                (_f(_B, 4), (_B, 1, 2, 2)),
+                (_f(0, 3), (3, 0)),
                 (_f(_B, _T, 4, dtype="f64"), (_B * _T, 4)),
             )
         ],
@@ -392,7 +429,9 @@ OPERATORS = (
         samples=lambda: [
             Sample(xs, ConcatAttrs(axis))
             for xs, axis in (
-                ((_f(3), _f(2)), 0), ((_f(_B, 3), _f(_B, 0), _f(_B, 4)), 1), ((_f(2, _T, 3, dtype="f64"), _f(2, 5, 3, dtype="f64")), 1),
+                ((_f(3), _f(2)), 0),
+                ((_f(_B, 3), _f(_B, 0), _f(_B, 4)), 1),
+                ((_f(2, _T, 3, dtype="f64"), _f(2, 5, 3, dtype="f64")), 1),
                 ((_f(2, 3, dtype="bool"),), 0),
             )
         ],
@@ -410,10 +449,13 @@ OPERATORS = (
         samples=lambda: [
             Sample((x,), PadAttrs(low, high, interior, value))
             for x, low, high, interior, value in (
-                (_f(3), (1,), (2,), (0,), 0.0), (_f(4), (0,), (1,), (2,), -1.5), (_f(_B, 3), (0, 1), (0, 0), (0, 1), 0.0),
-                (_f(0, 2, dtype="f64"), (1, 0), (1, 0), (3, 0), 2.0), (_f(2, _T, dtype="f64"), (0, 2), (0, _T), (0, 0), 0.0),
+                (_f(3), (1,), (2,), (0,), 0.0),
+                (_f(4), (0,), (1,), (2,), -1.5),
+                (_f(_B, 3), (0, 1), (0, 0), (0, 1), 0.0),
+                (_f(0, 2, dtype="f64"), (1, 0), (1, 0), (3, 0), 2.0),
+                (_f(2, _T, dtype="f64"), (0, 2), (0, _T), (0, 0), 0.0),
                 (_f(2, dtype="i32"), (1,), (0,), (0,), 3),
             )
         ],
     ),
-)  # fmt: skip
+)

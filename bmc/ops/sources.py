@@ -59,7 +59,9 @@ def _infer_constant(types: Sequence[TensorType], attrs: ConstantAttrs) -> tuple[
     check_shape(attrs.shape)
     if attrs.dtype not in CELLS:
         raise TypeRuleError(f"no constants of dtype {attrs.dtype}")
-    wanted: type | tuple[type, ...] = bool if attrs.dtype == "bool" else int if attrs.dtype in INTEGERS else (int, float)
+    wanted: type | tuple[type, ...] = (
+        bool if attrs.dtype == "bool" else int if attrs.dtype in INTEGERS else (int, float)
+    )
     if not isinstance(attrs.value, wanted) or (attrs.dtype != "bool" and isinstance(attrs.value, bool)):
         raise TypeRuleError(f"{attrs.value!r} is no {attrs.dtype}")
     if attrs.dtype in INTEGERS:
@@ -99,11 +101,21 @@ OPERATORS = (
         infer=_infer_constant,
         grad=_NO_OPERANDS,
         rows=_no_rows,
-        lowering=Elementwise(lambda b, attrs: b.constant(attrs.dtype, float(attrs.value) if is_float(attrs.dtype) else attrs.value), 0),
+        lowering=Elementwise(
+            lambda b, attrs: b.constant(attrs.dtype, float(attrs.value) if is_float(attrs.dtype) else attrs.value), 0
+        ),
         reference=lambda np, attrs, arrays: (np.full(attrs.shape, attrs.value, dtype=numpy_dtype(np, attrs.dtype)),),
         samples=lambda: [
             Sample((), ConstantAttrs(value, dtype, shape))
-            for dtype, value in (("bool", True), ("u8", 255), ("i32", -7), ("i64", 2**40), ("f32", 0.1), ("f64", -0.0), ("f64", float("-inf")))
+            for dtype, value in (
+                ("bool", True),
+                ("u8", 255),
+                ("i32", -7),
+                ("i64", 2**40),
+                ("f32", 0.1),
+                ("f64", -0.0),
+                ("f64", float("-inf")),
+            )
             for shape in ((), (3,), (2, 0), (4, 5))
         ],
     ),
@@ -117,9 +129,10 @@ OPERATORS = (
         rows=_no_rows,
         lowering=Elementwise(lambda b, attrs: b.cast(b.index(attrs.axis), attrs.dtype), 1, indexed=True),
         reference=_iota,
-        samples=lambda: [
-            Sample((), IotaAttrs(dtype, (3, 5), axis)) for dtype in NUMBERS for axis in (0, 1)
-        ] + [Sample((), IotaAttrs("i32", (Poly.symbol("B"), 4), 1))],
+        samples=lambda: (
+            [Sample((), IotaAttrs(dtype, (3, 5), axis)) for dtype in NUMBERS for axis in (0, 1)]
+            + [Sample((), IotaAttrs("i32", (Poly.symbol("B"), 4), 1))]
+        ),
         positions=lambda attrs: (attrs.axis,),
     ),
     Operator(
@@ -132,7 +145,11 @@ OPERATORS = (
         rows=_no_rows,
         lowering=Elementwise(lambda b, attrs: b.cast(b.dim(attrs.dim), attrs.dtype)),
         reference=lambda np, attrs, arrays: (np.array(attrs.dim, dtype=numpy_dtype(np, attrs.dtype)),),
-        samples=lambda: [Sample((), DimValueAttrs(dim, dtype)) for dim in (7, Poly.symbol("B") * 3) for dtype in ("i64", "f32", "f64")],
+        samples=lambda: [
+            Sample((), DimValueAttrs(dim, dtype))
+            for dim in (7, Poly.symbol("B") * 3)
+            for dtype in ("i64", "f32", "f64")
+        ],
         measures=lambda attrs: attrs.dim,
     ),
 )

@@ -57,7 +57,7 @@ def _infer_distinct(types: Sequence[TensorType], attrs: DistinctAttrs) -> tuple[
     return TensorType(x.dtype, (attrs.limit,)), TensorType("i32", (attrs.limit,)), TensorType("i32", ())
 
 
-def _distinct_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | None | RowMix, ...]:
+def _distinct_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
     state = None if all(axis is None for axis in axes) else RowMix.OTHER
     return (state,) * 3
 
@@ -113,7 +113,9 @@ OPERATORS = (
         lowering=Opaque("str_equal"),
         reference=lambda np, attrs, arrays: (np.asarray(arrays[0] == attrs.value, dtype=bool),),
         samples=lambda: [
-            Sample((TensorType("str", shape),), TextAttrs(value), draw=_draw_text) for shape in ((), (_B,), (2, 3)) for value in ("ab", "", "é\n\"")
+            Sample((TensorType("str", shape),), TextAttrs(value), draw=_draw_text)
+            for shape in ((), (_B,), (2, 3))
+            for value in ("ab", "", 'é\n"')
         ],
     ),
     Operator(
@@ -127,7 +129,8 @@ OPERATORS = (
         lowering=Opaque("str_select"),
         reference=lambda np, attrs, arrays: (np.asarray(np.where(arrays[0], arrays[1], attrs.value), dtype=object),),
         samples=lambda: [
-            Sample((TensorType("bool", shape), TensorType("str", shape)), TextAttrs("missing"), draw=_draw_select) for shape in ((), (_B,), (2, 3))
+            Sample((TensorType("bool", shape), TensorType("str", shape)), TextAttrs("missing"), draw=_draw_select)
+            for shape in ((), (_B,), (2, 3))
         ],
     ),
     Operator(
@@ -141,7 +144,9 @@ OPERATORS = (
         lowering=Opaque("str_lookup"),
         reference=look_up,
         samples=lambda: [
-            Sample((TensorType("str", shape), TensorType("str", (size,)), TensorType("i32", (size,))), draw=_draw_lookup)
+            Sample(
+                (TensorType("str", shape), TensorType("str", (size,)), TensorType("i32", (size,))), draw=_draw_lookup
+            )
             for shape, size in (((_B,), 4), ((2, 3), 1), ((), 0))
         ],
     ),
@@ -156,8 +161,12 @@ OPERATORS = (
         rows=_distinct_rows,
         lowering=Host("distinct"),
         reference=_distinct,
-        samples=lambda: [
-            Sample((TensorType("str", (_B,)), TensorType("bool", (_B,))), DistinctAttrs(limit), draw=_draw_distinct) for limit in (0, 3, 20)
-        ] + [Sample((TensorType("i64", (_B,)), TensorType("bool", (_B,))), DistinctAttrs(4), below={0: 6})],
+        samples=lambda: (
+            [
+                Sample((TensorType("str", (_B,)), TensorType("bool", (_B,))), DistinctAttrs(limit), draw=_draw_distinct)
+                for limit in (0, 3, 20)
+            ]
+            + [Sample((TensorType("i64", (_B,)), TensorType("bool", (_B,))), DistinctAttrs(4), below={0: 6})]
+        ),
     ),
 )

@@ -1,0 +1,90 @@
+"""Reference evaluation: the meaning of a graph, by the reference of each operator. For tests and `--reference` only.
+
+In: a function (or operations and their operands), arrays, the values of symbolic dims; numpy as an argument. Out: arrays. Guaranteed: every
+array has the dtype and shape of its value's type, in and out; one loop over the operations, no recursion but into regions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
+
+from bmc.ir import Function, Operation, Poly, Value
+from bmc.ir.dims import evaluate as evaluate_dim
+from bmc.ops.arrays import dtype_of
+from bmc.ops.registry import Operator
+from bmc.ops.table import definition
+
+__all__ = ["bind_attrs", "bindings_of", "evaluate", "evaluate_ops"]
+
+
+def bindings_of(function: Function, inputs: Mapping[str, Any]) -> dict[str, int]:
+    """The symbolic dims that the shapes of the inputs give away: those that are a dim of a parameter by themselves."""
+    bindings: dict[str, int] = {}
+    for param in function.params:
+        if param.key not in inputs:
+            continue
+        for dim, size in zip(param.value.type.shape, inputs[param.key].shape, strict=False):
+            if isinstance(dim, Poly) and dim == Poly.symbol(str(dim)):
+                bindings.setdefault(str(dim), int(size))
+    return bindings
+
+
+def bind_attrs(attrs: Any, bindings: Mapping[str, int]) -> Any:
+    """The attributes with all symbolic dims replaced by their values. KeyError names a symbol without one."""
+    changes = {}
+    for field in dataclasses.fields(attrs):
+        before = getattr(attrs, field.name)
+        after = _bind(before, bindings)
+        if after is not before:
+            changes[field.name] = after
+    return dataclasses.replace(attrs, **changes) if changes else attrs
+
+
+def _bind(value: Any, bindings: Mapping[str, int]) -> Any:
+    if isinstance(value, Poly):
+        return evaluate_dim(value, bindings)
+    if isinstance(value, tuple) and any(isinstance(item, (Poly, tuple)) for item in value):
+        return tuple(_bind(item, bindings) for item in value)
+    return value
+
+
+def evaluate(function: Function, inputs: Mapping[str, Any], bindings: Mapping[str, int], np: Any) -> dict[str, Any]:
+    """The results of `function` by key, outputs and updates alike. `inputs` are arrays by parameter key.
+
+    KeyError: an input or a binding is missing. ValueError: an array does not have the type of its parameter, or a rule breaks its promise.
+    NotImplementedError: the graph holds an operator that a pass must expand before (`gradient`).
+    """
+    values: dict[Value, Any] = {}
+    for param in function.params:
+        values[param.value] = _checked(f"input {param.key!r}", param.value, inputs[param.key], bindings)
+    evaluate_ops(function.ops, values, bindings, np)
+    return {result.key: values[result.value] for result in function.results}
+
+
+def evaluate_ops(
+    ops: Sequence[Operation], values: MutableMapping[Value, Any], bindings: Mapping[str, int], np: Any
+) -> None:
+    """Run operations in order; `values` holds the array of each value and receives the results."""
+    for op in ops:
+        arrays = [values[operand] for operand in op.operands]
+        results = _run(definition(op.name), op, arrays, bindings, np)
+        for i, (value, array) in enumerate(zip(op.results, results, strict=True)):
+            values[value] = _checked(f"result {i} of {op.name}", value, array, bindings)
+
+
+def _run(record: Operator, op: Operation, arrays: Sequence[Any], bindings: Mapping[str, int], np: Any) -> Sequence[Any]:
+    if not op.regions:
+        return record.reference(np, bind_attrs(op.attrs, bindings), arrays)
+    (region,) = op.regions
+    inner: dict[Value, Any] = dict(zip(region.params, arrays, strict=True))
+    evaluate_ops(region.ops, inner, bindings, np)
+    return [inner[value] for value in region.results]
+
+
+def _checked(what: str, value: Value, array: Any, bindings: Mapping[str, int]) -> Any:
+    shape = tuple(evaluate_dim(dim, bindings) for dim in value.type.shape)
+    if tuple(array.shape) != shape or dtype_of(array) != value.type.dtype:
+        raise ValueError(f"{what}: an array {array.dtype}{list(array.shape)} is no {value.type} with {dict(bindings)}")
+    return array
