@@ -30,12 +30,17 @@ _DECLARATIONS = frozenset({"use", "let", "fn", "layer", "model", "optimizer", "d
 
 def match_brackets(file: SourceFile, tokens: list[Token]) -> tuple[list[Token], list[Diagnostic]]:
     """Tokens with matching brackets, and what was wrong."""
+    errors: list[Diagnostic] = []
+    if not _matches(tokens):
+        tokens, errors = _repair_declarations(file, tokens)
     deepest = _too_deep(tokens)
     if deepest is not None:
-        error = syntax_errors.nested_too_deeply(_span(file, tokens[deepest]), f"{MAX_BRACKETS} brackets")
-        return [tokens[-1]], [error]
-    if _matches(tokens):
-        return tokens, []
+        errors.append(syntax_errors.nested_too_deeply(_span(file, tokens[deepest]), f"{MAX_BRACKETS} brackets"))
+        return [tokens[-1]], errors[:1]
+    return tokens, errors
+
+
+def _repair_declarations(file: SourceFile, tokens: list[Token]) -> tuple[list[Token], list[Diagnostic]]:
     repaired: list[Token] = []
     errors: list[Diagnostic] = []
     parts = _declarations(file, tokens)
@@ -46,7 +51,7 @@ def match_brackets(file: SourceFile, tokens: list[Token]) -> tuple[list[Token], 
             mended, found = _repair(file, part, following)
             repaired.extend(mended)
             if not any(t.kind == "STRING" and t.repaired for t in part):  # an unclosed string took the bracket
-                errors.extend(found[:1])
+                errors.extend(found)
     return repaired, errors
 
 
@@ -107,6 +112,7 @@ def _indentation(file: SourceFile, tokens: Sequence[Token]) -> list[int]:
 
 
 def _repair(file: SourceFile, tokens: list[Token], following: Token) -> tuple[list[Token], list[Diagnostic]]:
+    """Tokens of one declaration with matching brackets, and the first mismatch; `following` comes after them."""
     widths = _indentation(file, tokens)
     out: list[Token] = []
     errors: list[Diagnostic] = []
@@ -116,7 +122,8 @@ def _repair(file: SourceFile, tokens: list[Token], following: Token) -> tuple[li
     def close_top(where: Token, before_newlines: bool) -> None:
         opener, _ = open_brackets.pop()
         awaited[_CLOSER[opener.kind]] -= 1
-        errors.append(syntax_errors.unclosed_bracket(_span(file, opener), _span(file, where)))
+        if not errors:
+            errors.append(syntax_errors.unclosed_bracket(_span(file, opener), _span(file, where)))
         at = len(out)
         while before_newlines and at > 0 and out[at - 1].kind == "NEWLINE":
             at -= 1
@@ -138,7 +145,8 @@ def _repair(file: SourceFile, tokens: list[Token], following: Token) -> tuple[li
             awaited[_CLOSER[kind]] += 1
         elif kind in _CLOSING:
             if not awaited[kind]:
-                errors.append(syntax_errors.unmatched_closing(_span(file, token)))
+                if not errors:
+                    errors.append(syntax_errors.unmatched_closing(_span(file, token)))
                 out.append(token._replace(kind="UNKNOWN", repaired=True))
                 continue
             while _CLOSER[open_brackets[-1][0].kind] != kind:
@@ -146,9 +154,10 @@ def _repair(file: SourceFile, tokens: list[Token], following: Token) -> tuple[li
             open_brackets.pop()
             awaited[kind] -= 1
         elif kind == "$END":
-            while open_brackets:
-                close_top(token, True)
+            break
         out.append(token)
     while open_brackets:
         close_top(following, True)
+    if tokens[-1].kind == "$END":
+        out.append(tokens[-1])
     return out, errors

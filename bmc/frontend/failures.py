@@ -1,8 +1,8 @@
 """Says in the language's words why a token could not come next.
 
 In: `Failure`s of the LALR run. Out: diagnostics, in `errors`. Guaranteed: at most one for each failing statement, and none for
-a statement whose tokens were already reported (a wrong character, a mismatched bracket); no more than `MAX_ERRORS` + 1 are
-explained.
+a statement whose tokens were already reported (a wrong character, a mismatched bracket). Explaining
+one may cost a look at the whole file before it, so the caller bounds their number.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from bmc.frontend.lalr import MAX_DEPTH, Failure
 from bmc.frontend.tokens import RESERVED, Token
 from bmc.source import SourceFile, Span
 
-__all__ = ["MAX_ERRORS", "Failures"]
-
-MAX_ERRORS = 50
+__all__ = ["Failures"]
 
 _OPENING = frozenset({"LPAR", "LSQB", "LBRACE"})
 _CLOSING = frozenset({"RPAR", "RSQB", "RBRACE"})
@@ -94,8 +92,6 @@ class Failures:
     def report(self, failure: Failure) -> str | None:
         """Notes why `failure` happened. Returns the kind to read the token as, where that mends it."""
         tokens = self._tokens
-        if len(self.errors) > MAX_ERRORS:  # to explain one more may cost a look at the whole file
-            return None
         if any(t.repaired for t in tokens[failure.statement : failure.end + 1]):
             return None
         if self._means_comparison(failure):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from bmc.frontend.tokens import Token
 from bmc_grammar import Table
@@ -22,13 +22,9 @@ __all__ = ["MAX_DEPTH", "Actions", "Failure", "run"]
 MAX_DEPTH = 120
 
 
-class Entry(NamedTuple):
-    """A symbol on the stack: its value, the indices of its first and last token, its depth."""
-
-    value: Any
-    first: int
-    last: int
-    depth: int
+# A symbol on the stack: its value, the indices of its first and last token, its depth. A plain tuple, since one is made for
+# each token and each node.
+Entry: TypeAlias = tuple[Any, int, int, int]
 
 
 class Actions(Protocol):
@@ -91,15 +87,16 @@ def _statement_end(tokens: Sequence[Token], start: int) -> int:
     return len(tokens) - 1
 
 
-def run(table: Table, tokens: Sequence[Token], actions: Actions, on_failure: Callable[[Failure], str | None]) -> Any:
-    """The value of the start rule, None if the last token was reached without one.
+def run(table: Table, tokens: Sequence[Token], actions: Actions, on_failure: Callable[[Failure], str | None], patience: int) -> Any:
+    """The value of the start rule; None after more than `patience` failures.
 
-    `on_failure` returns the kind as which the failing token should be read instead, or None to skip its statement, or
-    raises to stop.
+    `on_failure` returns the kind as which the failing token should be read instead, or None to skip its statement.
     """
     rows = table.states
     makers = [None if r.is_list or r.action is None else actions.action(r.action) for r in table.rules]
     rules = [(r.origin, r.size, r.is_list, maker) for r, maker in zip(table.rules, makers, strict=True)]
+    passes_on = [maker is None and not is_list for _, _, is_list, maker in rules]
+    chains: dict[tuple[int, int, str], int] = {}
     states = [0]
     stack: list[Entry] = []
     index, kind = 0, tokens[0].kind
@@ -110,35 +107,45 @@ def run(table: Table, tokens: Sequence[Token], actions: Actions, on_failure: Cal
         too_deep = False
         if act is not None and act < 0:
             origin, size, is_list, maker = rules[-1 - act]
-            if maker is None and not is_list:  # a single child, passed on
-                states[-1] = rows[states[-2]][origin]
+            if passes_on[-1 - act]:  # a single child, passed on
+                # Nearly all reductions are these, a dozen in a row for the levels of precedence: done once, remembered.
+                key = (states[-2], states[-1], kind)
+                state = chains.get(key)
+                if state is None:
+                    state = rows[states[-2]][origin]
+                    further = rows[state].get(kind)
+                    while further is not None and further < 0 and passes_on[-1 - further]:
+                        state = rows[states[-2]][rules[-1 - further][0]]
+                        further = rows[state].get(kind)
+                    chains[key] = state
+                states[-1] = state
                 continue
             if size:
                 children = stack[-size:]
-                depth = max([c.depth for c in children]) + (not is_list)
+                depth = max([c[3] for c in children]) + (not is_list)
                 too_deep = depth > MAX_DEPTH
                 if not too_deep:
                     del stack[-size:], states[-size:]
-                    first, last = children[0].first, children[-1].last
+                    first, last = children[0][1], children[-1][2]
                     if maker is not None:
-                        value = maker([c.value for c in children], first, last)
+                        value = maker([c[0] for c in children], first, last)
                     elif size == 3:  # list SEPARATOR item
-                        value = children[0].value
-                        value.append(children[2].value)
+                        value = children[0][0]
+                        value.append(children[2][0])
                     else:
-                        value = [children[-1].value]
-                    stack.append(Entry(value, first, last, depth))
+                        value = [children[-1][0]]
+                    stack.append((value, first, last, depth))
             else:
                 assert maker is not None
-                stack.append(Entry(maker([], index, index - 1), index, index - 1, 1))
+                stack.append((maker([], index, index - 1), index, index - 1, 1))
             if not too_deep:
                 state = rows[states[-1]][origin]
                 if state == table.accept:
-                    return stack[-1].value
+                    return stack[-1][0]
                 states.append(state)
                 continue
         elif act is not None:
-            stack.append(Entry(tokens[index], index, index, 0))
+            stack.append((tokens[index], index, index, 0))
             states.append(act)
             index += 1
             kind = tokens[index].kind
@@ -148,9 +155,12 @@ def run(table: Table, tokens: Sequence[Token], actions: Actions, on_failure: Cal
         height = len(states)
         while "ERROR" not in rows[states[height - 1]]:
             height -= 1
-        statement = stack[height - 1].first if height <= len(stack) else index
+        statement = stack[height - 1][1] if height <= len(stack) else index
         end = max(_statement_end(tokens, statement), index if recovered_at < index else index + 1)
         expected: frozenset[str] = frozenset() if too_deep else _expected(table, states)
+        patience -= 1
+        if patience < 0:
+            return None
         instead = on_failure(Failure(index, statement, end, expected, too_deep))
         if instead is not None and instead in expected:
             kind = instead
@@ -159,6 +169,6 @@ def run(table: Table, tokens: Sequence[Token], actions: Actions, on_failure: Cal
             return None
         recovered_at = index = min(end, len(tokens) - 1)
         del states[height:], stack[height - 1 :]
-        stack.append(Entry(None, statement, max(statement, end - 1), 0))
+        stack.append((None, statement, max(statement, end - 1), 0))
         states.append(rows[states[-1]]["ERROR"])
         kind = tokens[index].kind

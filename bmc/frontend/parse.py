@@ -10,7 +10,7 @@ from __future__ import annotations
 from bmc.errors import Diagnostic
 from bmc.frontend import syntax, syntax_errors
 from bmc.frontend.brackets import match_brackets
-from bmc.frontend.failures import MAX_ERRORS, Failures
+from bmc.frontend.failures import Failures
 from bmc.frontend.lalr import MAX_DEPTH, run
 from bmc.frontend.layout import lay_out
 from bmc.frontend.tokens import tokenize
@@ -20,6 +20,8 @@ from bmc_grammar import load_table
 
 __all__ = ["MAX_DEPTH", "MAX_ERRORS", "parse"]
 
+MAX_ERRORS = 50
+
 
 def parse(file: SourceFile) -> tuple[syntax.File, tuple[Diagnostic, ...]]:
     """The syntax tree of a file and what is wrong with it; see the module for what is guaranteed."""
@@ -28,7 +30,7 @@ def parse(file: SourceFile) -> tuple[syntax.File, tuple[Diagnostic, ...]]:
     tokens = lay_out(matched)
     builder = TreeBuilder(file, tokens)
     failures = Failures(file, tokens)
-    tree = run(load_table("bm"), tokens, builder, failures.report)
+    tree = run(load_table("bm"), tokens, builder, failures.report, MAX_ERRORS + 1)
     whole = Span(file, 0, len(file.text))
     errors = sorted(lexical + unmatched + failures.errors + builder.errors, key=_position)
     if len(errors) > MAX_ERRORS:
