@@ -1,0 +1,115 @@
+"""Kernels: a fused `kernel` operation comes in, an LLVM function with loops and vectors goes out.
+
+`void name(operand pointers..., result pointers..., i64 dims..., scratch*)`; the dims are the symbols of the kernel's types and
+attributes in sorted order (`symbols_of`). Results may lie where an operand lies that is read at the same index only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+
+import llvmlite.ir as ir
+
+from bmc.codegen.kernel.code import Code, DimCode
+from bmc.codegen.kernel.demands import demands_of, set_levels
+from bmc.codegen.kernel.folds import emit_columns, emit_rows
+from bmc.codegen.kernel.maps import emit_map
+from bmc.codegen.kernel.products import emit_product
+from bmc.codegen.lanes import I64, POINTER
+from bmc.errors import CompilerBug
+from bmc.ir import Operation, Poly, Region, Value
+from bmc.ir.dims import symbols
+from bmc.ops.lowering import Contraction, Reduction
+from bmc.ops.table import definition
+
+__all__ = ["emit_kernel", "kernel_function", "symbols_of"]
+
+
+def symbols_of(op: Operation) -> tuple[str, ...]:
+    """Names of the run-time dims that code for `op` depends on, sorted."""
+    names: set[str] = set()
+
+    def collect(item: object) -> None:
+        if isinstance(item, Poly):
+            names.update(symbols(item))
+        elif isinstance(item, tuple):
+            for part in item:
+                collect(part)
+        elif is_dataclass(item) and not isinstance(item, type):
+            for field in fields(item):
+                collect(getattr(item, field.name))
+
+    collect(op.attrs)
+    values = [*op.operands, *op.results]
+    for region in op.regions:
+        values.extend(region.params)
+        for inner in region.ops:
+            collect(inner.attrs)
+            values.extend(inner.results)
+    for value in values:
+        collect(value.type.shape)
+    return tuple(sorted(names))
+
+
+def kernel_function(module: ir.Module, name: str, op: Operation) -> tuple[ir.Function, ir.IRBuilder, DimCode]:
+    """An empty internal function of a kernel's signature, a builder in its entry block, and its dims."""
+    names = symbols_of(op)
+    pointers = len(op.operands) + len(op.results)
+    kind = ir.FunctionType(ir.VoidType(), [POINTER] * pointers + [I64] * len(names) + [POINTER])
+    function = ir.Function(module, kind, name)
+    function.linkage = "internal"
+    function.attributes.add("nounwind")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    return function, builder, DimCode(builder, dict(zip(names, function.args[pointers:-1], strict=True)))
+
+
+def emit_kernel(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
+    """Emit the function of a `kernel` operation. `fused` is the FMA class of the target."""
+    function, builder, dims = kernel_function(module, name, op)
+    region = op.regions[0]
+    count = len(op.operands)
+    pointers = dict(zip(region.params, function.args[:count], strict=True))
+    outputs = list(function.args[count : count + len(op.results)])
+    scratch = function.args[-1]
+    lowerings = [definition(inner.name).lowering for inner in region.ops]
+    if any(isinstance(lowering, Contraction) for lowering in lowerings):
+        emit_product(module, builder, op, pointers, outputs, dims, scratch, fused)
+    else:
+        _emit_elements(builder, region, pointers, outputs, dims, scratch, fused)
+    builder.ret_void()
+    return function
+
+
+def _emit_elements(
+    builder: ir.IRBuilder,
+    region: Region,
+    pointers: dict[Value, ir.Value],
+    outputs: list[ir.Value],
+    dims: DimCode,
+    scratch: ir.Value,
+    fused: bool,
+) -> None:
+    folds = [op for op in region.ops if isinstance(definition(op.name).lowering, Reduction)]
+    if folds:
+        space = folds[0].operands[0].type.shape
+        reduced = frozenset(folds[0].attrs.axes)  # type: ignore[attr-defined]
+        for fold in folds:
+            if fold.operands[0].type.shape != space or frozenset(fold.attrs.axes) != reduced:  # type: ignore[attr-defined]
+                raise CompilerBug("codegen", "the reductions of a kernel differ in shape or axes")
+    else:
+        space, reduced = region.results[0].type.shape, frozenset[int]()
+    analysed = demands_of(region, space, reduced)
+    folded = [g for g, axes in enumerate(analysed.groups) if axes[0] in reduced]
+    kept = [g for g in range(len(analysed.groups)) if g not in folded]
+    columns = bool(folded) and bool(kept) and kept[-1] > folded[-1]
+    order = [*kept, *folded]
+    vector = None if not order else kept[-1] if columns or not folded else folded[-1]
+    set_levels(analysed, order, vector)
+    loads = {d: pointers[d.value] for d in analysed.order if d.access is not None or d.array}
+    code = Code(builder, analysed, order, vector, loads, outputs, dims, fused)
+    if not folded:
+        emit_map(code)
+    elif columns:
+        emit_columns(code, len(kept))
+    else:
+        emit_rows(code, len(kept), scratch)

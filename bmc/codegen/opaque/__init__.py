@@ -1,0 +1,34 @@
+"""Kernels of their own, for operators that are neither element-wise nor a fold nor a product, by the name in `Opaque.kernel`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import llvmlite.ir as ir
+
+from bmc.codegen.opaque.movement import emit_concat, emit_gather, emit_pad, emit_scatter_add, emit_take_along
+from bmc.codegen.opaque.search import emit_argmax, emit_argmin, emit_cumsum, emit_sort
+from bmc.codegen.opaque.text import emit_int_lookup, emit_str_equal, emit_str_lookup, emit_str_select
+from bmc.ir import Operation
+
+__all__ = ["OPAQUE_KERNELS"]
+
+OPAQUE_KERNELS: Final[Mapping[str, Callable[[ir.Module, str, Operation, bool], ir.Function]]] = MappingProxyType(
+    {
+        "argmax": emit_argmax,
+        "argmin": emit_argmin,
+        "concat": emit_concat,
+        "cumsum": emit_cumsum,
+        "gather": emit_gather,
+        "int_lookup": emit_int_lookup,
+        "pad": emit_pad,
+        "scatter_add": emit_scatter_add,
+        "sort": emit_sort,
+        "str_equal": emit_str_equal,
+        "str_lookup": emit_str_lookup,
+        "str_select": emit_str_select,
+        "take_along": emit_take_along,
+    }
+)

@@ -1,0 +1,181 @@
+"""Kernels that compare elements along an axis: arg-max, sort; and the cumulative sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import llvmlite.ir as ir
+
+from bmc.codegen.contract.loop import while_below
+from bmc.codegen.kernel import kernel_function
+from bmc.codegen.lanes import I64, Value
+from bmc.codegen.opaque.memory import Arrays, i64
+from bmc.ir import Operation
+from bmc.ir.dims import product
+
+__all__ = ["emit_argmax", "emit_argmin", "emit_cumsum", "emit_sort"]
+
+
+def emit_argmax(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
+    """Position of the largest element, the first of equals; the first NaN where there is one."""
+    return _extreme(module, name, op, fused, "gt")
+
+
+def emit_argmin(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
+    """Position of the smallest element, the first of equals; the first NaN where there is one."""
+    return _extreme(module, name, op, fused, "lt")
+
+
+def _extreme(module: ir.Module, name: str, op: Operation, fused: bool, better: str) -> ir.Function:
+    function, builder, dims = kernel_function(module, name, op)
+    code = Arrays(module, builder, dims, fused)
+    lanes = code.lanes
+    (x,) = op.operands
+    axis, dtype = op.attrs.axis, x.type.dtype  # type: ignore[attr-defined]
+    source, target = function.args[:2]
+    size, inner = dims(x.type.shape[axis]), dims(product(x.type.shape[axis + 1 :]))
+    outer = dims(product(x.type.shape[:axis]))
+
+    def one(o: ir.Value, i: ir.Value) -> None:
+        first = builder.add(builder.mul(builder.mul(o, size), inner), i)
+
+        def turn(k: ir.Value, carried: list[ir.Value]) -> Sequence[ir.Value]:
+            best, place = Value(carried[0], dtype), carried[1]  # type: ignore[arg-type]
+            value = code.load(source, builder.add(first, builder.mul(k, inner)), dtype)
+            wins = lanes.compare(better, value, best).ir  # type: ignore[arg-type]
+            if dtype in ("f32", "f64"):
+                fresh = builder.and_(lanes.is_nan(value).ir, builder.not_(lanes.is_nan(best).ir))
+                wins = builder.and_(builder.or_(wins, fresh), builder.not_(lanes.is_nan(best).ir))
+            return builder.select(wins, value.ir, best.ir), builder.select(wins, k, place)
+
+        start = code.load(source, first, dtype)
+        _, place = code.fold(size, [start.ir, i64(0)], turn)
+        index = builder.add(builder.mul(o, inner), i)
+        code.store(Value(builder.trunc(place, ir.IntType(32)), "i32"), target, index)
+
+    with builder.if_then(builder.icmp_signed(">", size, i64(0))):
+        code.each(outer, lambda o: code.each(inner, lambda i: one(o, i)))
+    builder.ret_void()
+    return function
+
+
+def emit_cumsum(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
+    """Running sums along an axis, one chain."""
+    function, builder, dims = kernel_function(module, name, op)
+    code = Arrays(module, builder, dims, fused)
+    (x,) = op.operands
+    axis, dtype = op.attrs.axis, x.type.dtype  # type: ignore[attr-defined]
+    source, target = function.args[:2]
+    size, inner = dims(x.type.shape[axis]), dims(product(x.type.shape[axis + 1 :]))
+
+    def one(o: ir.Value, i: ir.Value) -> None:
+        first = builder.add(builder.mul(builder.mul(o, size), inner), i)
+
+        def turn(k: ir.Value, carried: list[ir.Value]) -> Sequence[ir.Value]:
+            place = builder.add(first, builder.mul(k, inner))
+            total = code.lanes.add(Value(carried[0], dtype), code.load(source, place, dtype))  # type: ignore[arg-type]
+            code.store(total, target, place)
+            return (total.ir,)
+
+        code.fold(size, [code.lanes.constant(dtype, 0).ir], turn)  # type: ignore[arg-type]
+
+    outer = dims(product(x.type.shape[:axis]))
+    code.each(outer, lambda o: code.each(inner, lambda i: one(o, i)))
+    builder.ret_void()
+    return function
+
+
+def emit_sort(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
+    """Sort along the last axis: values and their positions, stable, NaN last.
+
+    A heap sort by (value, position): positions make the order total, so the result is the stable one, in place and in
+    O(n log n) however the data lie.
+    """
+    function, builder, dims = kernel_function(module, name, op)
+    code = Arrays(module, builder, dims, fused)
+    (x,) = op.operands
+    dtype = x.type.dtype
+    descending = op.attrs.descending  # type: ignore[attr-defined]
+    source, values, places = function.args[:3]
+    size = dims(x.type.shape[-1])
+    rows = dims(product(x.type.shape[:-1]))
+    sift = _sift_function(module, f"{name}.sift", dtype, descending, fused)
+
+    def one(row: ir.Value) -> None:
+        first = builder.mul(row, size)
+        keys, order = code.element(values, first, dtype), code.element(places, first, "i32")
+
+        def fill(i: ir.Value) -> None:
+            code.store(code.load(source, builder.add(first, i), dtype), keys, i)
+            code.store(Value(builder.trunc(i, ir.IntType(32)), "i32"), order, i)
+
+        code.each(size, fill)
+        half = builder.sdiv(size, i64(2))
+        code.each(half, lambda i: builder.call(sift, [keys, order, builder.sub(builder.sub(half, i), i64(1)), size]))
+
+        def extract(i: ir.Value) -> None:
+            end = builder.sub(builder.sub(size, i), i64(1))
+            _swap(code, keys, order, dtype, i64(0), end)
+            builder.call(sift, [keys, order, i64(0), end])
+
+        code.each(size, extract)
+
+    code.each(rows, one)
+    builder.ret_void()
+    return function
+
+
+def _swap(code: Arrays, keys: ir.Value, order: ir.Value, dtype: str, a: ir.Value, b: ir.Value) -> None:
+    for pointer, kind in ((keys, dtype), (order, "i32")):
+        x, y = code.load(pointer, a, kind), code.load(pointer, b, kind)
+        code.store(y, pointer, a)
+        code.store(x, pointer, b)
+
+
+def _sift_function(module: ir.Module, name: str, dtype: str, descending: bool, fused: bool) -> ir.Function:
+    """`void(keys*, order*, i64 root, i64 end)`: restore the heap of [root, end) whose root alone may be out of place."""
+    from_type = ir.FunctionType(ir.VoidType(), [ir.PointerType(), ir.PointerType(), I64, I64])
+    function = ir.Function(module, from_type, name)
+    function.linkage = "internal"
+    keys, order, root, end = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    code = Arrays(module, builder, lambda dim: i64(int(dim)), fused)  # type: ignore[arg-type]
+    lanes = code.lanes
+
+    def before(a: ir.Value, b: ir.Value) -> ir.Value:
+        """Whether element a comes before element b in the result."""
+        x, y = code.load(keys, a, dtype), code.load(keys, b, dtype)
+        less = lanes.compare("gt" if descending else "lt", x, y).ir
+        more = lanes.compare("lt" if descending else "gt", x, y).ir
+        if dtype in ("f32", "f64"):
+            x_nan, y_nan = lanes.is_nan(x).ir, lanes.is_nan(y).ir
+            less = builder.or_(less, builder.and_(y_nan, builder.not_(x_nan)))
+            more = builder.or_(more, builder.and_(x_nan, builder.not_(y_nan)))
+        earlier = lanes.compare("lt", code.load(order, a, "i32"), code.load(order, b, "i32")).ir
+        return builder.or_(less, builder.and_(builder.not_(more), earlier))
+
+    def step(at: ir.Value) -> ir.Value:
+        left = builder.add(builder.mul(at, i64(2)), i64(1))
+        has_left = builder.icmp_signed("<", left, end)
+        with builder.if_else(has_left) as (inside, outside):
+            with inside:
+                right = builder.add(left, i64(1))
+                has_right = builder.icmp_signed("<", right, end)
+                # Without a right child the left one stands in for it.
+                other = builder.select(has_right, right, left)
+                child = builder.select(before(left, other), other, left)
+                down = before(at, child)
+                with builder.if_then(down):
+                    _swap(code, keys, order, dtype, at, child)
+                moved = builder.select(down, child, end)
+                inside_end = builder.block
+            with outside:
+                outside_end = builder.block
+        following = builder.phi(I64)
+        following.add_incoming(moved, inside_end)
+        following.add_incoming(end, outside_end)
+        return following
+
+    while_below(builder, root, end, step)
+    builder.ret_void()
+    return function

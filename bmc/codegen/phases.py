@@ -1,0 +1,146 @@
+"""The native functions of a plan's steps: straight lines of kernel calls.
+
+In: the planned phases of one or more functions (operations in order, the buffer index of every value). Out: LLVM functions
+`i32 symbol(void **table, const i64 *dims, void *scratch)`, and the kernels that they call, each kernel once however many layers
+use it. Status 0: done; 1: a guarded value was not finite and the rest did not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import llvmlite.ir as ir
+
+from bmc.codegen.contract.loop import each
+from bmc.codegen.kernel import emit_kernel, symbols_of
+from bmc.codegen.kernel.code import WIDTH
+from bmc.codegen.lanes import I64, POINTER, Lanes, memory_type
+from bmc.codegen.opaque import OPAQUE_KERNELS
+from bmc.errors import CompilerBug
+from bmc.ir import Operation, Value
+from bmc.ops.element import Dtype
+from bmc.ops.lowering import Expanded, Opaque, Reshape
+from bmc.ops.table import definition
+
+__all__ = ["ADD_SYMBOLS", "PhaseWriter"]
+
+ADD_SYMBOLS = {dtype: f"bmc_add_{dtype}" for dtype in ("i32", "i64", "f32", "f64")}
+"""Exported `void(left*, right*, i64 count)`: left += right, for the sums over shards."""
+
+PART = 64
+"""Operations in one basic block: instruction selection is slow on very long ones."""
+
+GUARD = "guard_finite"
+
+
+class PhaseWriter:
+    """Writes phases into one module. `key` names equal kernels: operations of equal keys share one function."""
+
+    def __init__(self, module: ir.Module, fused: bool, key: Callable[[Operation], str]) -> None:
+        self.module = module
+        self.fused = fused
+        self.key = key
+        self._kernels: dict[str, ir.Function] = {}
+
+    def write_additions(self) -> None:
+        """Emit the functions of ADD_SYMBOLS."""
+        for dtype, symbol in ADD_SYMBOLS.items():
+            function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64]), symbol)
+            left, right, count = function.args
+            builder = ir.IRBuilder(function.append_basic_block("entry"))
+            whole = builder.and_(count, I64(-WIDTH))
+            for width, start, stop in ((WIDTH, I64(0), whole), (1, whole, count)):
+                lanes = Lanes(builder, width, self.fused)
+
+                def add(i: ir.Value, lanes: Lanes = lanes, dtype: Dtype = dtype) -> None:  # type: ignore[assignment]
+                    total = lanes.add(lanes.load(left, i, dtype), lanes.load(right, i, dtype))  # noqa: B023
+                    lanes.store(total, left, i)  # noqa: B023
+
+                each(builder, start, stop, I64(width), add)
+            builder.ret_void()
+
+    def write(
+        self, symbol: str, ops: Sequence[Operation], table: Mapping[Value, int], dims: Sequence[str]
+    ) -> ir.Function:
+        """Emit one step. `table` gives the index of each value's address; `dims` the order of the run-time dims."""
+        kind = ir.FunctionType(ir.IntType(32), [POINTER, POINTER, POINTER])
+        run = [op for op in ops if not isinstance(definition(op.name).lowering, Reshape)]
+        parts = []
+        for first in range(0, len(run), PART):
+            part = ir.Function(self.module, kind, f"{symbol}.part{first // PART}")
+            part.linkage = "internal"
+            self._part(part, run[first : first + PART], table, dims)
+            parts.append(part)
+        function = ir.Function(self.module, kind, symbol)
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        good, failed = ir.IntType(32)(0), function.append_basic_block("failed")
+        status: ir.Value = good
+        for part in parts:
+            status = builder.call(part, list(function.args))
+            following = function.append_basic_block("next")
+            builder.cbranch(builder.icmp_signed("==", status, good), following, failed)
+            builder.position_at_end(following)
+        builder.ret(good)
+        builder.position_at_end(failed)
+        builder.ret(ir.IntType(32)(1))
+        return function
+
+    def _part(
+        self, function: ir.Function, ops: Sequence[Operation], table: Mapping[Value, int], dims: Sequence[str]
+    ) -> None:
+        addresses, sizes, scratch = function.args
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        known: dict[str, ir.Value] = {}
+
+        def address(value: Value) -> ir.Value:
+            slot = builder.gep(addresses, [I64(table[value])], source_etype=POINTER)
+            return builder.load(slot, typ=POINTER)
+
+        def size(name: str) -> ir.Value:
+            if name not in known:
+                slot = builder.gep(sizes, [I64(list(dims).index(name))], source_etype=I64)
+                known[name] = builder.load(slot, typ=I64)
+            return known[name]
+
+        for op in ops:
+            lowering = definition(op.name).lowering
+            if isinstance(lowering, Opaque) and lowering.kernel == GUARD:
+                self._guard(builder, function, op, address)
+                continue
+            kernel = self._kernel(op)
+            pointers = [address(v) for v in (*op.operands, *op.results)]
+            builder.call(kernel, [*pointers, *(size(name) for name in symbols_of(op)), scratch])
+        builder.ret(ir.IntType(32)(0))
+
+    def _guard(
+        self, builder: ir.IRBuilder, function: ir.Function, op: Operation, address: Callable[[Value], ir.Value]
+    ) -> None:
+        """Return 1 unless x - x is 0, as it is for finite x only; else pass the value on."""
+        (operand,), dtype = op.operands, op.operands[0].type.dtype
+        kind = memory_type(dtype)  # type: ignore[arg-type]
+        value = builder.load(address(operand), typ=kind)
+        finite = builder.fcmp_ordered("==", builder.fsub(value, value), ir.Constant(kind, 0.0))
+        passed, failed = function.append_basic_block("finite"), function.append_basic_block("stopped")
+        for result in op.results:
+            builder.store(value, address(result))
+        builder.cbranch(finite, passed, failed)
+        builder.position_at_end(failed)
+        builder.ret(ir.IntType(32)(1))
+        builder.position_at_end(passed)
+
+    def _kernel(self, op: Operation) -> ir.Function:
+        key = self.key(op)
+        found = self._kernels.get(key)
+        if found is None:
+            name = f"k{len(self._kernels)}_{getattr(op.attrs, 'name', '') or op.name}"
+            lowering = definition(op.name).lowering
+            if op.regions:
+                found = emit_kernel(self.module, name, op, self.fused)
+            elif isinstance(lowering, Opaque):
+                found = OPAQUE_KERNELS[lowering.kernel](self.module, name, op, self.fused)
+            elif isinstance(lowering, Expanded):
+                raise CompilerBug("codegen", f"{op.name} reached code generation; {lowering.by} removes it")
+            else:
+                raise CompilerBug("codegen", f"{op.name} was not fused into a kernel")
+            self._kernels[key] = found
+        return found
