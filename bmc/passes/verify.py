@@ -1,0 +1,156 @@
+"""The verifier: what must hold of every function between passes.
+
+In: a function or module. Out: nothing, or CompilerBug with the operation at fault. Guaranteed after it: each value is defined once
+and before its uses; operators exist, and their type rules give exactly the types that stand there; regions see their own parameters
+only and fit their operation; keys are unique; a result exists, and an update has the type of the parameter that it replaces.
+`faults` says the same as data, for IR text that a user wrote. Linear in the operations.
+
+Kernels have rules of their own, those of docs/architecture.md, in `verify_kernels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bmc.errors import CompilerBug
+from bmc.ir import Function, Module, Operation, Region, TensorType, Value
+from bmc.ir.dims import symbols
+from bmc.ir.text import RESERVED_WORDS, excerpt
+from bmc.ops.registry import TypeRuleError, infer_results
+from bmc.ops.table import operators
+from bmc.passes.verify_kernels import kernel_fault
+
+__all__ = ["Fault", "faults", "module_faults", "verify", "verify_module"]
+
+_UPDATABLE = ("weight", "state", "moment", "fitted")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong, and at which operation of the function's own list; None: with the function's head or results."""
+
+    message: str
+    op: Operation | None = None
+
+
+class _Scope:
+    def __init__(self) -> None:
+        self._defined: set[Value] = set()
+        self._types: set[TensorType] = set()
+
+    def define(self, values: Sequence[Value]) -> Iterator[str]:
+        for value in values:
+            if value in self._defined:
+                yield f"%{value.name} is defined twice"
+            self._defined.add(value)
+            if value.type not in self._types:
+                self._types.add(value.type)
+                yield from _type_faults(value.type)
+
+    def missing(self, values: Sequence[Value]) -> Iterator[str]:
+        for value in values:
+            if value not in self._defined:
+                yield f"%{value.name} is used but not defined before"
+
+
+def _type_faults(type_: TensorType) -> Iterator[str]:
+    for dim in type_.shape:
+        if isinstance(dim, int):
+            if dim < 0:
+                yield f"{type_} has a negative dim"
+            continue
+        for name in symbols(dim):
+            if not name.isidentifier() or name in RESERVED_WORDS[-3:] or not name.isascii():
+                yield f"{name!r} cannot name a dim in IR text"
+
+
+def _type_fault(op: Operation) -> str | None:
+    record = operators().get(op.name)
+    if record is None:
+        return f"there is no operator {op.name}"
+    try:
+        wanted = tuple(infer_results(record, [value.type for value in op.operands], op.attrs, op.regions))
+    except TypeRuleError as error:
+        return f"{op.name}: {error.message}"
+    stated = tuple(value.type for value in op.results)
+    if wanted != stated:
+        return f"{op.name} gives {', '.join(map(str, wanted)) or 'nothing'}, but here {', '.join(map(str, stated)) or 'nothing'}"
+    return None
+
+
+def _operation_faults(op: Operation, scope: _Scope) -> Iterator[str]:
+    undefined = list(scope.missing(op.operands))
+    yield from undefined
+    for region in op.regions:
+        yield from _region_faults(region)
+    if not undefined and (fault := _type_fault(op)) is not None:
+        yield fault
+    if op.regions and (fault := kernel_fault(op)) is not None:
+        yield fault
+    yield from scope.define(op.results)
+
+
+def _region_faults(region: Region) -> Iterator[str]:
+    scope = _Scope()
+    yield from scope.define(region.params)
+    for op in region.ops:
+        for fault in _operation_faults(op, scope):
+            yield f"in its region: {fault}"
+    yield from (f"the region's results: {fault}" for fault in scope.missing(region.results))
+
+
+def faults(function: Function) -> Iterator[Fault]:
+    """Everything that is wrong with a function, in order."""
+    scope = _Scope()
+    keys: set[str] = set()
+    for param in function.params:
+        yield from map(Fault, scope.define((param.value,)))
+        if param.key in keys:
+            yield Fault(f"two parameters have the key {param.key!r}")
+        keys.add(param.key)
+    for op in function.ops:
+        for message in _operation_faults(op, scope):
+            yield Fault(message, op)
+    params = {param.key: param for param in function.params}
+    stated: set[tuple[str, str]] = set()
+    for result in function.results:
+        yield from (Fault(f"{result.role} {result.key!r}: {message}") for message in scope.missing((result.value,)))
+        if (result.role, result.key) in stated:
+            yield Fault(f"two results are the {result.role} {result.key!r}")
+        stated.add((result.role, result.key))
+        param = params.get(result.key)
+        if result.role == "update" and param is not None:
+            if param.role not in _UPDATABLE:
+                yield Fault(f"update {result.key!r} is of a parameter that is {param.role}, which cannot change")
+            if param.value.type != result.value.type:
+                yield Fault(f"update {result.key!r} is {result.value.type}, its parameter {param.value.type}")
+
+
+def module_faults(module: Module) -> Iterator[tuple[Function | None, Fault]]:
+    """Faults of each function; then names that repeat, and keys of weights, states and fitted values whose types differ."""
+    names: set[str] = set()
+    kept: dict[tuple[str, str], TensorType] = {}
+    for function in module.functions:
+        yield from ((function, fault) for fault in faults(function))
+        if function.name in names:
+            yield None, Fault(f"two functions are called {function.name!r}")
+        names.add(function.name)
+        for param in function.params:
+            if param.role in _UPDATABLE:
+                first = kept.setdefault((param.role, param.key), param.value.type)
+                if first != param.value.type:
+                    yield None, Fault(f"{param.role} {param.key!r} is {first} and in {function.name!r} {param.value.type}")
+
+
+def verify(function: Function, stage: str = "verify") -> None:
+    """Raise CompilerBug (of `stage`) for the first fault."""
+    for fault in faults(function):
+        raise CompilerBug(stage, f"function {function.name!r}: {fault.message}\n{excerpt(function, fault.op)}")
+
+
+def verify_module(module: Module, stage: str = "verify") -> None:
+    """Raise CompilerBug (of `stage`) for the first fault."""
+    for function, fault in module_faults(module):
+        where = f"function {function.name!r}: {fault.message}\n{excerpt(function, fault.op)}" if function is not None else fault.message
+        raise CompilerBug(stage, where)
