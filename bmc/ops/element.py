@@ -32,8 +32,8 @@ ULP_BOUND: Final[Mapping[str, Mapping[str, float]]] = MappingProxyType(
             ("log1p", 2.0, 4.0),
             ("sin", 2.0, 4.0),
             ("cos", 2.0, 4.0),
-            ("tanh", 2.0, 4.0),
-            ("sigmoid", 3.0, 4.0),
+            ("tanh", 2.25, 4.0),
+            ("sigmoid", 2.5, 4.0),
             ("erf", 2.0, 4.0),
             ("pow", 2.0, 4.0),
             ("rsqrt", 1.5, 1.5),
@@ -54,14 +54,14 @@ class Element(Protocol):
 
 
 class ElementBuilder(Protocol):
-    """Emits operations on elements. Operands of a binary method share one dtype; a builder rejects a mix with TypeError.
+    """Emits operations on elements. Operands of a binary method share one dtype; a mix is a TypeError.
 
     "Number" below means u8, i32, i64, f32 or f64; "integer" u8, i32 or i64; "float" f32 or f64.
     """
 
     # --- sources -----------------------------------------------------------------------------------------------
     def constant(self, dtype: Dtype, value: float) -> Element:
-        """The same value (a bool, an int or a float, as `dtype` wants) in every element; a float value is rounded once to `dtype`."""
+        """The same value in every element: a bool, an int or a float, as `dtype` wants; a float is rounded once."""
         ...
 
     def index(self, axis: int) -> Element:
@@ -78,7 +78,7 @@ class ElementBuilder(Protocol):
         ...
 
     def floor_div(self, x: Element, y: Element) -> Element:
-        """Integer quotient rounded towards minus infinity. 0 where y is 0; the least integer over -1 wraps to itself."""
+        """Integer quotient rounded down. 0 where y is 0; the least integer over -1 wraps to itself."""
         ...
 
     def rem(self, x: Element, y: Element) -> Element:
