@@ -1,6 +1,7 @@
 """Tensors as numpy arrays, for reference evaluation. numpy comes as an argument: this layer never imports it.
 
-A `str` tensor is an array of objects that are Python strings: their order by code point is the order of their UTF-8 bytes.
+A `str` tensor is an array of objects that are Python strings: their order by code point is the order of their UTF-8
+bytes.
 """
 
 from __future__ import annotations

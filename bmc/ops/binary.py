@@ -9,8 +9,9 @@ from bmc.ir import Operation, TensorType, Value
 from bmc.ir.types import FLOATS, is_float
 from bmc.ops.arrays import single
 from bmc.ops.lowering import Elementwise
-from bmc.ops.registry import ULP, GradRule, NotDifferentiable, Operator, Sample
+from bmc.ops.registry import ULP, GradRule, NotDifferentiable, Operator, Sample, SimplifyRule
 from bmc.ops.rules import NUMBERS, elementwise, pointwise, rows_elementwise, ulp_of, unless_zero
+from bmc.ops.simplify import simplify_add, simplify_div, simplify_mul, simplify_pow, simplify_same, simplify_sub
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
@@ -36,6 +37,7 @@ def _binary(
     inverse: _Inverse | None = None,
     arity: int = 2,
     smooth: bool = True,
+    simplify: SimplifyRule | None = None,
 ) -> Operator:
     rule: GradRule | NotDifferentiable = NotDifferentiable(grad) if isinstance(grad, str) else pointwise(grad)
     undo = None
@@ -64,6 +66,7 @@ def _binary(
         samples=samples,
         ulp=ulp,
         inverse=undo,
+        simplify=simplify,
     )
 
 
@@ -76,7 +79,8 @@ def _pow_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
     x, y = op.operands
     zero = b.full_like(g, 0.0)
     of_base = b.mul(g, b.mul(y, b.pow(x, b.sub(y, 1.0))))
-    # x ** 0 is 1 for every x, also where x ** -1 is infinite; 0 ** y stays 0 for y above 0, although log(0) is infinite.
+    # x ** 0 is 1 for every x, also where x ** -1 is infinite; 0 ** y stays 0 for y above 0, although log(0) is
+    # infinite.
     base = b.select(b.compare("eq", y, 0.0), zero, unless_zero(b, g, of_base))
     flat = b.logical_and(b.compare("eq", x, 0.0), b.compare("ge", y, 0.0))
     exponent = b.select(flat, zero, unless_zero(b, g, b.mul(g, b.mul(op.result, b.log(x)))))
@@ -120,8 +124,10 @@ def _rem_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
     return g, b.neg(b.mul(g, b.floor_div(x, y)))
 
 
-def _logical(name: str, doc: str, emit: Callable[..., Any], reference: Callable[..., Any]) -> Operator:
-    return _binary(name, doc, emit, reference, "truth values have no gradient", allowed=("bool",))
+def _logical(
+    name: str, doc: str, emit: Callable[..., Any], reference: Callable[..., Any], simplify: SimplifyRule | None = None
+) -> Operator:
+    return _binary(name, doc, emit, reference, "truth values have no gradient", allowed=("bool",), simplify=simplify)
 
 
 _AWAY_FROM_ZERO = {1: (0.3, 2.0)}
@@ -135,6 +141,7 @@ OPERATORS = (
         lambda np, x, y: x + y,
         lambda b, op, g: (g, g),
         inverse=lambda b, i, result, other: b.sub(result, other),
+        simplify=simplify_add,
     ),
     _binary(
         "sub",
@@ -143,6 +150,7 @@ OPERATORS = (
         lambda np, x, y: x - y,
         lambda b, op, g: (g, b.neg(g)),
         inverse=lambda b, i, result, other: b.add(result, other) if i == 0 else b.sub(other, result),
+        simplify=simplify_sub,
     ),
     _binary(
         "mul",
@@ -151,6 +159,7 @@ OPERATORS = (
         lambda np, x, y: x * y,
         lambda b, op, g: (b.mul(g, op.operands[1]), b.mul(g, op.operands[0])),
         inverse=lambda b, i, result, other: b.div(result, other),
+        simplify=simplify_mul,
     ),
     _binary(
         "div",
@@ -162,10 +171,12 @@ OPERATORS = (
         allowed=FLOATS,
         domain=_AWAY_FROM_ZERO,
         inverse=lambda b, i, result, other: b.mul(result, other) if i == 0 else b.div(other, result),
+        simplify=simplify_div,
     ),
     _binary(
         "pow",
-        "x to the power of y, as C defines it: x ** 0 and 1 ** y are 1, a negative base has powers at integral exponents only.",
+        "x to the power of y, as C defines it: x ** 0 and 1 ** y are 1, a negative base has powers at integral "
+        "exponents only.",
         lambda b, attrs, x, y: b.pow(x, y),
         lambda np, x, y: np.power(x, y),
         _pow_grad,
@@ -173,6 +184,7 @@ OPERATORS = (
         allowed=FLOATS,
         domain={0: (0.1, 2.0)},
         ulp=ulp_of("pow"),
+        simplify=simplify_pow,
     ),
     _binary(
         "maximum",
@@ -180,6 +192,7 @@ OPERATORS = (
         lambda b, attrs, x, y: b.maximum(x, y),
         lambda np, x, y: np.maximum(x, y),
         _chosen("gt"),
+        simplify=simplify_same,
     ),
     _binary(
         "minimum",
@@ -187,6 +200,7 @@ OPERATORS = (
         lambda b, attrs, x, y: b.minimum(x, y),
         lambda np, x, y: np.minimum(x, y),
         _chosen("lt"),
+        simplify=simplify_same,
     ),
     _binary(
         "floor_div",
@@ -199,7 +213,8 @@ OPERATORS = (
     ),
     _binary(
         "rem",
-        "x - y * floor_div(x, y), with the sign of y. Integers: 0 where y is 0. The product and the difference are rounded.",
+        "x - y * floor_div(x, y), with the sign of y. Integers: 0 where y is 0. The product and the difference are "
+        "rounded.",
         _emit_rem,
         _rem,
         _rem_grad,
@@ -222,12 +237,14 @@ OPERATORS = (
         "Whether both hold.",
         lambda b, attrs, x, y: b.logical_and(x, y),
         lambda np, x, y: np.logical_and(x, y),
+        simplify=simplify_same,
     ),
     _logical(
         "logical_or",
         "Whether at least one holds.",
         lambda b, attrs, x, y: b.logical_or(x, y),
         lambda np, x, y: np.logical_or(x, y),
+        simplify=simplify_same,
     ),
     _logical(
         "logical_xor",

@@ -1,10 +1,10 @@
 """Building operations with inferred types: the one way by which stages make IR.
 
-In: operator names, operand values, attributes. Out: values, with the operations appended in order. Guaranteed: each operation has
-the result types of its operator's type rule and a location.
+In: operator names, operand values, attributes. Out: values, with the operations appended in order. Guaranteed: each
+operation has the result types of its operator's type rule and a location.
 
-One method for each operator that compilers write often. Where a method takes `Operand`s, a Python number stands for a constant of
-the other operand's type; shapes are not broadcast unless `align` is asked to.
+One method for each operator that compilers write often. Where a method takes `Operand`s, a Python number stands for a
+constant of the other operand's type; shapes are not broadcast unless `align` is asked to.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ Operand = Value | bool | int | float
 
 
 def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
-    """The shape to which all broadcast by numpy's rules: aligned at the right, 1 widens. TypeRuleError where dims conflict."""
+    """The shape to which all broadcast by numpy's rules: aligned at the right, 1 widens. TypeRuleError where dims
+    conflict.
+    """
     rank = max((len(shape) for shape in shapes), default=0)
     result: list[Dim] = [1] * rank
     source = [0] * rank
@@ -80,15 +82,15 @@ class Builder:
         """Append an operation of one result and return the result."""
         return self.operation(name, operands, attrs, hint=hint).result
 
-    # --- sources ----------------------------------------------------------------------------------------------------------
+    # --- sources ---
 
-    def full(self, value: bool | int | float, type: TensorType) -> Value:
-        """A constant of `type`. A number is converted where nothing is lost: 1.0 to 1, 1 to 1.0."""
-        if is_float(type.dtype) and not isinstance(value, bool):
+    def full(self, value: bool | int | float, tensor_type: TensorType) -> Value:
+        """A constant of that type. A number is converted where nothing is lost: 1.0 to 1, 1 to 1.0."""
+        if is_float(tensor_type.dtype) and not isinstance(value, bool):
             value = float(value)
-        elif type.dtype != "bool" and isinstance(value, float) and value.is_integer():
+        elif tensor_type.dtype != "bool" and isinstance(value, float) and value.is_integer():
             value = int(value)
-        return self.emit("constant", attrs=ConstantAttrs(value, type.dtype, type.shape))
+        return self.emit("constant", attrs=ConstantAttrs(value, tensor_type.dtype, tensor_type.shape))
 
     def full_like(self, x: Value, value: bool | int | float) -> Value:
         return self.full(value, x.type)
@@ -105,7 +107,7 @@ class Builder:
             self.scalar(dim, dtype) if isinstance(dim, int) else self.emit("dim_value", attrs=DimValueAttrs(dim, dtype))
         )
 
-    # --- element-wise -----------------------------------------------------------------------------------------------------
+    # --- element-wise ---
 
     def _pair(self, x: Operand, y: Operand) -> tuple[Value, Value]:
         if isinstance(x, Value):
@@ -191,7 +193,7 @@ class Builder:
         """x in `dtype`; x itself where it has that dtype."""
         return x if x.type.dtype == dtype else self.emit("cast", x, attrs=CastAttrs(dtype))
 
-    # --- shape: each returns x itself where nothing changes ---------------------------------------------------------------
+    # --- shape: each returns x itself where nothing changes ---
 
     def broadcast(self, x: Value, shape: Sequence[Dim], axes: Sequence[int]) -> Value:
         """`axes[i]` is the result axis of axis i of x; a dim of 1 may widen."""
@@ -262,7 +264,7 @@ class Builder:
             return x
         return self.emit("pad", x, attrs=PadAttrs(tuple(low), tuple(high), interior, value))
 
-    # --- folds, contractions, indices -------------------------------------------------------------------------------------
+    # --- folds, contractions, indices ---
 
     def reduce(self, name: str, x: Value, axes: Sequence[int], keep: bool = False) -> Value:
         """`reduce_sum`, `reduce_max` or `reduce_min` over `axes`; `keep` leaves dims of 1. x itself over no axes."""

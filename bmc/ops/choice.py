@@ -12,6 +12,7 @@ from bmc.ops.arrays import numpy_dtype, quiet
 from bmc.ops.lowering import Elementwise
 from bmc.ops.registry import NotDifferentiable, Operator, Sample, TypeRuleError
 from bmc.ops.rules import CELLS, NUMBERS, pointwise, require_dtype, rows_elementwise, same_types
+from bmc.ops.simplify import simplify_cast, simplify_select
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
@@ -124,7 +125,9 @@ OPERATORS = (
     ),
     Operator(
         name="select",
-        doc="The second where the condition holds, else the third. The one not chosen has no influence, nor does NaN in it.",
+        simplify=simplify_select,
+        doc="The second where the condition holds, else the third. The one not chosen has no influence, nor does "
+        "NaN in it.",
         arity=3,
         infer=_infer_select,
         grad=pointwise(_select_grad),
@@ -140,7 +143,9 @@ OPERATORS = (
     ),
     Operator(
         name="cast",
-        doc="x in another dtype. Floats to integers: truncated towards zero, saturated, NaN gives 0. Integers to narrower ones wrap; to "
+        simplify=simplify_cast,
+        doc="x in another dtype. Floats to integers: truncated towards zero, saturated, NaN gives 0. Integers to "
+        "narrower ones wrap; to "
         "floats they round to nearest. To bool: x != 0. From bool: 0 or 1.",
         arity=1,
         attrs=CastAttrs,

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bmc.ir import Operation, Poly, TensorType, Value
+from bmc.ir import Operation, Poly, Shape, TensorType, Value
 from bmc.ir.types import FLOATS
 from bmc.ops.lowering import Contraction
 from bmc.ops.registry import ULP, Operator, RowMix, Sample, TypeRuleError
 from bmc.ops.rules import distinct_axes, pointwise, require_dtype
+from bmc.ops.simplify import simplify_contract
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
@@ -20,7 +21,9 @@ __all__ = ["OPERATORS", "ContractAttrs", "free_axes"]
 
 @dataclass(frozen=True)
 class ContractAttrs:
-    """Axes in pairs: `lhs_batch[i]` goes with `rhs_batch[i]` and stays, `lhs_contract[i]` with `rhs_contract[i]` and is summed."""
+    """Axes in pairs: `lhs_batch[i]` goes with `rhs_batch[i]` and stays, `lhs_contract[i]` with `rhs_contract[i]` and
+    is summed.
+    """
 
     lhs_batch: tuple[int, ...]
     lhs_contract: tuple[int, ...]
@@ -165,8 +168,7 @@ def _reference(np: Any, attrs: ContractAttrs, arrays: Sequence[Any]) -> Sequence
 
 def _samples() -> Sequence[Sample]:
     rows, t = Poly.symbol("B"), Poly.symbol("T")
-    Case = tuple[tuple[int | Poly, ...], tuple[int | Poly, ...], ContractAttrs]
-    cases: tuple[Case, ...] = (
+    cases: tuple[tuple[Shape, Shape, ContractAttrs], ...] = (
         ((rows, 6), (6, 4), ContractAttrs((), (1,), (), (0,))),
         ((rows, 6), (4, 6), ContractAttrs((), (1,), (), (1,))),
         ((rows, 6), (rows, 4), ContractAttrs((), (0,), (), (0,))),
@@ -186,6 +188,7 @@ def _samples() -> Sequence[Sample]:
 OPERATORS = (
     Operator(
         name="contract",
+        simplify=simplify_contract,
         doc="The sum of products over paired axes. Result axes: batch, free of a, free of b.",
         arity=2,
         attrs=ContractAttrs,

@@ -1,7 +1,8 @@
 """Reference evaluation: the meaning of a graph, by the reference of each operator. For tests and `--reference` only.
 
-In: a function (or operations and their operands), arrays, the values of symbolic dims; numpy as an argument. Out: arrays. Guaranteed: every
-array has the dtype and shape of its value's type, in and out; one loop over the operations, no recursion but into regions.
+In: a function (or operations and their operands), arrays, the values of symbolic dims; numpy as an argument. Out:
+arrays. Guaranteed: every array has the dtype and shape of its value's type, in and out; one loop over the operations,
+no recursion but into regions.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ def _bind(value: Any, bindings: Mapping[str, int]) -> Any:
 def evaluate(function: Function, inputs: Mapping[str, Any], bindings: Mapping[str, int], np: Any) -> dict[str, Any]:
     """The results of `function` by key, outputs and updates alike. `inputs` are arrays by parameter key.
 
-    KeyError: an input or a binding is missing. ValueError: an array does not have the type of its parameter, or a rule breaks its promise.
-    NotImplementedError: the graph holds an operator that a pass must expand before (`gradient`).
+    KeyError: an input or a binding is missing. ValueError: an array does not have the type of its parameter, or a
+    rule breaks its promise. NotImplementedError: the graph holds an operator that a pass must expand before
+    (`gradient`).
     """
     values: dict[Value, Any] = {}
     for param in function.params:

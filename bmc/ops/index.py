@@ -1,4 +1,6 @@
-"""Operators that read or write cells by computed indices: gather, scatter_add, take_along, and look-ups of integers in tables."""
+"""Operators that read or write cells by computed indices: gather, scatter_add, take_along, and look-ups of integers
+in tables.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ def _clamped(np: Any, index: Any, size: int) -> Any:
     return np.clip(index.astype(np.int64), 0, max(size - 1, 0))
 
 
-# --- gather and scatter_add -------------------------------------------------------------------------------------------------
+# --- gather and scatter_add ---
 
 
 def _infer_gather(types: Sequence[TensorType], attrs: object) -> tuple[TensorType, ...]:
@@ -83,7 +85,7 @@ def _scatter_add(np: Any, attrs: ScatterAddAttrs, arrays: Sequence[Any]) -> Sequ
     return (result,)
 
 
-# --- take_along -------------------------------------------------------------------------------------------------------------
+# --- take_along ---
 
 
 def _infer_take_along(types: Sequence[TensorType], attrs: object) -> tuple[TensorType, ...]:
@@ -99,7 +101,7 @@ def _infer_take_along(types: Sequence[TensorType], attrs: object) -> tuple[Tenso
 
 
 def _take_along_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
-    x, index = axes
+    x, _ = axes
     last = op.operands[0].type.rank - 1
     return (RowMix.OTHER if x == last else one_row_axis(axes),)
 
@@ -116,7 +118,9 @@ def _take_along(np: Any, attrs: object, arrays: Sequence[Any]) -> Sequence[Any]:
 
 
 def _take_along_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
-    """Each cell of x collects the cotangents of the indices that name it, in order: a comparison with every position, then a sum."""
+    """Each cell of x collects the cotangents of the indices that name it, in order: a comparison with every position,
+    then a sum.
+    """
     x, index = op.operands
     lead = x.type.rank - 1
     extra = index.type.rank - lead
@@ -130,7 +134,7 @@ def _take_along_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | No
     return b.reduce("reduce_sum", picked, range(lead, lead + extra)), None
 
 
-# --- int_lookup ---------------------------------------------------------------------------------------------------------------
+# --- int_lookup ---
 
 
 def infer_lookup(allowed: Sequence[str], types: Sequence[TensorType]) -> tuple[TensorType, ...]:
@@ -151,7 +155,9 @@ def lookup_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix
 
 
 def look_up(np: Any, attrs: object, arrays: Sequence[Any]) -> Sequence[Any]:
-    """Reference of look-ups. `order` ends at its first negative entry: a fitted table may have fewer entries than places."""
+    """Reference of look-ups. `order` ends at its first negative entry: a fitted table may have fewer entries than
+    places.
+    """
     x, table, order = arrays
     used: list[int] = []
     for place in order.tolist():
@@ -202,7 +208,8 @@ OPERATORS = (
     ),
     Operator(
         name="scatter_add",
-        doc="result[index[i..], r..] = sum of updates[i.., r..] over i, in row-major order, starting from 0. An index out of range is clamped, "
+        doc="result[index[i..], r..] = sum of updates[i.., r..] over i, in row-major order, starting from 0. An "
+        "index out of range is clamped, "
         "as `gather` does: each is the other's gradient.",
         arity=2,
         attrs=ScatterAddAttrs,
@@ -224,7 +231,8 @@ OPERATORS = (
     ),
     Operator(
         name="take_along",
-        doc="Cells of the last axis by index: result[l.., i..] = x[l.., index[l.., i..]], where l.. are all axes of x but the last; the index may "
+        doc="Cells of the last axis by index: result[l.., i..] = x[l.., index[l.., i..]], where l.. are all axes of "
+        "x but the last; the index may "
         "have further axes or none. An index out of range is clamped.",
         arity=2,
         infer=_infer_take_along,
@@ -245,7 +253,8 @@ OPERATORS = (
     ),
     Operator(
         name="int_lookup",
-        doc="Position of each integer in `table`, -1 where absent. `order` sorts the table; it ends at its first negative entry, and entries of the "
+        doc="Position of each integer in `table`, -1 where absent. `order` sorts the table; it ends at its first "
+        "negative entry, and entries of the "
         "table that it does not name are not found.",
         arity=3,
         infer=lambda types, attrs: infer_lookup(("i32", "i64"), types),

@@ -22,13 +22,15 @@ from bmc.ir import Dim, TensorType
 from bmc.ops.element import Element, ElementBuilder
 
 __all__ = [
-    "AxisMap", "Contraction", "Elementwise", "Expanded", "Fused", "Host", "KernelBuilder", "Lowering", "Opaque", "Reduction", "Reshape",
-    "View",
+    "AxisMap", "Contraction", "Elementwise", "Expanded", "Fused", "Host", "KernelBuilder", "Lowering", "Opaque",
+    "Reduction", "Reshape", "View",
 ]  # fmt: skip
 
 
 class KernelBuilder(ElementBuilder, Protocol):
-    """An element builder inside a kernel, which knows the run-time dims. `index(axis)` counts along axis `axis` of the operation's result."""
+    """An element builder inside a kernel, which knows the run-time dims. `index(axis)` counts along axis `axis` of
+    the operation's result.
+    """
 
     def dim(self, dim: Dim) -> Element:
         """The value of a dim, an i64; of the row dim in a per-shard step: the rows of this shard."""
@@ -39,9 +41,10 @@ class KernelBuilder(ElementBuilder, Protocol):
 class Elementwise:
     """`emit(b, attrs, *elements) -> element`, or a tuple of elements for several results; `b` is an `ElementBuilder`.
 
-    `cost` is the rough number of machine instructions an element, which fusion weighs against recomputation. `indexed`: it
-    calls `b.index`, so that the axes of its result must stay apart in loops. `scalars`: the operands that are not element-wise but
-    short vectors read cell by cell; for them `emit` gets a function `cell(i) -> element` of a compile-time index.
+    `cost` is the rough number of machine instructions an element, which fusion weighs against recomputation.
+    `indexed`: it calls `b.index`, so that the axes of its result must stay apart in loops. `scalars`: the operands
+    that are not element-wise but short vectors read cell by cell; for them `emit` gets a function `cell(i) ->
+    element` of a compile-time index.
     """
 
     emit: Callable[..., Any]

@@ -76,7 +76,9 @@ def _infer_sort(types: Sequence[TensorType], attrs: SortAttrs) -> tuple[TensorTy
 
 
 def _sort(np: Any, attrs: SortAttrs, arrays: Sequence[Any]) -> Sequence[Any]:
-    """Descending order is the ascending order of the reversed axis, reversed: equals keep their order, and NaN goes last by itself."""
+    """Descending order is the ascending order of the reversed axis, reversed: equals keep their order, and NaN goes
+    last by itself.
+    """
     (x,) = arrays
     if attrs.descending:
         width = x.shape[-1]
@@ -120,7 +122,8 @@ OPERATORS = (
     _arg("argmin", "The position of the minimum along `axis`.", lambda np, x, axis: np.argmin(x, axis=axis)),
     Operator(
         name="sort",
-        doc="The last axis in ascending (or descending) order, and where each cell came from. Equals keep their order; NaN goes last.",
+        doc="The last axis in ascending (or descending) order, and where each cell came from. Equals keep their "
+        "order; NaN goes last.",
         arity=1,
         attrs=SortAttrs,
         infer=_infer_sort,

@@ -1,9 +1,9 @@
 """Reference of the random numbers: Philox4x32-10 on numpy arrays, word for word what code generation emits.
 
-J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. Words of the 128-bit counter, low first:
-block of the row (element // 4, bit 31 marks the second stream), row within the effective batch, step, low half of the site. Words of
-the key: low half of the seed, high half of the seed exclusive-or the high half of the site. Element e takes word e mod 4 of its block.
-numpy comes as an argument.
+J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. Words of the 128-bit
+counter, low first: block of the row (element // 4, bit 31 marks the second stream), row within the effective batch,
+step, low half of the site. Words of the key: low half of the seed, high half of the seed exclusive-or the high half of
+the site. Element e takes word e mod 4 of its block. numpy comes as an argument.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def uniform(np: Any, dtype: str, seed: int, step: int, row: Any, element: Any, s
 
 
 def normal(np: Any, dtype: str, seed: int, step: int, row: Any, element: Any, site: int) -> Any:
-    """Standard normals by Box and Muller: sqrt(-2 log u) sin(2 pi v), u = (first word + 1/2) / 2**32, v = second word / 2**32."""
+    """Standard normals by Box and Muller: sqrt(-2 log u) sin(2 pi v), u = (first word + 1/2) / 2**32, v = second word
+    / 2**32.
+    """
     first = _words(np, seed, step, row, element, site, 0)
     second = _words(np, seed, step, row, element, site, _SECOND_STREAM).astype(np.int64)
     real = np.float32 if dtype == "f32" else np.float64

@@ -22,7 +22,9 @@ CONTROL_SEED, CONTROL_STEP, CONTROL_FIRST_ROW = 0, 1, 2
 
 @dataclass(frozen=True)
 class RandomAttrs:
-    """`site`: the key path of the layer. `rows`: the leading dim is the row dim; draws count rows within the effective batch."""
+    """`site`: the key path of the layer. `rows`: the leading dim is the row dim; draws count rows within the
+    effective batch.
+    """
 
     dtype: str
     shape: Shape

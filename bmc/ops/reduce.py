@@ -11,6 +11,7 @@ from bmc.ir import Operation, Poly, TensorType, Value
 from bmc.ops.lowering import Reduction
 from bmc.ops.registry import Operator, RowMix, Sample
 from bmc.ops.rules import NUMBERS, distinct_axes, pointwise, require_dtype
+from bmc.ops.simplify import simplify_reduce
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
@@ -96,6 +97,7 @@ def _reduction(
 ) -> Operator:
     return Operator(
         name=name,
+        simplify=simplify_reduce,
         doc=doc,
         arity=1,
         attrs=ReduceAttrs,

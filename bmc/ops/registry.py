@@ -1,8 +1,9 @@
 """What an operator is: one `Operator` record that holds everything the compiler knows of it.
 
-In: operator records from the modules of this folder. Out: `definition(name)` and `operators()`. Guaranteed: names are unique
-and every record is complete; `Operator` refuses to be built otherwise. A new operator is one record in one file: its type rule,
-gradient, row rule, lowering, reference evaluation and samples stand together, and the tests iterate over all records.
+In: operator records from the modules of this folder. Out: `definition(name)` and `operators()`. Guaranteed: names are
+unique and every record is complete; `Operator` refuses to be built otherwise. A new operator is one record in one
+file: its type rule, gradient, row rule, lowering, reference evaluation and samples stand together, and the tests
+iterate over all records.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from bmc.ops.build import Builder
 
 __all__ = [
-    "GradRule", "InferRule", "NoAttrs", "NotDifferentiable", "Operator", "Reference", "RowMix", "RowRule", "Sample", "SimplifyRule",
-    "TypeRuleError", "ULP", "infer_results", "row_axes",
+    "GradRule", "InferRule", "NoAttrs", "NotDifferentiable", "Operator", "Reference", "RowMix", "RowRule", "Sample",
+    "SimplifyRule", "TypeRuleError", "ULP", "infer_results", "row_axes",
 ]  # fmt: skip
 
 
@@ -64,21 +65,25 @@ InferRule = Callable[[Sequence[TensorType], Any], tuple[TensorType, ...]]
 GradRule = Callable[["Builder", Operation, Sequence[Value | None]], Sequence[Value | None]]
 """(builder, forward op, cotangents of its results, None where zero) -> cotangents of its operands, None where zero."""
 
-RowRule = Callable[[Operation, Sequence[int | None]], tuple["int | None | RowMix", ...]]
-"""(op, axis of the row dim in each operand or None where it has no rows) -> the same for each result, or how it mixes rows.
+RowRule = Callable[[Operation, Sequence[int | None]], tuple["int | RowMix | None", ...]]
+"""(op, axis of the row dim in each operand or None where it has no rows) -> the same for each result, or how it mixes
+rows.
 
-A rule speaks of rows that operands bring. Rows that begin at the operation itself (a constant of shape [B], a value broadcast over
-rows, the value of the row dim) are seen by `row_axes`, which passes should ask.
+A rule speaks of rows that operands bring. Rows that begin at the operation itself (a constant of shape [B], a value
+broadcast over rows, the value of the row dim) are seen by `row_axes`, which passes should ask.
 """
 
 SimplifyRule = Callable[["Builder", Operation, Callable[[Value], "Operation | None"]], "Value | None"]
-"""(builder, op, the operation that defines a value) -> what the only result is the same as, bit for bit; None: nothing simpler.
+"""(builder, op, the operation that defines a value) -> what the only result is the same as, bit for bit; None:
+nothing simpler.
 
 Looks at the operation and those that define its operands, no deeper: `canonicalise` asks again after each rewrite.
 """
 
 Reference = Callable[[Any, Any, Sequence[Any]], Sequence[Any]]
-"""(numpy, attrs, operand arrays) -> result arrays, computed in the operands' dtype. Used by tests and `--reference` only."""
+"""(numpy, attrs, operand arrays) -> result arrays, computed in the operands' dtype. Used by tests and `--reference`
+only.
+"""
 
 
 @dataclass(frozen=True)
@@ -96,9 +101,10 @@ class ULP:
 class Sample:
     """One instance for the tests: operand types (symbols allowed: bound to several sizes by the tests) and attributes.
 
-    `domain` gives the open interval from which float operands are drawn, by operand index (default (-2, 2)); `below` the exclusive
-    upper bound of integer operands. `draw(numpy, random generator, shapes)` makes the operands itself, where ranges do not describe
-    them. `smooth`: the float operands lie, almost surely, where the operator is differentiable.
+    `domain` gives the open interval from which float operands are drawn, by operand index (default (-2, 2)); `below`
+    the exclusive upper bound of integer operands. `draw(numpy, random generator, shapes)` makes the operands itself,
+    where ranges do not describe them. `smooth`: the float operands lie, almost surely, where the operator is
+    differentiable.
     """
 
     operands: tuple[TensorType, ...]
@@ -115,12 +121,13 @@ class Operator:
 
     arity: number of operands, or (least, most) with None for no limit.
     attrs: its attribute dataclass (frozen; fields are ints, floats, bools, strs, dims, dtypes and tuples of those).
-    inverse: for element-wise operators of one row-dependent operand: (builder, op, operand index, result) -> that operand,
-      given the result; `undo` walks these.
+    inverse: for element-wise operators of one row-dependent operand: (builder, op, operand index, result) -> that
+      operand, given the result; `undo` walks these.
     effect: it must run even when nobody uses its results.
     region_types: the result types of an operator that carries regions: (operand types, attrs, regions) -> result types.
     measures: the dim whose value over the whole batch the result is: (attrs) -> dim.
-    positions: the axes along which the result depends on the index itself: (attrs) -> axes. Rows cannot be told apart by them.
+    positions: the axes along which the result depends on the index itself: (attrs) -> axes. Rows cannot be told apart
+      by them.
     simplify: what `canonicalise` may put in its place.
     """
 
@@ -163,7 +170,9 @@ class Operator:
 def infer_results(
     record: Operator, types: Sequence[TensorType], attrs: object, regions: Sequence[Region] = ()
 ) -> tuple[TensorType, ...]:
-    """Result types of one operation: arity, attribute class, then the operator's own rule. TypeRuleError where they do not fit."""
+    """Result types of one operation: arity, attribute class, then the operator's own rule. TypeRuleError where they
+    do not fit.
+    """
     record.check_arity(len(types))
     if not isinstance(attrs, record.attrs):
         raise TypeRuleError(f"{record.name} has attributes {record.attrs.__name__}, not {type(attrs).__name__}")
@@ -177,10 +186,12 @@ def infer_results(
 def row_axes(
     record: Operator, op: Operation, axes: Sequence[int | None], row: str | None
 ) -> tuple[int | RowMix | None, ...]:
-    """The row rule of `op`, completed by the rows that begin at it; `row` is the symbol of the row dim (None: no rows at all).
+    """The row rule of `op`, completed by the rows that begin at it; `row` is the symbol of the row dim (None: no rows
+    at all).
 
-    A result without row operands whose shape holds the row dim once has its rows there: all alike, but as many as the batch has.
-    A result that holds it twice, or within a polynomial, or that depends on the position of a row, mixes rows.
+    A result without row operands whose shape holds the row dim once has its rows there: all alike, but as many as the
+    batch has. A result that holds it twice, or within a polynomial, or that depends on the position of a row, mixes
+    rows.
     """
     found = tuple(record.rows(op, axes))
     if row is None:

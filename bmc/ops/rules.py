@@ -1,7 +1,7 @@
 """Type rules, row rules and gradient adapters that many operators share.
 
-In: operand types, row axes, cotangents. Out: checked types, row axes of results, gradient rules. Every failure is a `TypeRuleError`
-that names the operand at fault.
+In: operand types, row axes, cotangents. Out: checked types, row axes of results, gradient rules. Every failure is a
+`TypeRuleError` that names the operand at fault.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from bmc.ops.build import Builder
 
 __all__ = [
-    "CELLS", "NUMBERS", "batched", "distinct_axes", "elementwise", "is_negative", "normal_axis", "one_row_axis", "pointwise", "require_dtype",
-    "require_rank", "rows_elementwise", "same_types", "ulp_of", "unless_zero",
+    "CELLS", "NUMBERS", "batched", "distinct_axes", "elementwise", "is_negative", "normal_axis", "one_row_axis",
+    "pointwise", "require_dtype", "require_rank", "rows_elementwise", "same_types", "ulp_of", "unless_zero",
 ]  # fmt: skip
 
 NUMBERS = INTEGERS + FLOATS
@@ -110,8 +110,8 @@ def pointwise(rule: Callable[[Builder, Operation, Value], Sequence[Value | None]
 def unless_zero(b: Builder, cotangent: Value, gradient: Value) -> Value:
     """`gradient` where the cotangent is not zero, else 0.
 
-    For functions whose derivative is infinite or NaN somewhere: a branch that `select` did not choose sends back zeros, which must not
-    become 0 x infinity = NaN.
+    For functions whose derivative is infinite or NaN somewhere: a branch that `select` did not choose sends back
+    zeros, which must not become 0 x infinity = NaN.
     """
     return b.select(b.compare("ne", cotangent, 0.0), gradient, b.full_like(gradient, 0.0))
 

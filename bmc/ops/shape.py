@@ -19,13 +19,15 @@ from bmc.ops.rules import (
     pointwise,
     require_dtype,
 )
+from bmc.ops.simplify import simplify_broadcast, simplify_concat, simplify_reshape, simplify_slice, simplify_transpose
 from bmc.ops.sources import check_shape
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
 
 __all__ = [
-    "OPERATORS", "BroadcastAttrs", "ConcatAttrs", "PadAttrs", "ReshapeAttrs", "SliceAttrs", "TransposeAttrs", "padded_dim", "slice_dim",
+    "OPERATORS", "BroadcastAttrs", "ConcatAttrs", "PadAttrs", "ReshapeAttrs", "SliceAttrs", "TransposeAttrs",
+    "padded_dim", "slice_dim",
 ]  # fmt: skip
 
 
@@ -46,7 +48,9 @@ class TransposeAttrs:
 
 @dataclass(frozen=True)
 class SliceAttrs:
-    """For each axis: from `starts`, before `stops`, every `steps`. A negative step goes down; its stop may be -1, before index 0."""
+    """For each axis: from `starts`, before `stops`, every `steps`. A negative step goes down; its stop may be -1,
+    before index 0.
+    """
 
     starts: Shape
     stops: Shape
@@ -73,7 +77,7 @@ class PadAttrs:
     value: bool | int | float
 
 
-# --- broadcast ------------------------------------------------------------------------------------------------------------
+# --- broadcast ---
 
 
 def _infer_broadcast(types: Sequence[TensorType], attrs: BroadcastAttrs) -> tuple[TensorType, ...]:
@@ -125,7 +129,7 @@ def _broadcast_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | Non
     return (b.reshape(x, operand.shape),)
 
 
-# --- transpose ------------------------------------------------------------------------------------------------------------
+# --- transpose ---
 
 
 def _infer_transpose(types: Sequence[TensorType], attrs: TransposeAttrs) -> tuple[TensorType, ...]:
@@ -136,12 +140,17 @@ def _infer_transpose(types: Sequence[TensorType], attrs: TransposeAttrs) -> tupl
     return (x.with_shape(tuple(x.shape[axis] for axis in attrs.permutation)),)
 
 
+def _transpose_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
+    (axis,) = axes
+    return (None if axis is None else op.attrs.permutation.index(axis),)  # type: ignore[attr-defined]
+
+
 def _transpose_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
     permutation = op.attrs.permutation  # type: ignore[attr-defined]
     return (b.transpose(g, [permutation.index(axis) for axis in range(len(permutation))]),)
 
 
-# --- slice ----------------------------------------------------------------------------------------------------------------
+# --- slice ---
 
 
 def slice_dim(start: Dim, stop: Dim, step: int) -> Dim:
@@ -202,7 +211,7 @@ def _slice_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
     return (b.pad(g, low, high, [abs(step) - 1 for step in attrs.steps]),)
 
 
-# --- reshape --------------------------------------------------------------------------------------------------------------
+# --- reshape ---
 
 
 def _infer_reshape(types: Sequence[TensorType], attrs: ReshapeAttrs) -> tuple[TensorType, ...]:
@@ -225,7 +234,7 @@ def _reshape_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowM
     return (RowMix.OTHER,)
 
 
-# --- concat ---------------------------------------------------------------------------------------------------------------
+# --- concat ---
 
 
 def _infer_concat(types: Sequence[TensorType], attrs: ConcatAttrs) -> tuple[TensorType, ...]:
@@ -258,7 +267,7 @@ def _concat_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
     return parts
 
 
-# --- pad ------------------------------------------------------------------------------------------------------------------
+# --- pad ---
 
 
 def padded_dim(dim: Dim, low: Dim, high: Dim, interior: int) -> Dim:
@@ -318,6 +327,7 @@ def _f(*shape: Dim, dtype: str = "f32") -> TensorType:
 OPERATORS = (
     Operator(
         name="broadcast",
+        simplify=simplify_broadcast,
         doc="x repeated along new axes, and along axes where its dim is 1.",
         arity=1,
         attrs=BroadcastAttrs,
@@ -344,12 +354,13 @@ OPERATORS = (
     ),
     Operator(
         name="transpose",
+        simplify=simplify_transpose,
         doc="x with its axes in another order.",
         arity=1,
         attrs=TransposeAttrs,
         infer=_infer_transpose,
         grad=pointwise(_transpose_grad),
-        rows=lambda op, axes: (None if axes[0] is None else op.attrs.permutation.index(axes[0]),),  # type: ignore[attr-defined]
+        rows=_transpose_rows,
         lowering=View(
             lambda attrs, operand, result: [AxisMap(attrs.permutation.index(i)) for i in range(operand.rank)]
         ),
@@ -371,6 +382,7 @@ OPERATORS = (
     ),
     Operator(
         name="slice",
+        simplify=simplify_slice,
         doc="The cells at regular indices along each axis.",
         arity=1,
         attrs=SliceAttrs,
@@ -396,6 +408,7 @@ OPERATORS = (
     ),
     Operator(
         name="reshape",
+        simplify=simplify_reshape,
         doc="The same cells in row-major order under another shape.",
         arity=1,
         attrs=ReshapeAttrs,
@@ -418,6 +431,7 @@ OPERATORS = (
     ),
     Operator(
         name="concat",
+        simplify=simplify_concat,
         doc="The operands one after another along `axis`.",
         arity=(1, None),
         attrs=ConcatAttrs,

@@ -12,6 +12,7 @@ from bmc.ops.arrays import numpy_dtype
 from bmc.ops.lowering import Elementwise
 from bmc.ops.registry import NotDifferentiable, Operator, Sample, TypeRuleError
 from bmc.ops.rules import CELLS, NUMBERS, is_negative, normal_axis
+from bmc.ops.simplify import simplify_constant
 
 __all__ = ["OPERATORS", "ConstantAttrs", "DimValueAttrs", "IotaAttrs", "check_shape"]
 
@@ -95,6 +96,7 @@ def _infer_dim_value(types: Sequence[TensorType], attrs: DimValueAttrs) -> tuple
 OPERATORS = (
     Operator(
         name="constant",
+        simplify=simplify_constant,
         doc="One value in every cell.",
         arity=0,
         attrs=ConstantAttrs,

@@ -135,7 +135,8 @@ OPERATORS = (
     ),
     Operator(
         name="str_lookup",
-        doc="Position of each text in `table`, -1 where absent. `order` sorts the table by bytes; it ends at its first negative entry, and entries "
+        doc="Position of each text in `table`, -1 where absent. `order` sorts the table by bytes; it ends at its "
+        "first negative entry, and entries "
         "of the table that it does not name are not found.",
         arity=3,
         infer=lambda types, attrs: infer_lookup(("str",), types),
@@ -152,8 +153,10 @@ OPERATORS = (
     ),
     Operator(
         name="distinct",
-        doc="The values of x where `keep` holds, each once, by falling count, equal counts by bytes (of integers, by value), at most `limit`: the "
-        "table (empty text or 0 in places left over), the order that sorts it (-1 in places left over), and how many there are.",
+        doc="The values of x where `keep` holds, each once, by falling count, equal counts by bytes (of integers, "
+        "by value), at most `limit`: the "
+        "table (empty text or 0 in places left over), the order that sorts it (-1 in places left over), and how "
+        "many there are.",
         arity=2,
         attrs=DistinctAttrs,
         infer=_infer_distinct,

@@ -10,8 +10,9 @@ from bmc.ir import Operation, TensorType, Value
 from bmc.ir.types import FLOATS
 from bmc.ops.arrays import single
 from bmc.ops.lowering import Elementwise
-from bmc.ops.registry import ULP, GradRule, NotDifferentiable, Operator, Sample
+from bmc.ops.registry import ULP, GradRule, NotDifferentiable, Operator, Sample, SimplifyRule
 from bmc.ops.rules import NUMBERS, elementwise, pointwise, require_dtype, rows_elementwise, ulp_of, unless_zero
+from bmc.ops.simplify import simplify_involution
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
@@ -33,8 +34,11 @@ def _unary(
     ulp: ULP = _ROUNDED,
     inverse: Callable[[Builder, Value], Value] | None = None,
     smooth: bool = True,
+    simplify: SimplifyRule | None = None,
 ) -> Operator:
-    """A record; `grad(builder, op, cotangent)` or the reason why there is none; `reference(np, x)`; `inverse(builder, result)`."""
+    """A record; `grad(builder, op, cotangent)` or the reason why there is none; `reference(np, x)`; `inverse(builder,
+    result)`.
+    """
     if isinstance(grad, str):
         rule: GradRule | NotDifferentiable = NotDifferentiable(grad)
     else:
@@ -66,6 +70,7 @@ def _unary(
         samples=samples,
         ulp=ulp,
         inverse=undo,
+        simplify=simplify,
     )
 
 
@@ -132,6 +137,7 @@ OPERATORS = (
         lambda b, op, g: b.neg(g),
         allowed=NUMBERS,
         inverse=lambda b, y: b.neg(y),
+        simplify=simplify_involution,
     ),
     _unary(
         "abs",
@@ -152,7 +158,8 @@ OPERATORS = (
     ),
     _unary(
         "sqrt",
-        "The square root, correctly rounded. NaN below zero. Its gradient at 0 is infinite, but for a cotangent of 0, where it is 0.",
+        "The square root, correctly rounded. NaN below zero. Its gradient at 0 is infinite, but for a cotangent of "
+        "0, where it is 0.",
         lambda b, attrs, x: b.sqrt(x),
         lambda np, x: np.sqrt(x),
         lambda b, op, g: unless_zero(b, g, b.div(b.mul(g, 0.5), op.result)),
@@ -295,5 +302,6 @@ OPERATORS = (
         lambda np, x: np.logical_not(x),
         "truth values have no gradient",
         allowed=("bool",),
+        simplify=simplify_involution,
     ),
 )

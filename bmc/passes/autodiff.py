@@ -1,12 +1,12 @@
 """Expand `gradient` operations by reverse sweeps, then remove `stop_gradient`.
 
-In: a function that may hold `gradient(loss, values...)`. Out: the same function with the cotangents computed by ordinary operations, and
-without `stop_gradient`. Guaranteed: a value that does not reach the loss has a cotangent of zeros; every new operation has the location of
-the forward operation that it belongs to, marked as gradient; one sweep is linear in the operations before it, and asks only those through
-which the loss depends on the values.
+In: a function that may hold `gradient(loss, values...)`. Out: the same function with the cotangents computed by
+ordinary operations, and without `stop_gradient`. Guaranteed: a value that does not reach the loss has a cotangent of
+zeros; every new operation has the location of the forward operation that it belongs to, marked as gradient; one sweep
+is linear in the operations before it, and asks only those through which the loss depends on the values.
 
-Method: A. Griewank, A. Walther, "Evaluating Derivatives", 2008, chapter 3: cotangents are accumulated in the reverse of execution order.
-A gradient of a gradient differentiates the operations that the inner one became.
+Method: A. Griewank, A. Walther, "Evaluating Derivatives", 2008, chapter 3: cotangents are accumulated in the reverse
+of execution order. A gradient of a gradient differentiates the operations that the inner one became.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ __all__ = ["autodiff"]
 
 
 def autodiff(function: Function) -> Function:
-    """`function` without `gradient` and `stop_gradient`. CompilerBug: the loss depends on an operator that only later passes make."""
+    """`function` without `gradient` and `stop_gradient`. CompilerBug: the loss depends on an operator that only later
+    passes make.
+    """
     renamed: dict[Value, Value] = {}
     done: list[Operation] = []
     for op in function.ops:
@@ -110,7 +112,9 @@ def _differentiable(op: Operation) -> bool:
 def _step(
     b: Builder, op: Operation, incoming: Sequence[Value | None], active: set[Value], cotangents: dict[Value, Value]
 ) -> None:
-    """Add to the cotangents of the operands of `op` what its rule gives, without what the rule computes for operands that nobody asks for."""
+    """Add to the cotangents of the operands of `op` what its rule gives, without what the rule computes for operands
+    that nobody asks for.
+    """
     rule = definition(op.name).grad
     if isinstance(rule, NotDifferentiable):
         raise CompilerBug("autodiff", f"{op.name} is not differentiable: {rule.reason}")
