@@ -1,9 +1,9 @@
 """Prints modules, functions and operations as IR text, the content of `.bmir` files.
 
-In: a graph. Out: text that `bmc.ops.parse_text` reads back. Guaranteed: printing what was read gives the same text; every name
-is unique within its function or region; numbers and strings keep their exact value. An attribute is printed by the fields of its
-dataclass, whatever the operator. A broken graph prints too (an operand that nothing defines as `%?name`), since crash reports
-show it. Time is linear in the operations.
+In: a graph. Out: text that `bmc.ops.parse_text` reads back. Guaranteed: printing what was read gives the same text;
+every name is unique within its function or region; numbers and strings keep their exact value. An attribute is
+printed by the fields of its dataclass, whatever the operator. A broken graph prints too (an operand that nothing
+defines as `%?name`), since crash reports show it. Time is linear in the operations.
 
     function "train" rows B {
       param %x: f32[B, 4] = input "x"
@@ -25,11 +25,34 @@ from bmc.ir.graph import Function, Module, Operation, Region, Value
 from bmc.ir.text_locations import FileTable
 
 __all__ = [
-    "RESERVED_WORDS", "attribute_text", "attributes_text", "excerpt", "print_function", "print_module", "print_region", "quoted",
-]  # fmt: skip
+    "RESERVED_WORDS",
+    "SYMBOL",
+    "attribute_text",
+    "attributes_text",
+    "excerpt",
+    "print_function",
+    "print_module",
+    "print_region",
+    "quoted",
+]
 
-RESERVED_WORDS: Final = ("function", "rows", "param", "region", "yield", "output", "update", "locations", "true", "false", "none")
-"""Words of the text form that no operator and no symbol may be called by (the text would not parse back)."""
+RESERVED_WORDS: Final = (
+    "function",
+    "rows",
+    "param",
+    "region",
+    "yield",
+    "output",
+    "update",
+    "locations",
+    "true",
+    "false",
+    "none",
+)
+"""Words of the text form. No operator is called by one, or by `inf` or `nan`: the text would not parse back."""
+
+SYMBOL: Final = re.compile(r"(?!(?:true|false|none|inf|nan)$)[A-Za-z_][A-Za-z0-9_.]*")
+"""What the symbol of a dim may be called: the text parses back."""
 
 _QUIET_NAN: Final = 0x7FF8000000000000
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_.@]+")
@@ -69,7 +92,7 @@ def attribute_text(value: object) -> str:
 
 
 def attributes_text(attrs: object) -> str:
-    """`axis = 1, keep = true`. Two attribute values of one operator are the same thing exactly if their texts are equal."""
+    """`axis = 1, keep = true`. Two values of one operator are the same exactly if their texts are equal."""
     return ", ".join(f"{f.name} = {attribute_text(getattr(attrs, f.name))}" for f in fields(attrs))  # type: ignore[arg-type]
 
 
@@ -148,7 +171,7 @@ class _Printer:
 
 
 def print_module(module: Module, with_locs: bool = False) -> str:
-    """All functions, separated by empty lines. `with_locs`: a table of source files first, and each operation's positions."""
+    """All functions. `with_locs`: with a table of source files, and the positions of each operation."""
     files = FileTable() if with_locs else None
     printer = _Printer(files)
     for function in module.functions:
@@ -168,15 +191,14 @@ def print_function(function: Function, with_locs: bool = False) -> str:
 
 
 def print_region(region: Region) -> str:
-    """A region alone: `region(params) { ... }`, the same text for regions that differ in nothing but value names' hints? No:
-    hints are kept; rename them first where equal code must give equal text."""
+    """A region alone: `region(params) { ... }`. Hints of names are kept."""
     printer = _Printer(None)
     printer.region(region, "", "")
     return "\n".join(printer.lines).lstrip()
 
 
 def excerpt(function: Function, op: Operation | None, around: int = 4) -> str:
-    """The lines around `op`, marked `>`, for crash reports; the first lines when `op` is None or of another function."""
+    """The lines around `op`, marked `>`, for crash reports; the first lines where `op` is None or not found."""
     printer = _Printer(None)
     starts = printer.function(function)
     position = next((i for i, candidate in enumerate(function.ops) if candidate is op), None)

@@ -8,17 +8,48 @@ from bmc.errors import Diagnostic, Label, Suggestion
 from bmc.source import Span
 
 __all__ = [
-    "bad_attribute", "bad_string", "defined_twice", "missing_attribute", "no_operator", "positions_too_large", "too_deep", "too_large",
-    "undefined", "unexpected", "unknown_attribute", "unknown_character", "unknown_dtype", "unknown_file", "unknown_role", "wrong_attributes",
-]  # fmt: skip
+    "bad_attribute",
+    "bad_string",
+    "defined_twice",
+    "missing_attribute",
+    "no_operator",
+    "positions_too_large",
+    "too_deep",
+    "too_large",
+    "undefined",
+    "unexpected",
+    "unknown_attribute",
+    "unknown_character",
+    "unknown_dtype",
+    "unknown_file",
+    "unknown_role",
+    "wrong_attributes",
+]
 
 _SYNTAX, _OPERATOR, _ATTRIBUTE, _VALUE, _NAME, _LIMIT = "E0750", "E0751", "E0752", "E0753", "E0754", "E0755"
 
 _TERMINALS = {
-    "VALUE": "a value like `%x`", "NAME": "a name", "INT": "an integer", "FLOAT": "a number", "STRING": "a string", "LOCATION": "a location",
-    "LPAR": "`(`", "RPAR": "`)`", "LSQB": "`[`", "RSQB": "`]`", "LBRACE": "`{`", "RBRACE": "`}`", "COMMA": "`,`", "COLON": "`:`",
-    "EQUAL": "`=`", "PLUS": "`+`", "MINUS": "`-`", "TIMES": "`*`", "FLOORDIV": "`//`", "$END": "the end of the text",
-}  # fmt: skip
+    "VALUE": "a value like `%x`",
+    "NAME": "a name",
+    "INT": "an integer",
+    "FLOAT": "a number",
+    "STRING": "a string",
+    "LOCATION": "a location",
+    "LPAR": "`(`",
+    "RPAR": "`)`",
+    "LSQB": "`[`",
+    "RSQB": "`]`",
+    "LBRACE": "`{`",
+    "RBRACE": "`}`",
+    "COMMA": "`,`",
+    "COLON": "`:`",
+    "EQUAL": "`=`",
+    "PLUS": "`+`",
+    "MINUS": "`-`",
+    "TIMES": "`*`",
+    "FLOORDIV": "`//`",
+    "$END": "the end of the text",
+}
 
 
 def _at(code: str, message: str, span: Span, label: str = "", notes: tuple[str, ...] = ()) -> Diagnostic:
@@ -55,7 +86,9 @@ def positions_too_large(span: Span) -> Diagnostic:
 
 def no_operator(span: Span, similar: str | None) -> Diagnostic:
     suggestions = (Suggestion(f"the operator `{similar}` is similar", span, similar),) if similar else ()
-    return Diagnostic(_OPERATOR, f"there is no operator `{span.text}`", (Label(span, primary=True),), suggestions=suggestions)
+    return Diagnostic(
+        _OPERATOR, f"there is no operator `{span.text}`", (Label(span, primary=True),), suggestions=suggestions
+    )
 
 
 def unknown_attribute(span: Span, operator: str, known: Collection[str]) -> Diagnostic:

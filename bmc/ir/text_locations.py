@@ -1,8 +1,9 @@
 """Source locations in IR text: `@ 0:3:5-3:17`, file number, then line:column of the start and of the end.
 
-In: the locations of operations, or the texts of them. Out: the texts, or locations whose files have the positions that the texts name.
-Guaranteed: writing what was read gives the same text. IR text does not carry the sources: a file that the reader is not given
-is stood in for by blanks of the same lines and columns, so positions stay right and only the words are missing.
+In: the locations of operations, or the texts of them. Out: the texts, or locations whose files have the positions
+that the texts name. Guaranteed: writing what was read gives the same text. IR text does not carry the sources: a
+file that the reader is not given is stood in for by blanks of the same lines and columns, so positions stay right
+and only the words are missing.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ class FileTable:
 
 def _spans(text: str) -> list[tuple[int, Position, Position]]:
     numbers = [int(n) for n in _NUMBERS.findall(text)]
-    return [(numbers[i], (numbers[i + 1], numbers[i + 2]), (numbers[i + 3], numbers[i + 4])) for i in range(0, len(numbers), 5)]
+    return [
+        (numbers[i], (numbers[i + 1], numbers[i + 2]), (numbers[i + 3], numbers[i + 4]))
+        for i in range(0, len(numbers), 5)
+    ]
 
 
 def _has(file: SourceFile, position: Position) -> bool:
@@ -96,7 +100,8 @@ class LocationReader:
             files[number] = known if known is not None and fits else _blanks(name, positions[number])
         for text, spans in parsed.items():
             made = tuple(
-                Span(files[number], _offset(files[number], start), _offset(files[number], end)) for number, start, end in spans
+                Span(files[number], _offset(files[number], start), _offset(files[number], end))
+                for number, start, end in spans
             )
             self._read[text] = Location(made, text.startswith("@ gradient"))
 

@@ -1,11 +1,11 @@
-"""Reads the form of IR text: characters to tokens, tokens through the LALR table of `bmir.lark` to the reader's actions.
+"""Reads the form of IR text: characters to tokens, tokens through the table of `bmir.lark` to actions.
 
-In: the text of a `.bmir` file, actions by name. Out: what the action of the start rule returns. Guaranteed: one pass, linear time,
-no recursion; the first token or character that cannot stand where it stands raises BmcError with its span; brackets nest at most
-`MAX_NESTING` deep, so that nothing made by the actions is nested deeper.
+In: the text of a `.bmir` file, actions by name. Out: what the action of the start rule returns. Guaranteed: one
+pass, linear time, no recursion; the first token or character that cannot stand where it stands raises BmcError with
+its span; brackets nest at most `MAX_NESTING` deep, so that nothing made by the actions is nested deeper.
 
-Why not lark's own loop: the cached table needs no import of lark, and the actions run while the text is read, so that a module of
-30,000 operations makes no syntax tree first.
+Why not lark's own loop: the cached table needs no import of lark, and the actions run while the text is read, so
+that a module of 30,000 operations makes no syntax tree first.
 """
 
 from __future__ import annotations
@@ -36,9 +36,20 @@ class Token(NamedTuple):
 
 
 _PUNCTUATION: Final = {
-    "(": "LPAR", ")": "RPAR", "[": "LSQB", "]": "RSQB", "{": "LBRACE", "}": "RBRACE", ",": "COMMA", ":": "COLON", "=": "EQUAL",
-    "+": "PLUS", "-": "MINUS", "*": "TIMES", "//": "FLOORDIV",
-}  # fmt: skip
+    "(": "LPAR",
+    ")": "RPAR",
+    "[": "LSQB",
+    "]": "RSQB",
+    "{": "LBRACE",
+    "}": "RBRACE",
+    ",": "COMMA",
+    ":": "COLON",
+    "=": "EQUAL",
+    "+": "PLUS",
+    "-": "MINUS",
+    "*": "TIMES",
+    "//": "FLOORDIV",
+}
 _WORDS: Final = {word: word.upper() for word in RESERVED_WORDS}
 _NESTING: Final = {"LPAR": 1, "LSQB": 1, "LBRACE": 1, "RPAR": -1, "RSQB": -1, "RBRACE": -1}
 _TOKEN: Final = re.compile(
@@ -69,13 +80,13 @@ def unquoted(literal: str) -> str | None:
         simple = _SIMPLE_ESCAPES.get(match[2]) if code is None else None
         if simple is None and (code is None or code > 0x10FFFF):
             return None
-        parts += (body[end : match.start()], simple if code is None or simple is not None else chr(code))
+        parts += (body[end : match.start()], simple if simple is not None else chr(code or 0))
         end = match.end()
     return "".join([*parts, body[end:]])
 
 
 def tokenize(file: SourceFile) -> list[Token]:
-    """All tokens, `$END` last. Raises BmcError for a character that no token starts with and for brackets nested too deeply."""
+    """All tokens, `$END` last. Raises BmcError for a character that starts none, and for brackets nested too deeply."""
     tokens: list[Token] = []
     depth = 0
     for match in _TOKEN.finditer(file.text):
@@ -100,7 +111,8 @@ def tokenize(file: SourceFile) -> list[Token]:
 
 
 def read_form(file: SourceFile, tokens: Sequence[Token], actions: Mapping[str, Callable[[list[Any]], Any]]) -> Any:
-    """What the action of the start rule makes. An action is given its children: tokens, values of actions, lists of rules `_x`.
+    """What the action of the start rule makes. An action is given its children: tokens, values of actions, lists of
+    rules `_x`.
 
     KeyError: `actions` lacks one of the grammar's.
     """

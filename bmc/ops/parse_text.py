@@ -1,10 +1,11 @@
-"""Reads IR text: the other half of `bmc.ir.text`. It lives here, and not beside the printer, since attributes have operators' classes.
+"""Reads IR text: the other half of `bmc.ir.text`. It lives here, and not beside the printer, since attributes have
+operators' classes.
 
-In: a `.bmir` file. Out: its `Module`. Guaranteed: whatever the text, either a module or BmcError, whose diagnostics have spans in it:
-never another exception, and time linear in the text. A value is defined before it is used, attributes have the operator's fields with
-values of the declared kinds; whether the *types* fit is the verifier's question, since it asks it after every pass anyway.
-Locations are those that the text states; a text without a table of locations is its own source: each operation's location is where
-it stands in the text.
+In: a `.bmir` file. Out: its `Module`. Guaranteed: whatever the text, either a module or BmcError, whose diagnostics
+have spans in it: never another exception, and time linear in the text. A value is defined before it is used,
+attributes have the operator's fields with values of the declared kinds; whether the *types* fit is the verifier's
+question, since it asks it after every pass anyway. Locations are those that the text states; a text without a table
+of locations is its own source: each operation's location is where it stands in the text.
 """
 
 from __future__ import annotations
@@ -20,9 +21,22 @@ from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin,
 from bmc.errors import BmcError, Diagnostic
 from bmc.errors.nearest_name import nearest
 from bmc.ir import (
-    NOWHERE, Dim, FloorDiv, Function, Location, Module, Operation, Parameter, Poly, Region, Result, TensorType, Value,
-)  # fmt: skip
-from bmc.ir import dims, text_errors
+    NOWHERE,
+    Dim,
+    FloorDiv,
+    Function,
+    Location,
+    Module,
+    Operation,
+    Parameter,
+    Poly,
+    Region,
+    Result,
+    TensorType,
+    Value,
+    dims,
+    text_errors,
+)
 from bmc.ir.graph import ParameterRole
 from bmc.ir.text_locations import LocationReader, PositionsTooLarge
 from bmc.ir.text_syntax import Token, read_form, tokenize, unquoted
@@ -42,7 +56,7 @@ _UNKNOWN: Final = TensorType("f32", ())
 
 
 def parse_module(file: SourceFile, sources: Mapping[str, SourceFile] | None = None) -> Module:
-    """The module that `file` holds. `sources`: the texts that its locations speak of, by name, as far as they are at hand.
+    """The module that `file` holds. `sources`: the texts that its locations speak of, by name, as far as at hand.
 
     Raises BmcError.
     """
@@ -84,7 +98,9 @@ def _size(dim: Dim) -> tuple[int, int]:
 
 
 def _fits(value: object, kind: Any) -> bool:
-    """Whether an attribute's value is of the declared kind. An integer may stand for a float, since constants keep exact integers."""
+    """Whether an attribute's value is of the declared kind. An integer may stand for a float, since constants keep
+    exact integers.
+    """
     origin, args = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return any(_fits(value, choice) for choice in args)
@@ -117,9 +133,7 @@ class _Field(NamedTuple):
 @cache
 def _fields(attrs: type) -> Mapping[str, _Field]:
     hints = get_type_hints(attrs)
-    return {
-        f.name: _Field(hints[f.name], f.default is MISSING and f.default_factory is MISSING) for f in fields(attrs)  # type: ignore[arg-type]
-    }
+    return {f.name: _Field(hints[f.name], f.default is MISSING and f.default_factory is MISSING) for f in fields(attrs)}
 
 
 class _Reader:
@@ -138,7 +152,7 @@ class _Reader:
             name.removeprefix("on_"): method
             for name, method in inspect.getmembers(self, callable)
             if name.startswith("on_")
-        }  # fmt: skip
+        }
 
     def _span(self, token: Token) -> Span:
         return Span(self._file, token.start, token.end)
@@ -254,7 +268,9 @@ class _Reader:
             if field is None:
                 self._report(text_errors.unknown_attribute(self._span(token), name.text, known))
             elif token.text in values:
-                self._report(text_errors.wrong_attributes(self._span(token), name.text, f"`{token.text}` is given twice"))
+                self._report(
+                    text_errors.wrong_attributes(self._span(token), name.text, f"`{token.text}` is given twice")
+                )
             elif not _fits(value, field.kind):
                 wanted = _kind_text(field.kind)
                 self._report(text_errors.bad_attribute(self._span(token), name.text, token.text, wanted))

@@ -1,10 +1,12 @@
 """The rules by which single operators simplify: what stands in `Operator.simplify`.
 
-In: an operation, a builder for what a rule makes, and the operations that define its operands. Out: a value that is the same as the
-operation's result, or None. Guaranteed: the same bits, but for the bits of NaN and, where a sum over one cell is left out, the sign
-of a zero; `pow` with exponent 2 becomes a product, which is correctly rounded where `pow` need not be.
+In: an operation, a builder for what a rule makes, and the operations that define its operands. Out: a value that is
+the same as the operation's result, or None. Guaranteed: the same bits, but for the bits of NaN and, where a sum
+over one cell is left out, the sign of a zero; `pow` with exponent 2 becomes a product, which is correctly rounded
+where `pow` need not be.
 
-What floats allow: x * 1, x / 1, x - 0 and x + (-0) are x. x + 0 is not (it turns -0 into 0), nor is 0 * x zero, nor x - x.
+What floats allow: x * 1, x / 1, x - 0 and x + (-0) are x. x + 0 is not (it turns -0 into 0), nor is 0 * x zero, nor
+x - x.
 """
 
 from __future__ import annotations
@@ -20,10 +22,24 @@ if TYPE_CHECKING:
     from bmc.ops.build import Builder
 
 __all__ = [
-    "simplify_add", "simplify_broadcast", "simplify_cast", "simplify_concat", "simplify_constant", "simplify_contract", "simplify_div",
-    "simplify_involution", "simplify_mul", "simplify_pow", "simplify_reduce", "simplify_reshape", "simplify_same", "simplify_select",
-    "simplify_slice", "simplify_sub", "simplify_transpose",
-]  # fmt: skip
+    "simplify_add",
+    "simplify_broadcast",
+    "simplify_cast",
+    "simplify_concat",
+    "simplify_constant",
+    "simplify_contract",
+    "simplify_div",
+    "simplify_involution",
+    "simplify_mul",
+    "simplify_pow",
+    "simplify_reduce",
+    "simplify_reshape",
+    "simplify_same",
+    "simplify_select",
+    "simplify_slice",
+    "simplify_sub",
+    "simplify_transpose",
+]
 
 Defining = Callable[[Value], Operation | None]
 
@@ -42,7 +58,7 @@ def _is(value: Value, defining: Defining, *numbers: float) -> bool:
     found = _splat(value, defining)
     return found is not None and any(
         found == number and math.copysign(1.0, found) == math.copysign(1.0, number) for number in numbers
-    )  # fmt: skip
+    )
 
 
 def _source(value: Value, defining: Defining, name: str) -> Operation | None:
@@ -51,7 +67,7 @@ def _source(value: Value, defining: Defining, name: str) -> Operation | None:
     return source if source is not None and source.name == name else None
 
 
-# --- arithmetic -----------------------------------------------------------------------------------------------------------
+# --- arithmetic -----------------------------------------------------------------------------------------
 
 
 def simplify_constant(b: Builder, op: Operation, defining: Defining) -> Value | None:
@@ -110,7 +126,7 @@ def simplify_same(b: Builder, op: Operation, defining: Defining) -> Value | None
     return op.operands[0] if op.operands[0] is op.operands[1] else None
 
 
-# --- choice and conversion ------------------------------------------------------------------------------------------------
+# --- choice and conversion ------------------------------------------------------------------------------
 
 
 def simplify_select(b: Builder, op: Operation, defining: Defining) -> Value | None:
@@ -152,7 +168,7 @@ def simplify_cast(b: Builder, op: Operation, defining: Defining) -> Value | None
     return None if wraps else b.cast(origin, target)
 
 
-# --- shape ----------------------------------------------------------------------------------------------------------------
+# --- shape ----------------------------------------------------------------------------------------------
 
 
 def _inserted(narrow: Shape, wide: Shape) -> tuple[int, ...] | None:
@@ -177,7 +193,9 @@ def simplify_broadcast(b: Builder, op: Operation, defining: Defining) -> Value |
         return b.broadcast(source.operands[0], attrs.shape, [attrs.axes[axis] for axis in axes])
     if source.name == "transpose":
         permutation: Sequence[int] = source.attrs.permutation  # type: ignore[attr-defined]
-        return b.broadcast(source.operands[0], attrs.shape, [attrs.axes[permutation.index(i)] for i in range(len(permutation))])
+        return b.broadcast(
+            source.operands[0], attrs.shape, [attrs.axes[permutation.index(i)] for i in range(len(permutation))]
+        )
     if source.name == "reshape":
         places = _inserted(source.operands[0].type.shape, source.result.type.shape)
         if places is not None:

@@ -1,8 +1,9 @@
 """Rewrites operations into simpler ones that give the same bits.
 
-In: a function. Out: the same, simplified by the rule in each operator's record (`Operator.simplify`, in bmc/ops/simplify.py) and by those
-below, which hold for whole classes of operators. Operations that are not needed any more are left to `dce`. Guaranteed: one sweep in
-order of execution; what a rule makes is simplified in turn, at most `_REWRITES` times for each operation, so that time is linear.
+In: a function. Out: the same, simplified by the rule in each operator's record (`Operator.simplify`, in
+bmc/ops/simplify.py) and by those below, which hold for whole classes of operators. Operations that are not needed
+any more are left to `dce`. Guaranteed: one sweep in order of execution; what a rule makes is simplified in turn, at
+most `_REWRITES` times for each operation, so that time is linear.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Final
 from bmc.ir import Function, Operation, Value
 from bmc.ops.build import Builder
 from bmc.ops.lowering import AxisMap, Reshape, View
-from bmc.ops.sources import ConstantAttrs
 from bmc.ops.table import definition
 
 __all__ = ["canonicalise"]
@@ -57,23 +57,18 @@ class _Sweep:
 
     def _simplified(self, builder: Builder, op: Operation) -> Value | None:
         record = definition(op.name)
-        if isinstance(record.lowering, (View, Reshape)):
-            moved = _moved(builder, op, record.lowering, self._defining.get(op.operands[0]))
-            if moved is not None:
-                return moved
+        if isinstance(record.lowering, (View, Reshape)) and _moves_nothing(op, record.lowering):
+            return op.operands[0]
         return record.simplify(builder, op, self._defining.get) if record.simplify is not None else None
 
 
-def _moved(builder: Builder, op: Operation, lowering: View | Reshape, source: Operation | None) -> Value | None:
-    """Operations that move cells: nothing to move, or the same value in every cell."""
-    (operand,) = op.operands
-    if operand.type == op.result.type:
-        identity = [AxisMap(axis) for axis in range(operand.type.rank)]
-        if isinstance(lowering, Reshape) or list(lowering.index(op.attrs, operand.type, op.result.type)) == identity:
-            return operand
-    if source is not None and isinstance(source.attrs, ConstantAttrs):
-        return builder.emit("constant", attrs=replace(source.attrs, shape=op.result.type.shape))
-    return None
+def _moves_nothing(op: Operation, lowering: View | Reshape) -> bool:
+    """Whether every cell of the result is the cell of the operand at the same index."""
+    operand, result = op.operands[0].type, op.result.type
+    if operand != result:
+        return False
+    identity = [AxisMap(axis) for axis in range(operand.rank)]
+    return isinstance(lowering, Reshape) or list(lowering.index(op.attrs, operand, result)) == identity
 
 
 def _named(ops: list[Operation], value: Value, hint: str) -> tuple[list[Operation], Value]:

@@ -1,8 +1,9 @@
 """Computes equal things once: common subexpression elimination.
 
-In: a function. Out: the same, where of several operations with one operator, the same operands and the same attributes the first is
-left, with the locations of all. Guaranteed: attributes are compared exactly (-0.0 is not 0.0, 1 is not true), so random draws of different
-sites stay apart; operations with an effect or a region are left alone. Linear in the operations.
+In: a function. Out: the same, where of several operations with one operator, the same operands and the same
+attributes the first is left, with the locations of all. Guaranteed: attributes are compared exactly (-0.0 is not
+0.0, 1 is not true), so random draws of different sites stay apart; operations with an effect or a region are left
+alone. Linear in the operations.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Removes operations whose results nobody uses.
 
-In: a function. Out: the same without them. Guaranteed: effects, results and all parameters stay, in order. Linear in the operations.
+In: a function. Out: the same without them. Guaranteed: effects, results and all parameters stay, in order. Linear
+in the operations.
 """
 
 from __future__ import annotations

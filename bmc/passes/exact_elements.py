@@ -1,9 +1,10 @@
 """Element arithmetic on known numbers, as far as it is exactly rounded: what constants may be folded with.
 
-In: an operator's element-wise lowering rule, run against `ExactElements` instead of code generation's builder. Out: the element that
-generated code would compute, bit for bit, or `NotExact`. Guaranteed: integers wrap, + - * / and conversions of floats are rounded once
-to nearest even in their own dtype, subnormals are kept. Not exact, by rule (EXACTNESS: folding only where exactly rounded), are
-transcendental functions, roots and `fma`, which some targets round twice; and NaN results, whose bits no rule fixes.
+In: an operator's element-wise lowering rule, run against `ExactElements` instead of code generation's builder. Out:
+the element that generated code would compute, bit for bit, or `NotExact`. Guaranteed: integers wrap, + - * / and
+conversions of floats are rounded once to nearest even in their own dtype, subnormals are kept. Not exact, by rule
+(EXACTNESS: folding only where exactly rounded), are transcendental functions, roots and `fma`, which some targets
+round twice; and NaN results, whose bits no rule fixes.
 """
 
 from __future__ import annotations
@@ -32,8 +33,13 @@ class Known(NamedTuple):
 
 _BITS: Final[Mapping[str, int]] = {"u8": 8, "i32": 32, "i64": 64}
 _COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
-    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
-}  # fmt: skip
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+}
 
 
 def _f32(value: float) -> float:
@@ -59,7 +65,8 @@ def _nearest(value: int, bits: int) -> float:
 def rounded(dtype: str, value: float) -> float:
     """A float, or an integer, as the nearest number of a float dtype.
 
-    One rounding: that of an operation on two f32 to f64 first does not show, since 53 >= 2 * 24 + 2 bits (Figueroa 1995).
+    One rounding: that of an operation on two f32 to f64 first does not show, since 53 >= 2 * 24 + 2 bits (Figueroa
+    1995).
     """
     if isinstance(value, int):
         return _nearest(value, 24 if dtype == "f32" else 53)
@@ -139,7 +146,9 @@ class ExactElements:
         return _number(x.dtype, abs(x.value))
 
     def sign(self, x: Known) -> Known:
-        return x if x.value == 0 else _number(x.dtype, math.copysign(1.0, x.value) if x.dtype not in _BITS else (x.value > 0) - (x.value < 0))
+        if x.value == 0:
+            return x
+        return _number(x.dtype, (1 if x.value > 0 else -1) if x.dtype in _BITS else math.copysign(1.0, x.value))
 
     def minimum(self, x: Known, y: Known) -> Known:
         return x if x.value < y.value else y

@@ -1,7 +1,9 @@
 """Computes at compile time what is known and exactly rounded.
 
-In: a function. Out: the same, with element-wise operations on constants, and values of known dims, replaced by constants. Guaranteed:
-the same bits at run time, since an operator's own lowering rule is run on numbers (see `exact_elements`). Linear in the operations.
+In: a function. Out: the same, with constants in place of element-wise operations on constants, of views and
+reshapes of constants, and of the values of known dims. Guaranteed: the same bits at run time, since an operator's
+own lowering rule is run on numbers (see `exact_elements`); what is not exactly rounded stays. One sweep, linear in
+the operations.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bmc.ir import Function, Operation, Value
-from bmc.ops.lowering import Elementwise
+from bmc.ops.lowering import Elementwise, Reshape, View
 from bmc.ops.sources import ConstantAttrs
 from bmc.ops.table import definition
 from bmc.passes.exact_elements import ExactElements, Known, NotExact
@@ -19,33 +21,35 @@ __all__ = ["fold"]
 
 def fold(function: Function) -> Function:
     """`function` itself if nothing is known."""
-    known: dict[Value, Known] = {}
+    known: dict[Value, ConstantAttrs] = {}
     elements = ExactElements()
     ops: list[Operation] = []
     changed = False
     for op in function.ops:
-        element = _element(op, known, elements)
-        if element is not None:
-            known[op.result] = element
-            if not isinstance(op.attrs, ConstantAttrs):
-                attrs = ConstantAttrs(element.value, element.dtype, op.result.type.shape)
-                op = Operation("constant", (), attrs, op.results, (), op.location)
+        constant = op.attrs if isinstance(op.attrs, ConstantAttrs) else _constant(op, known, elements)
+        if constant is not None:
+            known[op.result] = constant
+            if constant is not op.attrs:
+                op = Operation("constant", (), constant, op.results, (), op.location)
                 changed = True
         ops.append(op)
     return replace(function, ops=tuple(ops)) if changed else function
 
 
-def _element(op: Operation, known: dict[Value, Known], elements: ExactElements) -> Known | None:
-    """The number in every cell of the only result of `op`, if it can be known to the last bit."""
+def _constant(op: Operation, known: dict[Value, ConstantAttrs], elements: ExactElements) -> ConstantAttrs | None:
+    """The constant that the only result of `op` is, if it is one to the last bit."""
     lowering = definition(op.name).lowering
-    if not isinstance(lowering, Elementwise) or lowering.scalars or len(op.results) != 1 or op.result.type.dtype == "str":
+    if len(op.results) != 1 or not all(value in known for value in op.operands):
         return None
-    operands = [known.get(value) for value in op.operands]
-    if None in operands:
+    operands = [known[value] for value in op.operands]
+    shape = op.result.type.shape
+    if isinstance(lowering, (View, Reshape)):
+        return replace(operands[0], shape=shape)
+    if not isinstance(lowering, Elementwise) or lowering.scalars:
         return None
     try:
-        element = lowering.emit(elements, op.attrs, *operands)
+        element = lowering.emit(elements, op.attrs, *[elements.constant(c.dtype, c.value) for c in operands])
     except NotExact:
         return None
     assert isinstance(element, Known)
-    return element
+    return ConstantAttrs(element.value, element.dtype, shape)

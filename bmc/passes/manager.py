@@ -1,8 +1,9 @@
 """Runs passes: what a pass is, what happens between two of them, and what is left behind when one fails.
 
-In: a function and a list of passes. Out: the function after all of them. Guaranteed: between passes one callback sees the function
-(to verify, print or time it); what a pass requires holds before it and what it ensures after it; any failure, of a pass or of a
-check, ends in CompilerBug that names the pass, shows the IR around the failure, and says which command repeats it from a file.
+In: a function and a list of passes. Out: the function after all of them. Guaranteed: between passes one callback
+sees the function (to verify, print or time it); what a pass requires holds before it and what it ensures after it;
+any failure, of a pass or of a check, ends in CompilerBug that names the pass, shows the IR around the failure, and
+says which command repeats it from a file.
 """
 
 from __future__ import annotations
@@ -21,13 +22,24 @@ from bmc.ir.text import excerpt, print_function, print_module
 from bmc.passes.verify import verify
 
 __all__ = [
-    "Observer", "Pass", "PassRun", "Property", "Recorder", "Snapshot", "check_after", "observers", "run_pipeline", "write_after_all",
-]  # fmt: skip
+    "Observer",
+    "Pass",
+    "PassRun",
+    "Property",
+    "Recorder",
+    "Snapshot",
+    "check_after",
+    "observers",
+    "run_pipeline",
+    "write_after_all",
+]
 
 
 @dataclass(frozen=True)
 class Property:
-    """Something that holds of a function, or not: `violation` gives the first operation against it, with a reason; None if it holds."""
+    """Something that holds of a function, or not: `violation` gives the first operation against it, with a reason;
+    None if it holds.
+    """
 
     name: str
     violation: Callable[[Function], tuple[str, Operation | None] | None]
@@ -85,10 +97,6 @@ def observers(*all_of: Observer) -> Observer:
     return observe
 
 
-
-
-
-
 def run_pipeline(
     function: Function,
     passes: Sequence[Pass],
@@ -98,8 +106,9 @@ def run_pipeline(
 ) -> Function:
     """`function` after all `passes` but the `disabled` ones.
 
-    Raises ValueError if a pass of `disabled` is not optional or not there; CompilerBug if a pass fails. `crash_directory` gets the input
-    of the pass that failed; None: no file is written, and the bug carries the text alone.
+    Raises ValueError if a pass of `disabled` is not optional or not there; CompilerBug if a pass fails.
+    `crash_directory` gets the input of the pass that failed; None: no file is written, and the bug carries the text
+    alone.
     """
     optional = {p.name for p in passes if p.optional}
     if unknown := sorted(set(disabled) - optional):
@@ -141,7 +150,7 @@ def _hold(function: Function, properties: Sequence[Property], relation: str) -> 
 
 
 def _at_work(function: Function, trace: TracebackType | None) -> Operation | None:
-    """The operation that the failing code had in hand: the local `op` of the innermost frame that has one of the function's."""
+    """The operation that failed: the local `op` of the innermost frame that has one of the function's."""
     own = set(function.ops)
     found = None
     while trace is not None:
@@ -163,7 +172,9 @@ def _report(function: Function, current: Pass, message: str, directory: Path | N
         except OSError as error:
             message += f"\nits input could not be written to {path}: {error.strerror}"
         else:
-            message += f"\nto repeat it: bmc dump {shlex.quote(str(path))} --stage {current.stage} --after {current.name}"
+            message += (
+                f"\nto repeat it: bmc dump {shlex.quote(str(path))} --stage {current.stage} --after {current.name}"
+            )
     return CompilerBug(current.name, message, text)
 
 
@@ -190,7 +201,7 @@ class Recorder:
 
 
 def write_after_all(directory: Path, recorders: Sequence[Recorder], with_locs: bool = False) -> list[Path]:
-    """Write `NN-pass.bmir` for each pass: a module of all functions that ran it, in the order of `recorders`. Raises OSError."""
+    """Write `NN-pass.bmir` for each pass: a module of all functions that ran it, in order. Raises OSError."""
     versions: dict[tuple[int, str], list[Function]] = {}
     for recorder in recorders:
         for snapshot in recorder.snapshots:

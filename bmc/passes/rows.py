@@ -1,8 +1,8 @@
 """Which values have rows, along which axis, and which depend on other rows: the row-mixing analysis.
 
-In: a function. Out: a `RowState` for each of its values, from the operators' row rules. Guaranteed: if a value is not mixed, row i of it
-(the whole of it, where it has no rows) is a function of row i of the inputs and of parameters without rows, whatever other rows are in
-the batch and however many. Linear in the operations.
+In: a function. Out: a `RowState` for each of its values, from the operators' row rules. Guaranteed: if a value is
+not mixed, row i of it (the whole of it, where it has no rows) is a function of row i of the inputs and of
+parameters without rows, whatever other rows are in the batch and however many. Linear in the operations.
 
 Asked by the check that predictions keep rows apart, by `shard` and by `split_rows`.
 """
@@ -21,8 +21,10 @@ __all__ = ["ROWLESS", "RowState", "mixing_op", "operation_rows", "row_states"]
 
 @dataclass(frozen=True)
 class RowState:
-    """`axis`: of the row dim; None: the value has none. `mixed_by`: the first operation, in order of execution, by which the value came
-    to depend on rows other than its own; None: it does not. `mix`: how that operation combines them."""
+    """`axis`: of the row dim; None: the value has none. `mixed_by`: the first operation, in order of execution, by
+    which the value came to depend on rows other than its own; None: it does not. `mix`: how that operation
+    combines them.
+    """
 
     axis: int | None = None
     mixed_by: Operation | None = None
@@ -41,8 +43,8 @@ def _param_state(param: Parameter, row: str | None) -> RowState:
     return RowState(0) if row is not None and shape and shape[0] == Poly.symbol(row) else ROWLESS
 
 
-def operation_rows(op: Operation, axes: Sequence[int | None], row: str | None) -> tuple[int | None | RowMix, ...]:
-    """What `op` itself does with rows: for each result the axis of its row dim, None where it has none, or how it mixes them."""
+def operation_rows(op: Operation, axes: Sequence[int | None], row: str | None) -> tuple[int | RowMix | None, ...]:
+    """What `op` does with rows: for each result the axis of its row dim, None where it has none, or the mix."""
     return row_axes(definition(op.name), op, axes, row)
 
 

@@ -1,9 +1,10 @@
 """The verifier: what must hold of every function between passes.
 
-In: a function or module. Out: nothing, or CompilerBug with the operation at fault. Guaranteed after it: each value is defined once
-and before its uses; operators exist, and their type rules give exactly the types that stand there; regions see their own parameters
-only and fit their operation; keys are unique; a result exists, and an update has the type of the parameter that it replaces.
-`faults` says the same as data, for IR text that a user wrote. Linear in the operations.
+In: a function or module. Out: nothing, or CompilerBug with the operation at fault. Guaranteed after it: each value
+is defined once and before its uses; operators exist, and their type rules give exactly the types that stand there;
+regions see their own parameters only and fit their operation; keys are unique; a result exists, and an update has
+the type of the parameter that it replaces. `faults` says the same as data, for IR text that a user wrote. Linear in
+the operations.
 
 Kernels have rules of their own, those of docs/architecture.md, in `verify_kernels`.
 """
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from bmc.errors import CompilerBug
 from bmc.ir import Function, Module, Operation, Region, TensorType, Value
 from bmc.ir.dims import symbols
-from bmc.ir.text import RESERVED_WORDS, excerpt
+from bmc.ir.text import SYMBOL, excerpt
 from bmc.ops.registry import TypeRuleError, infer_results
 from bmc.ops.table import operators
 from bmc.passes.verify_kernels import kernel_fault
@@ -61,8 +62,12 @@ def _type_faults(type_: TensorType) -> Iterator[str]:
                 yield f"{type_} has a negative dim"
             continue
         for name in symbols(dim):
-            if not name.isidentifier() or name in RESERVED_WORDS[-3:] or not name.isascii():
+            if not SYMBOL.fullmatch(name):
                 yield f"{name!r} cannot name a dim in IR text"
+
+
+def _types_text(types: Sequence[TensorType]) -> str:
+    return ", ".join(map(str, types)) or "nothing"
 
 
 def _type_fault(op: Operation) -> str | None:
@@ -75,7 +80,7 @@ def _type_fault(op: Operation) -> str | None:
         return f"{op.name}: {error.message}"
     stated = tuple(value.type for value in op.results)
     if wanted != stated:
-        return f"{op.name} gives {', '.join(map(str, wanted)) or 'nothing'}, but here {', '.join(map(str, stated)) or 'nothing'}"
+        return f"{op.name} gives {_types_text(wanted)}, but here stands {_types_text(stated)}"
     return None
 
 
@@ -119,8 +124,8 @@ def faults(function: Function) -> Iterator[Fault]:
         if (result.role, result.key) in stated:
             yield Fault(f"two results are the {result.role} {result.key!r}")
         stated.add((result.role, result.key))
-        param = params.get(result.key)
-        if result.role == "update" and param is not None:
+        if result.role == "update" and result.key in params:
+            param = params[result.key]
             if param.role not in _UPDATABLE:
                 yield Fault(f"update {result.key!r} is of a parameter that is {param.role}, which cannot change")
             if param.value.type != result.value.type:
@@ -128,9 +133,11 @@ def faults(function: Function) -> Iterator[Fault]:
 
 
 def module_faults(module: Module) -> Iterator[tuple[Function | None, Fault]]:
-    """Faults of each function; then names that repeat, and keys of weights, states and fitted values whose types differ."""
+    """Faults of each function; then names that repeat, and stored tensors (weights, states, moments, fitted
+    values) that functions give different types."""
     names: set[str] = set()
-    kept: dict[tuple[str, str], TensorType] = {}
+    stored: list[tuple[Function, str, TensorType]] = []
+    kept: dict[str, tuple[TensorType, Function]] = {}
     for function in module.functions:
         yield from ((function, fault) for fault in faults(function))
         if function.name in names:
@@ -138,9 +145,12 @@ def module_faults(module: Module) -> Iterator[tuple[Function | None, Fault]]:
         names.add(function.name)
         for param in function.params:
             if param.role in _UPDATABLE:
-                first = kept.setdefault((param.role, param.key), param.value.type)
-                if first != param.value.type:
-                    yield None, Fault(f"{param.role} {param.key!r} is {first} and in {function.name!r} {param.value.type}")
+                stored.append((function, param.key, param.value.type))
+        stored += [(function, result.key, result.value.type) for result in function.results if result.role == "update"]
+    for function, key, type_ in stored:
+        first, there = kept.setdefault(key, (type_, function))
+        if first != type_:
+            yield None, Fault(f"{key!r} is {first} in function {there.name!r} and {type_} in {function.name!r}")
 
 
 def verify(function: Function, stage: str = "verify") -> None:
@@ -152,5 +162,9 @@ def verify(function: Function, stage: str = "verify") -> None:
 def verify_module(module: Module, stage: str = "verify") -> None:
     """Raise CompilerBug (of `stage`) for the first fault."""
     for function, fault in module_faults(module):
-        where = f"function {function.name!r}: {fault.message}\n{excerpt(function, fault.op)}" if function is not None else fault.message
+        where = (
+            f"function {function.name!r}: {fault.message}\n{excerpt(function, fault.op)}"
+            if function is not None
+            else fault.message
+        )
         raise CompilerBug(stage, where)

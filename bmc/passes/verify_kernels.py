@@ -1,6 +1,7 @@
 """The rules of kernel regions, as docs/architecture.md states them under "Kernels": what code generation may rely on.
 
-In: an operation that carries a kernel's region. Out: what is wrong with it, or None. Types are `verify`'s question, not asked here.
+In: an operation that carries a kernel's region. Out: what is wrong with it, or None. Types are `verify`'s question,
+not asked here.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def _foreign(region: Region, *allowed: type) -> Iterator[str]:
 
 
 def _viewed(region: Region, also: frozenset[Value] = frozenset()) -> Iterator[str]:
-    """Views read region parameters, chains of views of them, or the values of `also`: all that an affine index map can reach."""
+    """Views read region parameters, views of them, or values of `also`: what an affine index map can reach."""
     readable = {*region.params, *also}
     for op in region.ops:
         if isinstance(_lowering(op), View):
@@ -89,7 +90,9 @@ def _reduce_faults(region: Region) -> Iterator[str]:
             folded.update(op.results)
         elif after:
             folded.update(op.results)
-    yield from _viewed(region, frozenset(v for op in region.ops for v in op.results if v in folded and v.type.shape == reduced))
+    yield from _viewed(
+        region, frozenset(v for op in region.ops for v in op.results if v in folded and v.type.shape == reduced)
+    )
 
 
 def _contract_faults(region: Region) -> Iterator[str]:

@@ -1,0 +1,49 @@
+"""The passes, in order: a literal list with the reason for each line.
+
+In: nothing. Out: the passes from graph to graph that `run_pipeline` runs. What follows them gives lowered forms,
+which are no functions any more: `split_rows`, `split_phases`, `fuse` on phases, `plan_memory`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from bmc.ir import Function, Operation
+from bmc.ops.lowering import Expanded
+from bmc.ops.table import definition
+from bmc.passes.autodiff import autodiff
+from bmc.passes.canonicalise import canonicalise
+from bmc.passes.cse import cse
+from bmc.passes.dce import dce
+from bmc.passes.fold import fold
+from bmc.passes.manager import Pass, Property
+
+__all__ = ["GRAPH_PASSES", "expanded"]
+
+
+def expanded(by: str) -> Property:
+    """No operation is left that the pass `by` must expand."""
+    return Property(f"expanded by {by}", partial(_left_over, by))
+
+
+def _left_over(by: str, function: Function) -> tuple[str, Operation] | None:
+    for op in function.ops:
+        lowering = definition(op.name).lowering
+        if isinstance(lowering, Expanded) and lowering.by == by:
+            return f"{op.name} is still there", op
+    return None
+
+
+GRAPH_PASSES: Final = (
+    # First, so that gradient rules see operators as they were written, and what follows treats both directions alike.
+    Pass("autodiff", "expand gradients by one reverse sweep", autodiff, ensures=(expanded("autodiff"),)),
+    # Before canonicalise: 1 * 1 must be a 1 before x * (1 * 1) can be x.
+    Pass("fold", "compute what is known and exactly rounded", fold, optional=True),
+    # Before cse: two ways to say one thing must look alike to be found equal.
+    Pass("canonicalise", "rewrite operations into simpler ones with the same bits", canonicalise, optional=True),
+    # After the sweeps that make more things equal, and once is enough: nothing later makes new ones.
+    Pass("cse", "compute equal things once", cse, optional=True),
+    # Last of these: each of the others leaves operations behind that nobody uses.
+    Pass("dce", "remove what nobody uses", dce, optional=True),
+)
