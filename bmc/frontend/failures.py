@@ -112,8 +112,8 @@ class Failures:
             self._chained,
             self._operator_after_pipe,
             self._stray_as,
-            self._target,
             self._reserved,
+            self._target,
             self._missing_result,
             self._missing_type,
             self._line_end_inside,
@@ -232,6 +232,8 @@ class Failures:
 
     def _target(self, failure: Failure) -> Diagnostic | None:
         index = failure.index
+        if self._tokens[index].kind in ("DOT", "LPAR", "LSQB") and failure.expected == {"COMMA", "COLON", "EQUAL"}:
+            return syntax_errors.bad_target(self._span(index - 1, index), None)
         if self._tokens[index].kind != "EQUAL" or index == failure.statement:
             return None
         if self._item_start(index, failure.statement) != failure.statement:
@@ -266,9 +268,10 @@ class Failures:
 
     def _line_end_inside(self, failure: Failure) -> Diagnostic | None:
         index = failure.index
-        if self._tokens[index].kind != "NEWLINE" or index == failure.statement or self._tokens[index].text != "\n":
+        if index == failure.statement or self._tokens[index].text not in ("\n", ""):
             return None
-        end = Span(self._file, self._tokens[index - 1].end, self._tokens[index - 1].end + 1)
+        last = self._tokens[index - 1].end
+        end = Span(self._file, last, min(last + 1, len(self._file.text)))
         return syntax_errors.unexpected_line_end(end, self._span(index - 1), _expected_words(failure.expected))
 
     def _missing_line_end(self, failure: Failure) -> Diagnostic | None:

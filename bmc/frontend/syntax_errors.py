@@ -256,12 +256,15 @@ def as_outside_pipe(span: Span) -> Diagnostic:
     )
 
 
-def bad_target(span: Span, equal: Span) -> Diagnostic:
-    """E0115"""
+def bad_target(span: Span, equal: Span | None) -> Diagnostic:
+    """E0115: `equal` is the `=`, if it was reached."""
+    labels = [_primary(span, "not a name")]
+    if equal is not None:
+        labels.append(Label(equal, "bound by this `=`"))
     return Diagnostic(
         "E0115",
         "only names can be bound",
-        (_primary(span, "not a name"), Label(equal, "bound by this `=`")),
+        tuple(labels),
         ("the left side of `=` is `name`, `name: type`, or several of them separated by `,`",),
     )
 

@@ -43,7 +43,7 @@ _PUNCTUATION = {
 _TOKEN = re.compile(
     r"""(?P<SPACE>[ \t\r\f\v]+|\#[^\n]*)
       | (?P<NAME>[A-Za-z_][A-Za-z0-9_]*)
-      | (?P<NUMBER>[0-9][0-9_]*(?:\.[0-9][0-9_]*)?(?:[eE][+-]?[0-9]+)?[A-Za-z0-9_]*)
+      | (?P<NUMBER>\.?[0-9][0-9_]*(?:\.[0-9][0-9_]*)?(?:[eE][+-]?[0-9]+)?(?:\.?[A-Za-z0-9_])*)
       | (?P<STRING>"(?:[^"\\\n]|\\(?:[^\n]|(?=\n|\Z)))*(?P<CLOSED>")?)
       | (?P<PUNCTUATION>\.\.\.|\|>|->|//|\*\*|==|!=|<=|>=|[()\[\]{},:.=?;\n+\-*/%@<>])
       | (?P<UNKNOWN>'[^'\n]*'|[“”„][^“”„"\n]*[“”"]|&&|\|\||[^\x00-\x7f]+|.)""",
@@ -116,7 +116,7 @@ def tokenize(file: SourceFile) -> tuple[list[Token], list[Diagnostic]]:
             if error is not None:
                 errors.append(error)
                 word = "0"
-            append(Token("NUMBER", word, start, end))
+            append(Token("NUMBER", word, start, end, error is not None))
         elif group == "UNKNOWN":
             errors.append(syntax_errors.unknown_characters(Span(file, start, end)))
             append(Token("UNKNOWN", word, start, end, True))

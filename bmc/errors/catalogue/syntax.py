@@ -12,7 +12,7 @@ ENTRIES: tuple[Entry, ...] = (
         "This cannot stand here",
         "The words up to here begin something that cannot go on like this. The message lists what could have followed. A "
         "newline ends a statement, except inside ( ) and [ ], or before a line that starts with `|>`.",
-        "let total = 1 +\n  2",
+        "let total = 1 + * 2",
         "let total = (1 +\n  2)",
     ),
     Entry(
