@@ -1,0 +1,166 @@
+"""64-bit hashes of rows by the values that their cells have, and the mixing function that hashes and orders share.
+
+In: columns. Out: one word for each row. Guaranteed: equal rows have equal hashes, whatever file, order or batch they are in, on
+every machine; the definition below is part of the language (splits depend on it) and does not change.
+
+| what | hash |
+|---|---|
+| word x | `mix(x)`: the output of splitmix64 in state x (Steele, Lea, Flood 2014) |
+| bytes of length n | `mix((n ^ T) + sum over k of mix(w[k] ^ mix(k + 1) ^ s))`: w the little-endian words of the bytes, zeros \
+appended up to a multiple of 8; s = `mix(seed)` |
+| text | its UTF-8 bytes; T = 3 |
+| number (bool, u8, i32, i64) | `mix(x ^ mix(1))`, x in 64 bits, two's complement |
+| number (f32, f64) | `mix(bits ^ mix(2))`, bits of the f64 of that value, -0.0 as 0.0, every NaN as 0x7ff8000000000000 |
+| cell of several u8, bool | its bytes; T = 4 |
+| cell of several others | `mix(sum over k of mix(h[k] ^ mix(k + 1) ^ s))`, h[k] the hash of its kth number or text |
+| missing cell | `mix(5)` |
+| row | `mix(sum over columns of mix(h ^ t ^ s))`, t the hash of the column's name as text with seed 0 |
+
+Sums are modulo 2^64. A row's hash does not depend on the order of the columns. Hashes with
+different seeds are independent: s is in every sum, where different rows could meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bmc_runtime.memory import Array
+from bmc_runtime.table import Bytes, Column, text_column
+
+__all__ = ["Words", "hash_column", "hash_rows", "mix", "mix_one"]
+
+Words = NDArray[np.uint64]
+
+_MASK = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+_INTEGER, _FLOAT, _TEXT, _BYTES, _MISSING = 1, 2, 3, 4, 5
+_NAN = np.uint64(0x7FF8000000000000)
+_BLOCK_BYTES = 1 << 22
+"""Texts are hashed in blocks of about this size: the index arrays are several times as large."""
+
+
+def mix_one(x: int) -> int:
+    """`mix` of one integer, modulo 2^64."""
+    x = (x + _GOLDEN) & _MASK
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return x ^ (x >> 31)
+
+
+def mix(x: Words) -> Words:
+    """The word that splitmix64 gives from state x, for each: a bijection whose output bits all depend on all input bits."""
+    z = x + np.uint64(_GOLDEN)
+    t = z >> np.uint64(30)
+    z ^= t
+    z *= np.uint64(0xBF58476D1CE4E5B9)
+    np.right_shift(z, np.uint64(27), out=t)
+    z ^= t
+    z *= np.uint64(0x94D049BB133111EB)
+    np.right_shift(z, np.uint64(31), out=t)
+    z ^= t
+    return z
+
+
+def hash_rows(columns: Mapping[str, Column], seed: int) -> Words:
+    """`[N]`: the hash of each row of these columns by name. ValueError without a column."""
+    if not columns:
+        raise ValueError("rows without columns have no hash")
+    total: Words | None = None
+    for name, column in columns.items():
+        (word,) = hash_column(text_column([name]), 0)
+        hashed = mix(hash_column(column, seed) ^ (word ^ np.uint64(mix_one(seed))))
+        total = hashed if total is None else total + hashed
+    assert total is not None
+    return mix(total)
+
+
+def hash_column(column: Column, seed: int) -> Words:
+    """`[N]`: the hash of each cell."""
+    rows, salt = len(column), np.uint64(mix_one(seed))
+    if column.dtype == "str":
+        flat = _hash_texts(column.data.reshape(-1), column.keep, salt)
+    elif column.cell and column.dtype in ("u8", "bool"):
+        width = int(np.prod(column.cell))
+        raw = np.ascontiguousarray(column.data).reshape(rows, width).view(np.uint8)
+        return _masked(_hash_cells_of_bytes(raw, salt), column)
+    else:
+        flat = _hash_numbers(column)
+    if column.cell:
+        flat = _hash_cells(flat.reshape(rows, int(np.prod(column.cell))), salt)
+    return _masked(flat, column)
+
+
+def _masked(hashes: Words, column: Column) -> Words:
+    if column.valid is not None:
+        hashes = np.where(column.valid, hashes, np.uint64(mix_one(_MISSING)))
+    return hashes
+
+
+def _hash_numbers(column: Column) -> Words:
+    flat = column.data.reshape(-1)
+    if column.dtype in ("f32", "f64"):
+        values = flat.astype(np.float64) + 0.0  # -0.0 + 0.0 is 0.0
+        bits = values.view(np.uint64)
+        bits[np.isnan(values)] = _NAN
+        return mix(bits ^ np.uint64(mix_one(_FLOAT)))
+    return mix(flat.astype(np.int64).view(np.uint64) ^ np.uint64(mix_one(_INTEGER)))
+
+
+def _positions(count: int, salt: np.uint64) -> Words:
+    return mix(np.arange(1, count + 1, dtype=np.uint64)) ^ salt
+
+
+def _hash_cells(hashes: Words, salt: np.uint64) -> Words:
+    """`[N, K]` → `[N]`."""
+    return mix(mix(hashes ^ _positions(hashes.shape[1], salt)).sum(axis=1, dtype=np.uint64))
+
+
+def _hash_cells_of_bytes(raw: Bytes, salt: np.uint64) -> Words:
+    """`[N, width]` → `[N]`."""
+    rows, width = raw.shape
+    words = -(-width // 8)
+    result = np.empty(rows, np.uint64)
+    step = max(1, _BLOCK_BYTES // max(width, 1))
+    for start in range(0, rows, step):
+        padded = np.zeros((min(step, rows - start), words * 8), np.uint8)
+        padded[:, :width] = raw[start : start + step]
+        block = padded.view("<u8").astype(np.uint64, copy=False)
+        sums = mix(block ^ _positions(words, salt)).sum(axis=1, dtype=np.uint64)
+        result[start : start + step] = mix(sums + np.uint64(width ^ _BYTES))
+    return result
+
+
+def _hash_texts(cells: Array, keep: tuple[Bytes, ...], salt: np.uint64) -> Words:
+    addresses: NDArray[np.int64] = cells["address"]  # type: ignore[call-overload]
+    lengths: NDArray[np.int64] = cells["length"]  # type: ignore[call-overload]
+    result = mix((lengths ^ _TEXT).view(np.uint64))  # right for empty texts
+    for buffer in keep:
+        base = buffer.ctypes.data
+        inside = np.flatnonzero((lengths > 0) & (addresses >= base) & (addresses + lengths <= base + len(buffer)))
+        ends = np.cumsum(lengths[inside])
+        start = 0
+        while start < len(inside):
+            limit = int(ends[start] - lengths[inside[start]]) + _BLOCK_BYTES
+            stop = max(start + 1, int(np.searchsorted(ends, limit, side="right")))
+            chosen = inside[start:stop]
+            result[chosen] = _hash_slices(buffer, addresses[chosen] - base, lengths[chosen], salt)
+            start = stop
+    return result
+
+
+def _hash_slices(buffer: Bytes, starts: NDArray[np.int64], lengths: NDArray[np.int64], salt: np.uint64) -> Words:
+    """Hashes of the texts `buffer[starts[i]:starts[i] + lengths[i]]`, none of them empty."""
+    words = (lengths + 7) // 8
+    word_ends = np.cumsum(words)
+    first_words = word_ends - words
+    padded = np.zeros(int(word_ends[-1]) * 8, np.uint8)
+    within = np.arange(int(lengths.sum()), dtype=np.int64) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    padded[np.repeat(first_words * 8, lengths) + within] = buffer[np.repeat(starts, lengths) + within]
+    block = padded.view("<u8").astype(np.uint64, copy=False)
+    places = np.arange(len(block), dtype=np.int64) - np.repeat(first_words, words)
+    mixed = mix(block ^ mix((places + 1).view(np.uint64)) ^ salt)
+    sums = np.add.reduceat(mixed, first_words)
+    return mix(sums + (lengths ^ _TEXT).view(np.uint64))

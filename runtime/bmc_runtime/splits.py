@@ -1,0 +1,74 @@
+"""Which rows belong to which split, and which rows are copies.
+
+In: columns, and the settings of the split. Out: for each row the number of its split, -1 for none. Guaranteed: `by_hash` depends
+on a row's values alone, so equal rows fall into one split whatever file and order they come in; the others on its place or time.
+Splits by source need nothing of this: each source is a table of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bmc_runtime.hashing import hash_rows
+from bmc_runtime.table import Column, Valid
+
+__all__ = ["Assignment", "by_hash", "by_order", "by_time", "first_of_equals"]
+
+Assignment = NDArray[np.int8]
+
+_UNIT_BITS = 53
+
+
+def _shares(fractions: Sequence[float], whole: int) -> list[int]:
+    """Ends of the shares of 0..whole-1. Fractions that sum to 1 but for rounding take everything."""
+    if any(not 0 <= f <= 1 for f in fractions) or sum(fractions) > 1 + 1e-9:
+        raise ValueError(f"fractions {tuple(fractions)} must be within 0..1, and so must be their sum")
+    ends, total = [], 0.0
+    for fraction in fractions:
+        total += fraction
+        ends.append(whole if abs(total - 1) <= 1e-9 else min(whole, round(total * whole)))
+    return ends
+
+
+def by_hash(columns: Mapping[str, Column], fractions: Sequence[float], seed: int) -> Assignment:
+    """Split i gets a row with probability `fractions[i]`, by the hash (`bmc_runtime.hashing`) of its cells in `columns`."""
+    top = hash_rows(columns, seed) >> np.uint64(64 - _UNIT_BITS)
+    ends = np.array(_shares(fractions, 1 << _UNIT_BITS), np.uint64)
+    return _from_ends(np.searchsorted(ends, top, side="right"), len(fractions))
+
+
+def by_order(rows: int, fractions: Sequence[float]) -> Assignment:
+    """Rows in their order: the first `fractions[0]` of them into split 0, and so on."""
+    ends = np.array(_shares(fractions, rows), np.int64)
+    return _from_ends(np.searchsorted(ends, np.arange(rows, dtype=np.int64), side="right"), len(fractions))
+
+
+def by_time(column: Column, boundaries: Sequence[int]) -> Assignment:
+    """Split i + 1 begins with the value `boundaries[i]` (ascending). ValueError when a time is missing."""
+    if list(boundaries) != sorted(boundaries):
+        raise ValueError("the boundaries of splits by time must ascend")
+    if column.valid is not None and not bool(column.valid.all()):
+        raise ValueError("a row without a time belongs to no split")
+    return np.searchsorted(np.array(boundaries, np.int64), column.data.astype(np.int64), side="right").astype(np.int8)
+
+
+def first_of_equals(columns: Mapping[str, Column]) -> Valid:
+    """True for the first of rows that are equal in `columns`. Equality is that of two independent 64-bit hashes: of a million
+    different rows the chance that any two count as equal is below 10^-26."""
+    one, two = hash_rows(columns, 1), hash_rows(columns, 2)
+    order = np.lexsort((two, one))  # stable: equals stay in the order of rows
+    first = np.ones(len(one), np.bool_)
+    same = (one[order][1:] == one[order][:-1]) & (two[order][1:] == two[order][:-1])
+    first[order[1:]] = ~same
+    return first
+
+
+def _from_ends(found: NDArray[np.int64], splits: int) -> Assignment:
+    if splits > 127:
+        raise ValueError(f"{splits} splits: at most 127 are possible")
+    assigned = found.astype(np.int8)
+    assigned[found == splits] = -1
+    return assigned

@@ -1,0 +1,202 @@
+"""Rows in memory, column by column, as native code reads them.
+
+In: arrays, Python values, or Arrow's offsets and bytes. Out: `Column` and `Table`, immutable. Guaranteed: a column's data is
+row-major `[N, *cell]` of its dtype; cells that are missing hold zero (empty text), so that equal tables have equal bits; text
+stays where it is, `keep` holds the buffers that it points into; each row knows the file and the row that it came from.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bmc_runtime.memory import DTYPES, Array
+
+__all__ = ["Bytes", "Column", "Indices", "Origin", "Table", "Valid", "concat_tables", "text_column", "text_from_offsets"]
+
+Bytes = NDArray[np.uint8]
+Valid = NDArray[np.bool_]
+Indices = NDArray[np.int64]
+
+_TEXT = DTYPES["str"]
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """`data` is `[N, *cell]`; `valid` is `[N]`, and None where no cell can be missing. A `str` column's data are views
+    (address, length) of texts that lie in the buffers `keep`, each within one of them."""
+
+    dtype: str
+    data: Array
+    valid: Valid | None = None
+    keep: tuple[Bytes, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.data.dtype != DTYPES[self.dtype]:
+            raise ValueError(f"a column of {self.dtype} cannot hold {self.data.dtype}")
+        if self.data.ndim < 1:
+            raise ValueError("a column has at least the row axis")
+        if self.valid is not None and (self.valid.shape != self.data.shape[:1] or self.valid.dtype != np.bool_):
+            raise ValueError(f"valid is {self.valid.dtype}{list(self.valid.shape)}, the column has {len(self.data)} rows")
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def cell(self) -> tuple[int, ...]:
+        return self.data.shape[1:]
+
+    def take(self, rows: Indices | Valid) -> Column:
+        """The rows of these numbers, or those where a mask holds."""
+        valid = None if self.valid is None else self.valid[rows]
+        return Column(self.dtype, np.ascontiguousarray(self.data[rows]), valid, self.keep)
+
+    def between(self, start: int, stop: int) -> Column:
+        """Rows [start, stop) as views."""
+        valid = None if self.valid is None else self.valid[start:stop]
+        return Column(self.dtype, self.data[start:stop], valid, self.keep)
+
+    def to_python(self) -> list[Any]:
+        """Python values: bool, int, float, str, nested lists of cells; None where missing."""
+        cells = _texts(self.data.reshape(-1)) if self.dtype == "str" else None
+        if cells is None:
+            values = self.data.tolist()
+        else:
+            holder = np.empty(len(cells), object)
+            holder[:] = cells
+            values = holder.reshape(self.data.shape).tolist()
+        if self.valid is None:
+            return list(values)
+        return [value if ok else None for value, ok in zip(values, self.valid.tolist(), strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Where rows come from. `files` are (name, number of rows) in the order of reading; `ids` `[N]` numbers rows over all files
+    before any filter: together a row's identity."""
+
+    files: tuple[tuple[str, int], ...]
+    ids: Indices
+
+    def locate(self, row: int) -> tuple[str, int]:
+        """The file of row `row`, and its number there, from 0."""
+        left = int(self.ids[row])
+        for name, rows in self.files:
+            if left < rows:
+                return name, left
+            left -= rows
+        raise IndexError(f"row {row} is beyond the files that were read")
+
+    def counts(self) -> tuple[int, ...]:
+        """How many of these rows come from each file."""
+        ends = np.cumsum([rows for _, rows in self.files], dtype=np.int64)
+        found = np.bincount(np.searchsorted(ends, self.ids, side="right"), minlength=len(self.files))
+        return tuple(int(n) for n in found)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns by name, `rows` each."""
+
+    columns: Mapping[str, Column]
+    rows: int
+    origin: Origin = field(default_factory=lambda: Origin((), np.zeros(0, np.int64)))
+
+    def __post_init__(self) -> None:
+        for name, column in self.columns.items():
+            if len(column) != self.rows:
+                raise ValueError(f"column {name!r} has {len(column)} rows, the table {self.rows}")
+        if len(self.origin.ids) != self.rows:
+            if self.origin.files:
+                raise ValueError(f"the origin of {len(self.origin.ids)} rows cannot be that of {self.rows}")
+            object.__setattr__(self, "origin", Origin((("", self.rows),), np.arange(self.rows, dtype=np.int64)))
+
+    def take(self, rows: Indices | Valid) -> Table:
+        """The rows of these numbers in this order, or those where a mask holds."""
+        ids = self.origin.ids[rows]
+        columns = {name: column.take(rows) for name, column in self.columns.items()}
+        return Table(columns, len(ids), Origin(self.origin.files, ids))
+
+    def between(self, start: int, stop: int) -> Table:
+        """Rows [start, stop) as views."""
+        start, stop, _ = slice(start, stop).indices(self.rows)
+        ids = self.origin.ids[start:stop]
+        columns = {name: column.between(start, stop) for name, column in self.columns.items()}
+        return Table(columns, len(ids), Origin(self.origin.files, ids))
+
+    def select(self, names: Iterable[str]) -> Table:
+        """Only these columns, in this order. KeyError when there is no such column."""
+        return Table({name: self.columns[name] for name in names}, self.rows, self.origin)
+
+    def inputs(self) -> dict[str, Array]:
+        """What functions of rows read: the data of each column by its name, and of nullable ones the mask `NAME.valid`."""
+        found: dict[str, Array] = {}
+        for name, column in self.columns.items():
+            found[name] = column.data
+            if column.valid is not None:
+                found[f"{name}.valid"] = column.valid
+        return found
+
+
+def text_column(values: Sequence[str | bytes | None], nullable: bool | None = None) -> Column:
+    """A `str` column of these texts. None is a missing cell; `nullable` None: the column has a mask if any is missing."""
+    encoded = [b"" if v is None else v.encode("utf-8") if isinstance(v, str) else v for v in values]
+    buffer = np.frombuffer(b"".join(encoded), np.uint8)
+    offsets = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)), out=offsets[1:])
+    missing = any(v is None for v in values)
+    if missing and nullable is False:
+        raise ValueError("a text is missing in a column that is not nullable")
+    valid = np.fromiter((v is not None for v in values), np.bool_, len(values)) if missing or nullable else None
+    return text_from_offsets(offsets, buffer, valid)
+
+
+def text_from_offsets(offsets: NDArray[np.integer[Any]], buffer: Bytes, valid: Valid | None = None) -> Column:
+    """A `str` column whose text i is `buffer[offsets[i]:offsets[i + 1]]`, as Arrow has it. Missing cells become empty.
+    ValueError when the offsets leave the buffer."""
+    starts = offsets.astype(np.int64)
+    lengths = np.diff(starts)
+    if len(starts) < 1 or bool((lengths < 0).any()) or int(starts[0]) < 0 or int(starts[-1]) > len(buffer):
+        raise ValueError("offsets of texts must ascend within their buffer")
+    data = np.empty(len(lengths), _TEXT)
+    data["address"] = starts[:-1] + buffer.ctypes.data
+    data["length"] = lengths
+    if valid is not None:
+        data["address"][~valid] = buffer.ctypes.data
+        data["length"][~valid] = 0
+    return Column("str", data, valid, (buffer,))
+
+
+def concat_tables(tables: Sequence[Table]) -> Table:
+    """The rows of all, one table after the other. They must have the same columns. ValueError otherwise."""
+    if not tables:
+        raise ValueError("no table to concatenate")
+    if len(tables) == 1:
+        return tables[0]
+    first = tables[0]
+    columns: dict[str, Column] = {}
+    for name, pattern in first.columns.items():
+        parts = [table.columns[name] for table in tables]
+        if any((p.dtype, p.cell) != (pattern.dtype, pattern.cell) for p in parts):
+            raise ValueError(f"column {name!r} differs between tables")
+        valid = None
+        if any(p.valid is not None for p in parts):
+            valid = np.concatenate([np.ones(len(p), np.bool_) if p.valid is None else p.valid for p in parts])
+        keep = tuple({id(buffer): buffer for p in parts for buffer in p.keep}.values())
+        columns[name] = Column(pattern.dtype, np.concatenate([p.data for p in parts]), valid, keep)
+    files = tuple(file for table in tables for file in table.origin.files)
+    ids, before = [], 0
+    for table in tables:
+        ids.append(table.origin.ids + before)
+        before += sum(rows for _, rows in table.origin.files)
+    return Table(columns, sum(table.rows for table in tables), Origin(files, np.concatenate(ids)))
+
+
+def _texts(cells: Array) -> list[str]:
+    addresses, lengths = cells["address"].tolist(), cells["length"].tolist()  # type: ignore[call-overload]
+    return [ctypes.string_at(a, n).decode("utf-8", "replace") if n else "" for a, n in zip(addresses, lengths, strict=True)]
