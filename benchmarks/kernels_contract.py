@@ -62,7 +62,13 @@ CASES = [
     Case("row 1x100x64", 1, 64, 100),
     Case("row 1x64x10", 1, 10, 64),
     Case("row 1x1024x1024", 1, 1024, 1024),
-    Case("batch 32x1024x1024", 32, 1024, 1024),
+    *[Case(f"batch {rows}x1024x1024", rows, 1024, 1024) for rows in (2, 4, 8, 16, 32, 64)],
+    *dense("W6 1024x128x512", 1024, 128, 512),
+    *dense("W4 32x128x512", 32, 128, 512),
+    Case("attention 64x32x64 scores", 64, 64, 32, b_transposed=True),
+    Case("attention 64x64x32 values", 64, 32, 64),
+    Case("odd 250x333x777", 250, 777, 333),
+    Case("deep 64x20000x288", 64, 288, 20000, a_transposed=True),
 ]
 
 

@@ -38,9 +38,7 @@ def for_range(
     return current
 
 
-def each(
-    builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: ir.Value, body: Callable[[ir.Value], None]
-) -> None:
+def each(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: ir.Value, body: Callable[[ir.Value], None]) -> None:
     """`for i in range(start, stop, step): body(i)`."""
 
     def turn(counter: ir.Value, _: list[ir.Value]) -> Sequence[ir.Value]:

@@ -75,9 +75,7 @@ def tile_kernel(module: ir.Module, spec: ContractSpec, height: int) -> ir.Functi
     return function
 
 
-def start_chains(
-    builder: ir.IRBuilder, targets: Sequence[ir.Value], continued: ir.Value, vector: ir.VectorType
-) -> list[ir.Value]:
+def start_chains(builder: ir.IRBuilder, targets: Sequence[ir.Value], continued: ir.Value, vector: ir.VectorType) -> list[ir.Value]:
     """The accumulators' first values: zero, or what the targets hold."""
     fresh = builder.block
     with builder.if_then(continued):

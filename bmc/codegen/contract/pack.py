@@ -75,32 +75,43 @@ def pack_columns(module: ir.Module, dtype: Dtype) -> ir.Function:
     lanes, vector, element = lanes_of(dtype), vector_type(dtype), element_type(dtype)
     width = 2 * lanes
     last = builder.sub(columns, index(1))
-    whole = builder.and_(k, index(-lanes))
+    deep = builder.icmp_signed(">=", k, index(lanes))
 
     def strip(first: ir.Value) -> None:
         """w columns from `first`: one vector of a panel."""
         panel_start = builder.and_(first, index(-width))
         lane = builder.sub(first, panel_start)
         target = at(builder, at(builder, panels, builder.mul(panel_start, k), dtype), lane, dtype)
-        rows = []
-        for number in range(lanes):
-            column = minimum(builder, builder.add(first, index(number)), last)
-            rows.append(at(builder, source, builder.mul(column, stride), dtype))
+
+        def column_start(number: ir.Value) -> ir.Value:
+            column = minimum(builder, builder.add(first, number), last)
+            return at(builder, source, builder.mul(column, stride), dtype)
 
         def block(depth: ir.Value) -> None:
+            # The last block ends at K and repeats what the one before it wrote.
+            depth = minimum(builder, depth, builder.sub(k, index(lanes)))
             loaded = [load(builder, at(builder, row, depth, dtype), vector) for row in rows]
             to = at(builder, target, builder.mul(depth, index(width)), dtype)
             for number, value in enumerate(_transpose(builder, loaded)):
                 store(builder, value, at(builder, to, index(number * width), dtype))
 
-        def single(depth: ir.Value) -> None:
-            to = at(builder, target, builder.mul(depth, index(width)), dtype)
-            for number, row in enumerate(rows):
-                value = load(builder, at(builder, row, depth, dtype), element)
-                store(builder, value, at(builder, to, index(number), dtype))
+        def element_copy(number: ir.Value, depth: ir.Value) -> None:
+            value = load(builder, at(builder, column_start(number), depth, dtype), element)
+            to = builder.add(builder.mul(depth, index(width)), number)
+            store(builder, value, at(builder, target, to, dtype))
 
-        each(builder, index(0), whole, index(lanes), block)
-        each(builder, whole, k, index(1), single)
+        with builder.if_else(deep) as (by_blocks, by_elements):
+            with by_blocks:
+                rows = [column_start(index(number)) for number in range(lanes)]
+                each(builder, index(0), k, index(lanes), block)
+            with by_elements:
+                each(
+                    builder,
+                    index(0),
+                    k,
+                    index(1),
+                    lambda depth: each(builder, index(0), index(lanes), index(1), lambda number: element_copy(number, depth)),
+                )
 
     rounded = builder.and_(builder.add(columns, index(width - 1)), index(-width))
     each(builder, index(0), rounded, index(lanes), strip)

@@ -257,9 +257,7 @@ class _Tiles:
             while_below(builder, index(0), rows, tile)
         return packed
 
-    def _tiles_of_a(
-        self, packed: ir.Value, row: ir.Value, offset: ir.Value, height: int, depth: _Depth
-    ) -> list[ir.Value]:
+    def _tiles_of_a(self, packed: ir.Value, row: ir.Value, offset: ir.Value, height: int, depth: _Depth) -> list[ir.Value]:
         """Address, row stride, K stride and tile stride of the rows of A from `row + offset`, in place or in panels."""
         builder, tile = self.builder, index(height)
         first = builder.add(row, offset)
@@ -275,9 +273,7 @@ class _Tiles:
             builder.select(packed, builder.mul(tile, depth.length), tile),
         ]
 
-    def _target(
-        self, c: ir.Value, stripe_row: ir.Value, column: ir.Value, whole: ir.Value
-    ) -> tuple[ir.Value, ir.Value, ir.Value]:
+    def _target(self, c: ir.Value, stripe_row: ir.Value, column: ir.Value, whole: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
         """Where a panel's accumulators go: address, row stride, and whether that is C itself.
 
         Whole columns of a product without epilogue go to C. The others go to scratch: to rows of one panel that stay in

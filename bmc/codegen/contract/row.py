@@ -91,10 +91,7 @@ def row_kernel(module: ir.Module, spec: ContractSpec) -> ir.Function:
         """One pass over K for `width` vectors of columns from `first`."""
         masks: list[ir.Value | None] = [None] * width
         if masked:
-            masks = [
-                lane_mask(builder, builder.sub(columns, builder.add(first, index(v * lanes))), dtype)
-                for v in range(width)
-            ]
+            masks = [lane_mask(builder, builder.sub(columns, builder.add(first, index(v * lanes))), dtype) for v in range(width)]
         target_row = at(builder, t, first, dtype)
         targets = [at(builder, target_row, index(v * lanes), dtype) for v in range(width)]
         accumulators = start_chains(builder, targets, continued, vector)

@@ -83,13 +83,13 @@ class Blocking:
 
 
 BLOCKING = {
-    "f32": Blocking(columns=16, row_vectors=8, k_block=512, n_block=256, m_block=96, m_partial=768),
-    "f64": Blocking(columns=8, row_vectors=8, k_block=256, n_block=256, m_block=96, m_partial=384),
+    "f32": Blocking(columns=16, row_vectors=8, k_block=512, n_block=512, m_block=96, m_partial=288),
+    "f64": Blocking(columns=8, row_vectors=8, k_block=256, n_block=512, m_block=96, m_partial=144),
 }
 
 # Below these sizes a copy into panels costs more than it saves.
 PACK_B_ELEMENTS = 1 << 16
-PACK_B_ROWS = 32
+PACK_B_ROWS = 100
 PACK_A_ELEMENTS = 1 << 16
 PACK_A_COLUMNS = 128
 
