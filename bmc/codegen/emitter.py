@@ -15,12 +15,13 @@ from collections.abc import Callable
 from llvmlite import ir
 
 from bmc.codegen import philox
-from bmc.codegen.lanes import Lanes, Value
+from bmc.codegen.lanes import Lanes
 from bmc.codegen.math.error_function import erf
 from bmc.codegen.math.exponential import exp, expm1, sigmoid, tanh
 from bmc.codegen.math.logarithm import log, log1p
 from bmc.codegen.math.power import pow_
 from bmc.codegen.math.trigonometric import cos, sin
+from bmc.codegen.value import Value
 from bmc.ops.element import Dtype, Element
 
 AxisPosition = Callable[[int], Value]

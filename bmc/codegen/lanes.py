@@ -5,8 +5,7 @@ Out: instructions at the builder's position. `Lanes` is all that the polynomials
 adds them and is the whole `ElementBuilder`.
 
 Guaranteed: no fast-math flag is ever set, so an instruction is exactly its IEEE operation, and every method computes
-each element from that element's operands alone, by the same operations at every width. A bool is an i1 in registers and
-a byte (0 or 1) in memory.
+each element from that element's operands alone, by the same operations at every width.
 """
 
 from __future__ import annotations
@@ -14,74 +13,15 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from llvmlite import ir
 
+from bmc.codegen.value import BITS, BYTE, I64, POINTER, Value, literal, memory_type, scalar_type, size_of
 from bmc.ops.element import FLOAT_DTYPES, INTEGER_DTYPES, Dtype, Element, Predicate
 
-_SCALAR_TYPES: Final[dict[str, ir.Type]] = {
-    "bool": ir.IntType(1),
-    "u8": ir.IntType(8),
-    "i32": ir.IntType(32),
-    "i64": ir.IntType(64),
-    "f32": ir.FloatType(),
-    "f64": ir.DoubleType(),
-}
-_BITS: Final[dict[str, int]] = {"bool": 1, "u8": 8, "i32": 32, "i64": 64, "f32": 32, "f64": 64}
-_BYTES: Final[dict[str, int]] = {"bool": 1, "u8": 1, "i32": 4, "i64": 8, "f32": 4, "f64": 8}
 _COMPARISONS: Final[dict[str, str]] = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _OVERLOAD: Final[dict[str, str]] = {"bool": "i1", "u8": "i8", "i32": "i32", "i64": "i64", "f32": "f32", "f64": "f64"}
-
-BYTE: Final = ir.IntType(8)
-I64: Final = ir.IntType(64)
-POINTER: Final = ir.PointerType()
-
-
-@dataclass(frozen=True)
-class Value:
-    """W elements of one dtype: an IR value of the scalar type (W = 1) or of a vector type."""
-
-    ir: ir.Value
-    dtype: Dtype
-
-
-def scalar_type(dtype: Dtype) -> ir.Type:
-    """The register type of one element."""
-    return _SCALAR_TYPES[dtype]
-
-
-def memory_type(dtype: Dtype) -> ir.Type:
-    """The type of one element in memory: the register type, but a byte for a bool."""
-    return BYTE if dtype == "bool" else _SCALAR_TYPES[dtype]
-
-
-def size_of(dtype: Dtype) -> int:
-    """Bytes of one element in memory."""
-    return _BYTES[dtype]
-
-
-def int_dtype_of(dtype: Dtype) -> Dtype:
-    """The integer dtype with the size of a float dtype."""
-    return "i32" if dtype == "f32" else "i64"
-
-
-def _literal(dtype: Dtype, value: float) -> str:
-    """The text of a scalar constant. f32 is printed as the double it equals, as LLVM wants."""
-    if dtype == "bool":
-        return "true" if value else "false"
-    if dtype in INTEGER_DTYPES:
-        bits = _BITS[dtype]
-        wrapped = int(value) & ((1 << bits) - 1)
-        return str(wrapped - (1 << bits) if dtype != "u8" and wrapped >> (bits - 1) else wrapped)
-    double = float(value)
-    if dtype == "f32" and math.isfinite(double):
-        try:
-            double = struct.unpack("<f", struct.pack("<f", double))[0]
-        except OverflowError:
-            double = math.copysign(math.inf, double)
-    return f"0x{struct.unpack('<Q', struct.pack('<d', double))[0]:016x}"
 
 
 class Lanes:
@@ -103,11 +43,11 @@ class Lanes:
         return self._wide(scalar_type(dtype))
 
     def constant(self, dtype: Dtype, value: float) -> Value:
-        literal = _literal(dtype, value)
+        text = literal(dtype, value)
         if self.width == 1:
-            return Value(ir.FormattedConstant(scalar_type(dtype), literal), dtype)
+            return Value(ir.FormattedConstant(scalar_type(dtype), text), dtype)
         # llvmlite would write the literal W times, which LLVM would then parse W times.
-        splat = ir.FormattedConstant(scalar_type(dtype), f"splat ({scalar_type(dtype)} {literal})")
+        splat = ir.FormattedConstant(scalar_type(dtype), f"splat ({scalar_type(dtype)} {text})")
         splat.type = self.type_of(dtype)
         return Value(splat, dtype)
 
@@ -369,7 +309,7 @@ class Lanes:
 
     def bitcast(self, x: Element, dtype: Dtype) -> Value:
         a = self._number(x)
-        if _BITS[a.dtype] != _BITS[dtype] or dtype == "bool":
+        if BITS[a.dtype] != BITS[dtype] or dtype == "bool":
             raise TypeError(f"the bits of {a.dtype} are not those of a {dtype}")
         return a if a.dtype == dtype else Value(self.builder.bitcast(a.ir, self.type_of(dtype)), dtype)
 
@@ -459,7 +399,7 @@ class Lanes:
 
     def _shifted(self, x: Element, count: int) -> Value:
         a, _ = self._integers(x, x)
-        if not 0 <= count < _BITS[a.dtype]:
+        if not 0 <= count < BITS[a.dtype]:
             raise ValueError(f"a {a.dtype} cannot be shifted by {count}")
         return a
 
@@ -505,7 +445,7 @@ class Lanes:
             return self.builder.call(self.declare(name, target, [a.ir.type]), [a.ir])
         if dtype in FLOAT_DTYPES:
             return self.builder.uitofp(a.ir, target) if a.dtype == "u8" else self.builder.sitofp(a.ir, target)
-        if _BITS[dtype] < _BITS[a.dtype]:
+        if BITS[dtype] < BITS[a.dtype]:
             return self.builder.trunc(a.ir, target)
         return self.builder.zext(a.ir, target) if a.dtype == "u8" else self.builder.sext(a.ir, target)
 

@@ -22,9 +22,10 @@ from typing import Final
 
 from llvmlite import ir
 
-from bmc.codegen.lanes import Lanes, Value
+from bmc.codegen.lanes import Lanes
 from bmc.codegen.math.logarithm import log
 from bmc.codegen.math.trigonometric import sin_of_turn
+from bmc.codegen.value import Value
 from bmc.ops.element import Dtype
 
 _MULTIPLIERS: Final = (0xD2511F53, 0xCD9E8D57)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from bmc.codegen.lanes import Lanes, Value
+from bmc.codegen.lanes import Lanes
 from bmc.codegen.math.exponential import expm1_of_negative
 from bmc.codegen.math.polynomial import horner
+from bmc.codegen.value import Value
 
 # g(x) = x + x G(x) on [0, 3.93]; error of erf 2^-27.8. Above, erf rounds to 1, as does the value at the end.
 _G32: Final = (

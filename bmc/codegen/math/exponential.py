@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from bmc.codegen.lanes import Lanes, Value, int_dtype_of
+from bmc.codegen.lanes import Lanes
 from bmc.codegen.math.polynomial import horner
+from bmc.codegen.value import Value, int_dtype_of
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bmc.codegen.lanes import Lanes, Value
+from bmc.codegen.lanes import Lanes
+from bmc.codegen.value import Value
 
 
 def horner(b: Lanes, x: Value, coefficients: Sequence[float]) -> Value:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from bmc.codegen.lanes import Lanes, Value
+from bmc.codegen.lanes import Lanes
 from bmc.codegen.math.exponential import exp, exp_of_sum
 from bmc.codegen.math.logarithm import exponent_value, log, normalise, split
 from bmc.codegen.math.polynomial import fast_two_sum, horner, two_product, two_sum
+from bmc.codegen.value import Value
 
 # 2 atanh(s) = s (2 + 2/3 s^2 + s^4 T(s^2)): relative error 2^-66.3 of log.
 _TAIL: Final = (

@@ -19,8 +19,9 @@ from typing import Final
 
 from llvmlite import ir
 
-from bmc.codegen.lanes import I64, Lanes, Value, int_dtype_of
+from bmc.codegen.lanes import Lanes
 from bmc.codegen.math.polynomial import horner
+from bmc.codegen.value import I64, Value, int_dtype_of
 from bmc.ops.element import Dtype
 
 # sin(r) = r + r^3 S(r^2): 2^-27.8 and 2^-57.9. cos(r) = 1 - r^2 / 2 + r^4 C(r^2): 2^-32.7 and 2^-63.9.

@@ -9,7 +9,7 @@ import pytest
 from llvmlite import ir
 
 from bmc.codegen.emitter import Emitter
-from bmc.codegen.lanes import I64, POINTER, Value
+from bmc.codegen.value import I64, POINTER, Value
 
 NUMPY = {"bool": np.bool_, "u8": np.uint8, "i32": np.int32, "i64": np.int64, "f32": np.float32, "f64": np.float64}
 DTYPE = {np.dtype(numpy): name for name, numpy in NUMPY.items()}

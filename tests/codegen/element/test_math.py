@@ -268,8 +268,7 @@ def test_pow_f64_error_and_width(compile_element, fused):
     assert same_bits(vector, scalar).all()
     with mpmath.workdps(60):
         worst = max(
-            f64_error(result, mpmath.mpf(float(a)) ** mpmath.mpf(float(b)))
-            for a, b, result in zip(x, y, vector, strict=True)
+            f64_error(result, mpmath.mpf(float(a)) ** mpmath.mpf(float(b))) for a, b, result in zip(x, y, vector, strict=True)
         )
     assert worst <= ULP_BOUND["pow"]["f64"]
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
-from bmc.codegen.lanes import I64, POINTER, Lanes
+from bmc.codegen.lanes import Lanes
 from bmc.codegen.philox import Run, emit_normal, emit_uniform, philox_block
+from bmc.codegen.value import I64, POINTER
 
 WORD = 2**32
 SITE = 0x9E3779B97F4A7C15
@@ -79,9 +80,7 @@ def test_known_answers(jit, counter, key, expected, width):
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), "block")
     b = Lanes(ir.IRBuilder(function.append_basic_block()), width, fused=True)
-    words = philox_block(
-        b, tuple(b.constant("i64", c) for c in counter), (b.constant("i64", key[0]), b.constant("i64", key[1]))
-    )
+    words = philox_block(b, tuple(b.constant("i64", c) for c in counter), (b.constant("i64", key[0]), b.constant("i64", key[1])))
     for number, word in enumerate(words):
         b.store(word, function.args[0], I64(number * width))
     b.builder.ret_void()
