@@ -102,18 +102,10 @@ class _Writer:
 
     def _left_out(self, index: int) -> bool:
         piece = self._pieces[index]
-        if piece.kind == "SEMICOLON":
-            following = self._next(index, comment=True)
-            before = self._previous_kind(index)
-            ends_line = following.breaks > 0 or following.kind in ("RBRACE", "SEMICOLON", "COMMENT", "$END")
-            return ends_line or before in ("LBRACE", "SEMICOLON", "") or piece.breaks > 0
         if piece.kind == "COMMA":  # a trailing comma on the line of the closing bracket
             following = self._next(index, comment=True)
             return following.kind in _CLOSING and following.breaks == 0
         return False
-
-    def _previous_kind(self, index: int) -> str:
-        return self._pieces[index - 1].kind if index else ""
 
     def _in_block(self) -> bool:
         return not self._open or self._open[-1].kind == "LBRACE"
@@ -123,25 +115,14 @@ class _Writer:
         if previous.kind == "COMMENT":
             return True
         if piece.kind == "COMMENT":
-            return self._breaks_before(index)
+            return piece.breaks > 0
         if previous.kind == "LBRACE":
             return not (self._open[-1].one_line or piece.kind == "RBRACE")
         if piece.kind == "RBRACE":
             return not self._open[-1].one_line
         if piece.kind == "LBRACE" or (piece.kind == "ELSE" and previous.kind == "RBRACE"):
             return False
-        return self._breaks_before(index)
-
-    def _breaks_before(self, index: int) -> bool:
-        """Whether the source has a line break before a piece; one before a `;` that is left out counts."""
-        pieces = self._pieces
-        if pieces[index].breaks:
-            return True
-        while index > 0 and pieces[index - 1].kind == "SEMICOLON":
-            index -= 1
-            if pieces[index].breaks:
-                return True
-        return False
+        return piece.breaks > 0
 
     def _blank_before(self, index: int, previous: Piece) -> bool:
         piece = self._pieces[index]

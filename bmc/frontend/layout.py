@@ -65,6 +65,15 @@ def _ends_block(out: list[Token]) -> bool:
     return at >= 0 and out[at].kind == "RBRACE"
 
 
+def _ends_header_part(word: str, header: str, previous: str) -> bool:
+    """Whether `in`, `on` or `by` is that of the header: it follows the targets, the model, or `distinct`."""
+    if word == "in":
+        return header in ("REPEAT", "SCAN") and previous == "NAME"
+    if word == "on":
+        return header == "TRAIN" and previous in ("NAME", "RPAR")
+    return previous == "DISTINCT"
+
+
 def lay_out(tokens: list[Token]) -> list[Token]:
     """The tokens the grammar speaks of."""
     out = _without_idle_newlines(tokens)
@@ -84,8 +93,7 @@ def lay_out(tokens: list[Token]) -> list[Token]:
             elif word == "if" and previous == "ELSE":
                 kind = "IF"
             elif depth == 0 and word in ("in", "on", "by"):
-                expected = {"in": ("REPEAT", "SCAN"), "on": ("TRAIN",), "by": ("DISTINCT",)}[word]
-                if header in expected and previous not in expected or (word == "by" and previous == "DISTINCT"):
+                if _ends_header_part(word, header, previous):
                     kind = word.upper()
                     header = ""
             if kind != "NAME":

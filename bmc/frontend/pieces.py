@@ -1,7 +1,8 @@
 """A source as the pieces that formatting writes: tokens and comments, each with the line breaks before it.
 
 In: a `SourceFile` without syntax errors. Out: `Piece`s, among them the parentheses that a pipe's value should have.
-Guaranteed: the pieces without the added parentheses are the source's tokens and comments in order, newlines left out.
+Guaranteed: the pieces without the added parentheses are the source's tokens and comments in order, without newlines and
+without semicolons that end nothing.
 """
 
 from __future__ import annotations
@@ -75,20 +76,26 @@ def _pieces(
     file: SourceFile, items: Sequence[Token], kinds: dict[int, str], opened: dict[int, int], closed: dict[int, int]
 ) -> Iterator[Piece]:
     breaks = 0
+    semicolon: Piece | None = None
+    previous = ""
     for token in items:
         column = file.position(token.start)[1]
-        if token.kind == "NEWLINE":
-            if token.text == ";":
-                yield Piece("SEMICOLON", ";", breaks, column)
-                breaks = 0
-            else:
-                breaks += 1
+        if token.kind == "NEWLINE" and token.text == ";":
+            semicolon = Piece("SEMICOLON", ";", 0, column)
             continue
+        if token.kind == "NEWLINE":
+            breaks += 1
+            continue
+        if semicolon is not None:
+            idle = breaks or previous in ("", "LBRACE", "COMMENT") or token.kind in ("RBRACE", "COMMENT", "$END")
+            if not idle:
+                yield semicolon
+            semicolon = None
         kind = kinds.get(token.start, token.kind) if token.kind not in ("COMMENT", "$END") else token.kind
         for _ in range(opened.get(token.start, 0) if kind != "$END" else 0):
             yield Piece("LPAR", "(", breaks, column)
             breaks = 0
         yield Piece(kind, token.text, breaks, column)
-        breaks = 0
+        breaks, previous = 0, kind
         for _ in range(closed.get(token.end, 0) if kind != "$END" else 0):
             yield Piece("RPAR", ")", 0, column)
