@@ -1,0 +1,129 @@
+"""Sizes in bytes as polynomials in the free dims: alignment, comparison, and the form in which plans hold them.
+
+Comparisons are proofs: they hold for every value of the free dims that is not negative, or the answer is no.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from bmc.errors import CompilerBug
+from bmc.ir import Dim, FloorDiv, Poly, Symbol, TensorType
+from bmc.ir.dims import floor_divide
+from bmc.ir.types import ITEM_BYTES
+from bmc_runtime.plan import DimExpression
+
+__all__ = ["ALIGNMENT", "aligned", "at_most", "bytes_of", "cell_bytes", "expression_of", "parse_expression"]
+
+ALIGNMENT = 64
+
+TEXT_VIEW_BYTES = 16
+"""A cell of text is an address and a length."""
+
+
+def cell_bytes(dtype: str) -> int:
+    return TEXT_VIEW_BYTES if dtype == "str" else ITEM_BYTES[dtype]
+
+
+def bytes_of(kind: TensorType) -> Dim:
+    return kind.elements * cell_bytes(kind.dtype)
+
+
+def aligned(size: Dim) -> Dim:
+    """The least multiple of ALIGNMENT that is not below `size`."""
+    return floor_divide(size + (ALIGNMENT - 1), ALIGNMENT) * ALIGNMENT if not _divides(size) else size
+
+
+def _divides(size: Dim) -> bool:
+    """Whether every coefficient is a multiple of the alignment, so that no rounding is needed."""
+    if isinstance(size, int):
+        return size % ALIGNMENT == 0
+    return all(coefficient % ALIGNMENT == 0 for _, coefficient in size.terms)
+
+
+Linear = dict[tuple[tuple[Symbol | FloorDiv, int], ...], Fraction]
+
+
+def at_most(a: Dim, b: Dim) -> bool:
+    """Whether a <= b is provable. Symbols and quotients are not negative; a quotient by an integer lies within one of the
+    exact one: (x - d + 1) / d <= x // d <= x / d.
+    """
+    if a == b:
+        return True
+    if isinstance(a, int) and isinstance(b, int):
+        return a <= b
+    difference = {m: Fraction(c) for m, c in _terms(b)}
+    for monomial, coefficient in _terms(a):
+        difference[monomial] = difference.get(monomial, Fraction(0)) - coefficient
+    if _not_negative(difference):
+        return True
+    return _not_negative(_bounded_below(difference))
+
+
+def _terms(dim: Dim) -> tuple[tuple[tuple[tuple[Symbol | FloorDiv, int], ...], int], ...]:
+    return dim.terms if isinstance(dim, Poly) else (((), dim),)
+
+
+def _not_negative(terms: Linear) -> bool:
+    return all(coefficient >= 0 for coefficient in terms.values())
+
+
+def _bounded_below(terms: Linear) -> Linear:
+    """A lower bound without quotients where they stand alone in a term."""
+    result: Linear = {}
+
+    def put(monomial: tuple[tuple[Symbol | FloorDiv, int], ...], coefficient: Fraction) -> None:
+        result[monomial] = result.get(monomial, Fraction(0)) + coefficient
+
+    for monomial, coefficient in terms.items():
+        quotient = monomial[0][0] if len(monomial) == 1 and monomial[0][1] == 1 else None
+        if isinstance(quotient, FloorDiv) and isinstance(quotient.denominator, int) and quotient.denominator > 0:
+            share = coefficient / quotient.denominator
+            for inner, factor in _terms(quotient.numerator):
+                put(inner, share * factor)
+            if coefficient > 0:
+                put((), -share * (quotient.denominator - 1))
+        else:
+            put(monomial, coefficient)
+    return result
+
+
+def expression_of(dim: Dim) -> DimExpression:
+    """The prefix form of plans."""
+    if isinstance(dim, int):
+        return dim
+    terms: list[DimExpression] = []
+    for monomial, coefficient in dim.terms:
+        factors: list[DimExpression] = [] if coefficient == 1 and monomial else [coefficient]
+        for atom, power in monomial:
+            form: DimExpression = atom.name if isinstance(atom, Symbol) else _quotient(atom)
+            factors.extend([form] * power)
+        terms.append(factors[0] if len(factors) == 1 else ["*", *factors])
+    return terms[0] if len(terms) == 1 else ["+", *terms]
+
+
+def _quotient(atom: FloorDiv) -> DimExpression:
+    return ["//", expression_of(atom.numerator), expression_of(atom.denominator)]
+
+
+def parse_expression(expression: DimExpression) -> Dim:
+    """The polynomial of a prefix form: the reverse of `expression_of`."""
+    if isinstance(expression, int):
+        return expression
+    if isinstance(expression, str):
+        return Poly.symbol(expression)
+    operator, *rest = expression
+    values = [parse_expression(item) for item in rest]
+    if operator == "+":
+        total: Dim = 0
+        for value in values:
+            total = total + value
+        return total
+    if operator == "*":
+        result: Dim = 1
+        for value in values:
+            result = result * value
+        return result
+    if operator == "//":
+        return floor_divide(values[0], values[1])
+    raise CompilerBug("plan_memory", f"a plan has the dim expression {expression!r}")
