@@ -139,7 +139,7 @@ SMALL = [
     (0, 5, 3), (5, 0, 3), (5, 5, 0), (1, 5, 0), (0, 0, 0), (1, 200, 3),
 ]  # fmt: skip
 # Large enough to pack B, to pack a transposed A, and for several blocks of N, M, K and stripes of waiting accumulators.
-LARGE = [(40, 530, 1100), (200, 150, 600), (1, 300, 600), (3, 20, 1200), (110, 257, 260), (300, 20, 520)]
+LARGE = [(40, 530, 1100), (200, 150, 600), (1, 300, 600), (1, 1100, 123), (3, 20, 1200), (110, 257, 260), (300, 20, 520)]
 
 
 def name(value: object) -> str:

@@ -64,7 +64,7 @@ def finish_function(
 def store_function(module: ir.Module, dtype: Dtype) -> ir.Function:
     """The finishing function of products without an epilogue, shared: store to C."""
     name = f"bmc_store_{dtype}"
-    function = internal_function(module, name, list(FINISH_TYPE.args))
+    function = internal_function(module, name, FINISH_TYPE.args)
     if function is None:
         return module.globals[name]
     t, t_stride, rows, _, _, columns, c, c_stride, _ = function.args

@@ -41,7 +41,7 @@ def tile_product(module: ir.Module, spec: ContractSpec) -> ir.Function:
     """
     form = ("t" if spec.a_transposed else "n") + ("t" if spec.b_transposed else "n")
     name = f"bmc_product_{form}_{spec.dtype}_v{spec.vector_bytes}{'' if spec.fma else '_nofma'}"
-    function = internal_function(module, name, list(PRODUCT_PARAMETERS))
+    function = internal_function(module, name, PRODUCT_PARAMETERS, cold=True)
     if function is None:
         return module.globals[name]
     _Tiles(module, function, spec).emit()

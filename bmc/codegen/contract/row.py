@@ -40,7 +40,7 @@ STREAM_ROWS = 8
 def row_product(module: ir.Module, spec: ContractSpec) -> ir.Function:
     """The product of one row, with the parameters of `tile_product` (m is taken for 1), shared."""
     name = f"bmc_row_product_{'t' if spec.a_transposed else 'n'}_{spec.dtype}{'' if spec.fma else '_nofma'}"
-    function = internal_function(module, name, list(PRODUCT_PARAMETERS))
+    function = internal_function(module, name, PRODUCT_PARAMETERS, cold=True)
     if function is None:
         return module.globals[name]
     a, b, c, scratch, _, n, k, lda, ldb, ldc, accumulate, _, finish, context = function.args
@@ -133,11 +133,9 @@ def stream_kernel(module: ir.Module, spec: ContractSpec) -> ir.Function:
     a, k_stride, b, b_stride, columns, k, t, continued = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     whole = builder.and_(columns, index(-lanes))
-    mask = lane_mask(builder, builder.sub(columns, whole), dtype)
-    partial = builder.icmp_signed("<", whole, columns)
     with builder.if_then(builder.not_(continued)):
         zero = ir.Constant(vector, None)
-        each(builder, index(0), columns, index(lanes), lambda j: store(builder, zero, at(builder, t, j, dtype)))
+        each(builder, index(0), whole, index(lanes), lambda j: store(builder, zero, at(builder, t, j, dtype)))
 
     def add_rows(depth: ir.Value, count: int) -> None:
         factors, rows = [], []
@@ -147,20 +145,22 @@ def stream_kernel(module: ir.Module, spec: ContractSpec) -> ir.Function:
             factors.append(splat(builder, factor, lanes))
             rows.append(at(builder, b, builder.mul(row, b_stride), dtype))
 
-        def add(column: ir.Value, valid: ir.Value | None) -> None:
+        def add(column: ir.Value) -> None:
             target = at(builder, t, column, dtype)
             total = load(builder, target, vector)
             for factor, row in zip(factors, rows, strict=True):
-                part = masked_load(builder, at(builder, row, column, dtype), valid, vector)
+                part = load(builder, at(builder, row, column, dtype), vector)
                 total = multiply_add(builder, factor, part, total, fma=spec.fma)
             store(builder, total, target)
 
-        each(builder, index(0), whole, index(lanes), lambda column: add(column, None))
-        with builder.if_then(partial):
-            add(whole, mask)
+        each(builder, index(0), whole, index(lanes), add)
 
     bulk = builder.and_(k, index(-STREAM_ROWS))
     each(builder, index(0), bulk, index(STREAM_ROWS), lambda depth: add_rows(depth, STREAM_ROWS))
     each(builder, bulk, k, index(1), lambda depth: add_rows(depth, 1))
+    rest = builder.sub(columns, whole)
+    with builder.if_then(builder.icmp_signed(">", rest, index(0))):
+        b_rest, t_rest = at(builder, b, whole, dtype), at(builder, t, whole, dtype)
+        builder.call(row_kernel(module, spec), [a, k_stride, b_rest, b_stride, rest, k, t_rest, continued])
     builder.ret_void()
     return function

@@ -4,6 +4,8 @@ All pointers are opaque and address elements; vector accesses assume element ali
 touches memory outside the lanes of its mask.
 """
 
+from collections.abc import Sequence
+
 from llvmlite import ir
 
 from bmc.codegen.contract.spec import ELEMENT_BYTES, VECTOR_BYTES, Dtype
@@ -107,13 +109,20 @@ def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value, *
     return builder.call(function, [a, b, c])
 
 
-def internal_function(module: ir.Module, name: str, parameters: list[ir.Type]) -> ir.Function | None:
-    """A new internal `void` function, or None when the module already holds it: shared kernels are emitted once."""
+def internal_function(module: ir.Module, name: str, parameters: Sequence[ir.Type], *, cold: bool = False) -> ir.Function | None:
+    """A new internal `void` function, or None when the module already holds it: shared kernels are emitted once.
+
+    `cold`: nothing in it is worth optimising, because all time goes to the functions it calls. LLVM then spends a
+    quarter of the time on it.
+    """
     if name in module.globals:
         return None
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), parameters), name)
     function.linkage = "internal"
     function.attributes.add("nounwind")
+    if cold:
+        function.attributes.add("noinline")
+        function.attributes.add("optnone")
     return function
 
 
