@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bmc.ir import Operation, TensorType, Value
+from bmc.ir import Operation, Poly, TensorType, Value
 from bmc.ir.types import FLOATS, is_float
 from bmc.ops.arrays import single
 from bmc.ops.lowering import Elementwise
@@ -51,7 +51,7 @@ def _binary(
         return [
             Sample((TensorType(dtype, shape),) * arity, domain=domain or {}, smooth=smooth)
             for dtype in allowed
-            for shape in ((), (7,), (4, 9), (2, 0))
+            for shape in ((), (4, 9), (2, 0), (Poly.symbol("B"), 5))
         ]
 
     return Operator(
@@ -175,14 +175,13 @@ OPERATORS = (
     ),
     _binary(
         "pow",
-        "x to the power of y, as C defines it: x ** 0 and 1 ** y are 1, a negative base has powers at integral "
-        "exponents only.",
+        "x to the power of y, as C defines it: x ** 0 and 1 ** y are 1, a negative base has powers at integral exponents only.",
         lambda b, attrs, x, y: b.pow(x, y),
         lambda np, x, y: np.power(x, y),
         _pow_grad,
         cost=60,
         allowed=FLOATS,
-        domain={0: (0.1, 2.0)},
+        domain={0: (0.3, 2.0)},
         ulp=ulp_of("pow"),
         simplify=simplify_pow,
     ),
@@ -213,8 +212,7 @@ OPERATORS = (
     ),
     _binary(
         "rem",
-        "x - y * floor_div(x, y), with the sign of y. Integers: 0 where y is 0. The product and the difference are "
-        "rounded.",
+        "x - y * floor_div(x, y), with the sign of y. Integers: 0 where y is 0. The product and the difference are rounded.",
         _emit_rem,
         _rem,
         _rem_grad,

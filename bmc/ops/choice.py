@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bmc.ir import Operation, TensorType, Value
+from bmc.ir import Operation, Poly, TensorType, Value
 from bmc.ir.types import INTEGERS, is_float
 from bmc.ops.arrays import numpy_dtype, quiet
 from bmc.ops.lowering import Elementwise
@@ -106,6 +106,8 @@ def _undo_cast(b: Builder, op: Operation, operand: int, result: Value) -> Value:
     return b.cast(result, op.operands[0].type.dtype) if is_float(op.operands[0].type.dtype) else result
 
 
+_B = Poly.symbol("B")
+
 OPERATORS = (
     Operator(
         name="compare",
@@ -118,7 +120,7 @@ OPERATORS = (
         lowering=Elementwise(lambda b, attrs, x, y: b.compare(attrs.predicate, x, y)),
         reference=_compare,
         samples=lambda: [
-            Sample((TensorType(dtype, (4, 5)), TensorType(dtype, (4, 5))), CompareAttrs(predicate), below={0: 3, 1: 3})
+            Sample((TensorType(dtype, (_B, 5)), TensorType(dtype, (_B, 5))), CompareAttrs(predicate), below={0: 3, 1: 3})
             for predicate in PREDICATES
             for dtype in NUMBERS
         ],
@@ -126,8 +128,7 @@ OPERATORS = (
     Operator(
         name="select",
         simplify=simplify_select,
-        doc="The second where the condition holds, else the third. The one not chosen has no influence, nor does "
-        "NaN in it.",
+        doc="The second where the condition holds, else the third. The one not chosen has no influence, nor does NaN in it.",
         arity=3,
         infer=_infer_select,
         grad=pointwise(_select_grad),
@@ -137,7 +138,7 @@ OPERATORS = (
         samples=lambda: [
             Sample((TensorType("bool", shape), TensorType(dtype, shape), TensorType(dtype, shape)))
             for dtype in CELLS
-            for shape in ((), (3, 6))
+            for shape in ((), (3, 6), (_B, 5))
         ],
         inverse=_undo_select,
     ),
@@ -155,7 +156,7 @@ OPERATORS = (
         lowering=Elementwise(lambda b, attrs, x: b.cast(x, attrs.dtype)),
         reference=_cast,
         samples=lambda: [
-            Sample((TensorType(source, (3, 5)),), CastAttrs(target), domain={0: (-300.0, 300.0)})
+            Sample((TensorType(source, (_B, 5)),), CastAttrs(target), domain={0: (-300.0, 300.0)})
             for source in CELLS
             for target in CELLS
         ],

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bmc.ir import Operation, TensorType, Value
+from bmc.ir import Operation, Poly, TensorType, Value
 from bmc.ir.types import FLOATS
 from bmc.ops.arrays import single
 from bmc.ops.lowering import Elementwise
@@ -55,7 +55,7 @@ def _unary(
         return [
             Sample((TensorType(dtype, shape),), domain={0: domain}, smooth=smooth)
             for dtype in allowed
-            for shape in ((), (5,), (3, 17), (0, 4))
+            for shape in ((), (3, 17), (0, 4), (Poly.symbol("B"), 5))
         ]
 
     return Operator(
@@ -121,7 +121,7 @@ def _predicate(name: str, doc: str, emit: Callable[..., Any], reference: Callabl
         rows=rows_elementwise,
         lowering=Elementwise(emit),
         reference=lambda np, attrs, arrays: (np.asarray(reference(np, arrays[0])),),
-        samples=lambda: [Sample((TensorType(dtype, (4, 5)),)) for dtype in FLOATS],
+        samples=lambda: [Sample((TensorType(dtype, (Poly.symbol("B"), 5)),)) for dtype in FLOATS],
     )
 
 
