@@ -2,6 +2,7 @@
 
 import ctypes
 import ctypes.util
+import functools
 import itertools
 import mmap
 from collections.abc import Callable
@@ -107,15 +108,21 @@ def product(jit: Any) -> Compile:
     return get
 
 
-def chain(a: np.ndarray, b: np.ndarray, start: np.ndarray, fma: bool) -> np.ndarray:
-    """The specified sum: c = a[:, k] b[k, :] + c for k ascending, rounded once (libm's fma) or twice a step."""
-    dtype = a.dtype.type
+@functools.cache
+def libm_fma(dtype: type[np.generic]) -> Callable[..., float]:
     libm = ctypes.CDLL(ctypes.util.find_library("m"))
     function, scalar = (libm.fmaf, ctypes.c_float) if dtype is np.float32 else (libm.fma, ctypes.c_double)
     function.restype, function.argtypes = scalar, [scalar] * 3
+    return function
+
+
+def chain(a: np.ndarray, b: np.ndarray, start: np.ndarray, fma: bool) -> np.ndarray:
+    """The specified sum: c = a[:, k] b[k, :] + c for k ascending, rounded once (libm's fma) or twice a step."""
+    dtype = a.dtype.type
     total = start.astype(dtype)
+    function = libm_fma(dtype) if fma else None
     for depth in range(a.shape[1]):
-        if fma:
+        if function is not None:
             for row, column in itertools.product(range(a.shape[0]), range(b.shape[1])):
                 total[row, column] = function(a[row, depth], b[depth, column], total[row, column])
         else:
