@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bmc.codegen.lanes import Lanes
-from bmc.codegen.math.polynomial import horner
+from bmc.codegen.math.polynomial import evaluate
 from bmc.codegen.value import Value, int_dtype_of
 
 
@@ -118,9 +118,9 @@ def _expm1_halved(b: Lanes, x: Value, form: _Format) -> Value:
 
 
 def expm1_of_negative(b: Lanes, x: Value) -> Value:
-    """expm1(x) for x <= 0 (or NaN), not subnormal; the sign of a zero result is not kept."""
+    """expm1(x) for x in [-80, 0] or NaN; a zero result is +0."""
     form = _FORMATS[x.dtype]
-    biased, r = _reduce(b, b.clamp_below(x, form.minus_one), form.round_constant + form.exponent_bias)
+    biased, r = _reduce(b, x, form.round_constant + form.exponent_bias)
     scale = _power_of_two(b, x, biased)
     return b.fma(scale, _expm1_reduced(b, r), b.sub(scale, b.constant(x.dtype, 1.0)))
 
@@ -133,18 +133,16 @@ def tanh(b: Lanes, x: Value) -> Value:
     """
     form = _FORMATS[x.dtype]
     one = b.constant(x.dtype, 1.0)
-    magnitude = b.abs(x)
-    large = b.compare("gt", magnitude, b.constant(x.dtype, 0.55))
-    minus_two_x = b.mul(magnitude, b.constant(x.dtype, -2.0))
+    m = b.neg(b.abs(x))
+    large = b.compare("lt", m, b.constant(x.dtype, -0.55))
+    minus_two_x = b.add(m, m)
     biased, r = _reduce(b, b.clamp_below(minus_two_x, form.minus_one), form.round_constant + form.exponent_bias)
     scale = _power_of_two(b, x, biased)
     offset = b.select(large, b.constant(x.dtype, 0.0), one)
     w = b.fma(scale, _expm1_reduced(b, r), b.sub(scale, offset))
     ratio = b.div(w, b.add(w, b.add(offset, one)))
     result = b.select(large, b.fma(ratio, b.constant(x.dtype, -2.0), one), ratio)
-    # tanh(x) rounds to x below this magnitude; there t may lose bits to underflow.
-    tiny = b.compare("lt", magnitude, b.constant(x.dtype, form.tiny))
-    return b.copy_sign(b.select(tiny, x, result), x)
+    return b.copy_sign(result, x)
 
 
 def sigmoid(b: Lanes, x: Value) -> Value:
@@ -175,7 +173,8 @@ def _reduce(b: Lanes, x: Value, round_constant: float) -> tuple[Value, Value]:
 
 def _expm1_reduced(b: Lanes, r: Value) -> Value:
     """expm1(r) for |r| <= ln(2) / 2."""
-    return b.fma(b.mul(r, r), horner(b, r, _FORMATS[r.dtype].coefficients), r)
+    square = b.mul(r, r)
+    return b.fma(square, evaluate(b, r, _FORMATS[r.dtype].coefficients, square), r)
 
 
 def _power_of_two(b: Lanes, like: Value, biased: Value) -> Value:

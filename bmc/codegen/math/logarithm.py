@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bmc.codegen.lanes import Lanes
-from bmc.codegen.math.polynomial import horner
+from bmc.codegen.math.polynomial import evaluate
 from bmc.codegen.value import Value, int_dtype_of
 
 
@@ -140,13 +140,13 @@ def _log_of_parts(b: Lanes, k: Value, f: Value) -> Value:
     ln2_high, ln2_low = b.constant(f.dtype, form.ln2_high), b.constant(f.dtype, form.ln2_low)
     square = b.mul(f, f)
     if f.dtype == "f32":
-        tail = b.fma(b.mul(square, f), horner(b, f, _P32), b.mul(k, ln2_low))
+        tail = b.fma(b.mul(square, f), evaluate(b, f, _P32, square), b.mul(k, ln2_low))
         tail = b.fma(square, b.constant("f32", -0.5), tail)
         return b.fma(k, ln2_high, b.add(f, tail))
     half_square = b.mul(square, b.constant("f64", 0.5))
     s = b.div(f, b.add(f, b.constant("f64", 2.0)))
     z = b.mul(s, s)
-    series = b.fma(z, horner(b, z, _R64), half_square)
+    series = b.fma(z, evaluate(b, z, _R64, b.mul(z, z)), half_square)
     tail = b.sub(half_square, b.fma(s, series, b.mul(k, ln2_low)))
     return b.fma(k, ln2_high, b.sub(f, tail))
 
@@ -155,5 +155,5 @@ def _with_specials(b: Lanes, x: Value, result: Value, pole: float) -> Value:
     """`result`, but x where x is +inf or NaN, -inf at the pole and NaN below it."""
     at = b.constant(x.dtype, pole)
     result = b.select(b.compare("lt", x, b.constant(x.dtype, math.inf)), result, x)
-    beyond = b.select(b.compare("eq", x, at), b.constant(x.dtype, -math.inf), b.constant(x.dtype, math.nan))
-    return b.select(b.compare("le", x, at), beyond, result)
+    result = b.select(b.compare("lt", x, at), b.constant(x.dtype, math.nan), result)
+    return b.select(b.compare("eq", x, at), b.constant(x.dtype, -math.inf), result)

@@ -8,12 +8,21 @@ from bmc.codegen.lanes import Lanes
 from bmc.codegen.value import Value
 
 
-def horner(b: Lanes, x: Value, coefficients: Sequence[float]) -> Value:
-    """c[0] + c[1] x + c[2] x^2 + ..., by Horner's rule: one fma a coefficient, the fewest instructions there are."""
-    total = b.constant(x.dtype, coefficients[-1])
-    for coefficient in reversed(coefficients[:-1]):
-        total = b.fma(total, x, b.constant(x.dtype, coefficient))
+def evaluate(b: Lanes, x: Value, coefficients: Sequence[float], square: Value) -> Value:
+    """c[0] + c[1] x + c[2] x^2 + ... with x^2 given: Horner's rule in x^2 over the pairs c[2i] + c[2i+1] x.
+
+    As many operations as Horner's rule in x, in chains of half the length: loops are bound by the length of chains.
+    """
+    pairs = [_pair(b, x, coefficients[i : i + 2]) for i in range(0, len(coefficients), 2)]
+    total = pairs[-1]
+    for pair in reversed(pairs[:-1]):
+        total = b.fma(total, square, pair)
     return total
+
+
+def _pair(b: Lanes, x: Value, coefficients: Sequence[float]) -> Value:
+    low = b.constant(x.dtype, coefficients[0])
+    return low if len(coefficients) == 1 else b.fma(b.constant(x.dtype, coefficients[1]), x, low)
 
 
 def two_sum(b: Lanes, x: Value, y: Value) -> tuple[Value, Value]:

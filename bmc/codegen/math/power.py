@@ -13,7 +13,7 @@ from typing import Final
 from bmc.codegen.lanes import Lanes
 from bmc.codegen.math.exponential import exp, exp_of_sum
 from bmc.codegen.math.logarithm import exponent_value, log, normalise, split
-from bmc.codegen.math.polynomial import fast_two_sum, horner, two_product, two_sum
+from bmc.codegen.math.polynomial import evaluate, fast_two_sum, two_product, two_sum
 from bmc.codegen.value import Value
 
 # 2 atanh(s) = s (2 + 2/3 s^2 + s^4 T(s^2)): relative error 2^-66.3 of log.
@@ -88,7 +88,8 @@ def _log_pair(b: Lanes, x: Value) -> tuple[Value, Value]:
     third_low = b.fma(z, b.constant("f64", _TWO_THIRDS[1]), third_low)
     third_low = b.fma(z_low, b.constant("f64", _TWO_THIRDS[0]), third_low)
     factor, factor_low = fast_two_sum(b, b.constant("f64", 2.0), third)
-    tail = b.fma(b.mul(z, z), horner(b, z, _TAIL), third_low)
+    z_square = b.mul(z, z)
+    tail = b.fma(z_square, evaluate(b, z, _TAIL, z_square), third_low)
     factor_low = b.add(factor_low, tail)
 
     product, product_low = two_product(b, s, factor)

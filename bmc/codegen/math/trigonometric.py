@@ -20,7 +20,7 @@ from typing import Final
 from llvmlite import ir
 
 from bmc.codegen.lanes import Lanes
-from bmc.codegen.math.polynomial import horner
+from bmc.codegen.math.polynomial import evaluate
 from bmc.codegen.value import I64, Value, int_dtype_of
 from bmc.ops.element import Dtype
 
@@ -115,9 +115,10 @@ def _sign_bit(b: Lanes, like: Value) -> Value:
 def _of_quadrant(b: Lanes, quadrant: Value, r: Value, sign: Value) -> Value:
     """sin(quadrant pi/2 + r), its sign bit flipped by that of `sign`."""
     z = b.mul(r, r)
-    sine = b.fma(b.mul(r, z), horner(b, z, _S[r.dtype]), r)
+    z_square = b.mul(z, z)
+    sine = b.fma(b.mul(r, z), evaluate(b, z, _S[r.dtype], z_square), r)
     near_one = b.fma(z, b.constant(r.dtype, -0.5), b.constant(r.dtype, 1.0))
-    cosine = b.fma(b.mul(z, z), horner(b, z, _C[r.dtype]), near_one)
+    cosine = b.fma(z_square, evaluate(b, z, _C[r.dtype], z_square), near_one)
     odd = b.compare("ne", b.bit_and(quadrant, b.constant(quadrant.dtype, 1)), b.constant(quadrant.dtype, 0))
     top = 30 if quadrant.dtype == "i32" else 62
     flip = b.bit_xor(b.shift_left(b.bit_and(quadrant, b.constant(quadrant.dtype, 2)), top), sign)
