@@ -22,7 +22,7 @@ __all__ = ["SCHEMA", "diagnostic_json", "diagnostic_object"]
 
 SCHEMA = 1
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 def _span(span: Span, primary: bool, label: str | None, replacement: str | None = None) -> dict[str, Json]:
@@ -48,13 +48,9 @@ def _unicode(text: str) -> str:
 
 def diagnostic_object(diagnostic: Diagnostic) -> dict[str, Json]:
     """The object of one diagnostic, made of what `json` can write."""
-    children: list[Json] = [
-        {"level": "note", "message": _unicode(note), "spans": []} for note in diagnostic.notes
-    ]
+    children: list[Json] = [{"level": "note", "message": _unicode(note), "spans": []} for note in diagnostic.notes]
     for suggestion in diagnostic.suggestions:
-        spans: list[Json] = (
-            [] if suggestion.span is None else [_span(suggestion.span, True, None, suggestion.replacement)]
-        )
+        spans: list[Json] = [] if suggestion.span is None else [_span(suggestion.span, True, None, suggestion.replacement)]
         children.append({"level": "help", "message": _unicode(suggestion.message), "spans": spans})
     return {
         "schema": SCHEMA,

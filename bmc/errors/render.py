@@ -171,11 +171,10 @@ def _snippet(file: SourceFile, labels: list[Label], gutter: int, arrow: str, lev
 
 
 def _with_extent(label: Label) -> Label:
-    """A label that goes over several lines says so, since carets are put under its first line only."""
+    """A label that goes over several lines says so, since carets are put under its first line only. Its text is made safe."""
     last = _last_line(label.span)
-    if last == label.span.line:
-        return label
-    return Label(label.span, (label.text + f" (to line {last})").strip(), label.primary)
+    extent = f" (to line {last})" if last != label.span.line else ""
+    return Label(label.span, (_safe(label.text).replace("\n", " ") + extent).strip(), label.primary)
 
 
 def _source_line(file: SourceFile, number: int, gutter: int, paint: _Painter) -> str:

@@ -220,9 +220,7 @@ class Failures:
         pipe = self._last_at_depth(frozenset({"PIPE"}), start, index)
         if pipe is None or pipe + 1 >= index or pipe == start:
             return None
-        return syntax_errors.operator_after_pipe(
-            self._span(index), self._span(start, index - 1), self._span(pipe + 1, index - 1)
-        )
+        return syntax_errors.operator_after_pipe(self._span(index), self._span(start, index - 1), self._span(pipe + 1, index - 1))
 
     def _stray_as(self, failure: Failure) -> Diagnostic | None:
         index = failure.index

@@ -39,7 +39,7 @@ def _keyword(word: str, following: Token) -> str:
 def _without_idle_newlines(tokens: list[Token]) -> list[Token]:
     out: list[Token] = []
     inside: list[str] = []
-    for i, token in enumerate(tokens):
+    for _i, token in enumerate(tokens):
         kind = token.kind
         if kind == "NEWLINE":
             if inside and inside[-1] != "LBRACE" and token.text == "\n":
@@ -54,7 +54,7 @@ def _without_idle_newlines(tokens: list[Token]) -> list[Token]:
                 inside.append(kind)
             elif kind in ("RPAR", "RSQB", "RBRACE") and inside:
                 inside.pop()
-        out.append(tokens[i])
+        out.append(token)
     return out
 
 
@@ -92,10 +92,9 @@ def lay_out(tokens: list[Token]) -> list[Token]:
                 kind = "ELSE"
             elif word == "if" and previous == "ELSE":
                 kind = "IF"
-            elif depth == 0 and word in ("in", "on", "by"):
-                if _ends_header_part(word, header, previous):
-                    kind = word.upper()
-                    header = ""
+            elif depth == 0 and word in ("in", "on", "by") and _ends_header_part(word, header, previous):
+                kind = word.upper()
+                header = ""
             if kind != "NAME":
                 out[i] = token._replace(kind=kind)
         elif kind in ("LPAR", "LSQB"):

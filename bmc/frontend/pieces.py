@@ -43,19 +43,13 @@ def _nodes(root: object) -> Iterator[object]:
 def _unparenthesised_values(tree: s.File) -> Iterator[Span]:
     """Values of pipes that the eye may read as binding to the first stage: `x + x |> f`."""
     for node in _nodes(tree):
-        if isinstance(node, s.Pipe) and isinstance(node.value, s.Unary | s.Binary | s.Compare | s.Logical):
-            if node.value.span.start == node.span.start and _reaches(node):
-                yield node.value.span
+        if isinstance(node, s.Pipe) and isinstance(node.value, s.Unary | s.Binary | s.Compare | s.Logical) and _is_bare(node):
+            yield node.value.span
 
 
-def _reaches(pipe: s.Pipe) -> bool:
-    """Whether the value is written without parentheses of its own: no `)` between it and the first `|>`."""
-    between = Span(pipe.span.file, pipe.value.span.end, pipe.stages[0].span.start).text
-    return ")" not in _without_comments(between)
-
-
-def _without_comments(text: str) -> str:
-    return "\n".join(line.split("#", 1)[0] for line in text.split("\n"))
+def _is_bare(pipe: s.Pipe) -> bool:
+    """Whether the value is written without parentheses of its own: a pipe's span starts at these."""
+    return pipe.value.span.start == pipe.span.start
 
 
 def pieces_of(file: SourceFile, tree: s.File) -> list[Piece]:

@@ -38,7 +38,11 @@ def nul_byte(span: Span) -> Diagnostic:
 
 def too_large(name: str, limit: int) -> Diagnostic:
     """E0705: `limit` in bytes."""
-    return Diagnostic("E0705", f"{name} is larger than {limit // 1024 // 1024} MiB", notes=("is it data?",))
+    return Diagnostic(
+        "E0705",
+        f"{name} is larger than {limit // 1024 // 1024} MiB",
+        notes=("a source is a program; data belongs into files of its own",),
+    )
 
 
 def cannot_read(path: str, reason: str) -> Diagnostic:

@@ -96,13 +96,13 @@ def unknown_characters(span: Span) -> Diagnostic:
         )
     if text[0] in _QUOTES:
         closed = len(text) > 1 and text[-1] in _QUOTES + '"'
-        change = (Suggestion('write `"` at both ends', span, f'"{text[1:-1]}"'),) if closed and "\\" not in text else ()
+        quoted = (Suggestion('write `"` at both ends', span, f'"{text[1:-1]}"'),) if closed and "\\" not in text else ()
         return Diagnostic(
             "E0102",
             f"unknown character {_shown(text[0])}",
             (_primary(span, 'strings stand between `"`'),),
             (),
-            change,
+            quoted,
         )
     suggestions: tuple[Suggestion, ...] = ()
     if meant is not None and len(set(text)) == 1:
@@ -320,4 +320,3 @@ def reserved_word(span: Span) -> Diagnostic:
 def too_many_errors(span: Span, limit: int) -> Diagnostic:
     """E0120"""
     return Diagnostic("E0120", f"more than {limit} errors: the others are not shown", (_primary(span),))
-

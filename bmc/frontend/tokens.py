@@ -80,19 +80,14 @@ def _number_error(text: str, span: Span) -> Diagnostic | None:
     if not _NUMBER.fullmatch(text):
         return syntax_errors.bad_number(span)
     digits = text.replace("_", "")
-    if digits.isdigit():
-        too_large = len(digits.lstrip("0")) > 19 or int(digits) > MAX_INTEGER
-    else:
-        too_large = float(digits) == float("inf")
+    too_large = len(digits.lstrip("0")) > 19 or int(digits) > MAX_INTEGER if digits.isdigit() else float(digits) == float("inf")
     return syntax_errors.number_too_large(span) if too_large else None
 
 
 def comments(file: SourceFile) -> tuple[Span, ...]:
     """The spans of the comments of a file, in order, each without its newline."""
     return tuple(
-        Span(file, m.start(), m.end())
-        for m in _TOKEN.finditer(file.text)
-        if m.lastgroup == "SPACE" and m[0].startswith("#")
+        Span(file, m.start(), m.end()) for m in _TOKEN.finditer(file.text) if m.lastgroup == "SPACE" and m[0].startswith("#")
     )
 
 

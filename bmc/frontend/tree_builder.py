@@ -195,9 +195,7 @@ class TreeBuilder:
         del first, last
         return self._name(c[0]), None
 
-    def make_train_model_arguments(
-        self, c: Children, first: int, last: int
-    ) -> tuple[s.Name, tuple[s.Argument, ...] | None]:
+    def make_train_model_arguments(self, c: Children, first: int, last: int) -> tuple[s.Name, tuple[s.Argument, ...] | None]:
         del first, last
         return self._name(c[0]), self._arguments(c[2]) if isinstance(c[2], list) else ()
 
@@ -394,4 +392,3 @@ class TreeBuilder:
 
     def make_keyed_string(self, c: Children, first: int, last: int) -> s.Keyed:
         return s.Keyed(self._string(c[0]), c[2], self._span(first, last))
-

@@ -71,7 +71,7 @@ def test_well_written_examples_stay_as_they_are(name: str) -> None:
          "fn f() -> (a: f32, b: f32?) {\n  if a { x = 1 } else if b {\n    x = 2\n  } else { x = 3 }\n}\n"),
         ("fn f() -> f32 {\nh = x\n|> f # one\n# two\n\n|> g\nreturn h\n}",
          "fn f() -> f32 {\n  h = x\n    |> f # one\n    # two\n    |> g\n  return h\n}\n".replace("f # one", "f  # one")),
-        ("let a = f(b,\n  c,\n [1,\n2],\n)", "let a = f(b,\n          c,\n          [1,\n           2],\n)\n".replace("\n)\n", "\n         )\n")),
+        ("let a = f(b,\n  c,\n [1,\n2],\n)", "let a = f(b,\n          c,\n          [1,\n           2],\n         )\n"),
         ("let a = f(\nb, c,\n\n  # why\nd)", "let a = f(\n  b, c,\n  # why\n  d)\n"),
         ("let a = [\n1,\n2,\n]", "let a = [\n  1,\n  2,\n]\n"),
         ("fn f() -> f32 # why\n{\n  return 1 }", "fn f() -> f32  # why\n{\n  return 1\n}\n"),
@@ -145,7 +145,7 @@ simple_statements = st.one_of(
     st.tuples(names, names, expressions).map(lambda t: f"{t[0]},{t[1]} : float[B,...] = {t[2]}, 1"),
     st.tuples(names, expressions).map(lambda t: f"param {t[0]}:f32 [ 3 ] = {t[1]}"),
     st.tuples(expressions, inner_break, names).map(lambda t: f"return ({t[0]}){t[1] if chr(10) in t[1] else ' '}|> {t[2]}"),
-    expressions.map(lambda e: f"assert {e}, \"m\""),
+    expressions.map(lambda e: f'assert {e}, "m"'),
     expressions.map(lambda e: f"let k = {e}"),
 )
 statements = st.recursive(simple_statements, blocks, max_leaves=5)

@@ -140,9 +140,11 @@ def test_return_and_assert_may_be_columns_too() -> None:
 
 def test_scan_forms() -> None:
     with_options, plain = body("scan(axis = 1) a, b in x, y { yield o = a }\nscan a in in { yield o = a }")
-    assert isinstance(with_options, s.Scan) and isinstance(plain, s.Scan)
+    assert isinstance(with_options, s.Scan)
+    assert isinstance(plain, s.Scan)
     assert [n.text for n in with_options.targets] == ["a", "b"]
-    assert len(with_options.sequences) == 2 and len(with_options.options) == 1
+    assert len(with_options.sequences) == 2
+    assert len(with_options.options) == 1
     assert [show(x) for x in plain.sequences] == ["in"]
 
 
@@ -150,10 +152,17 @@ def test_repeat_forms() -> None:
     count, named, targets, both = body(
         "repeat n - 1 { }\nrepeat depth as layer { }\nrepeat c in cs { }\nrepeat c, t in zip(a, b) as st { }"
     )
-    assert isinstance(count, s.Repeat) and count.targets == () and count.name is None
-    assert isinstance(named, s.Repeat) and named.name is not None and named.name.text == "layer"
-    assert isinstance(targets, s.Repeat) and len(targets.targets) == 1
-    assert isinstance(both, s.Repeat) and len(both.targets) == 2 and both.name is not None
+    assert isinstance(count, s.Repeat)
+    assert count.targets == ()
+    assert count.name is None
+    assert isinstance(named, s.Repeat)
+    assert named.name is not None
+    assert named.name.text == "layer"
+    assert isinstance(targets, s.Repeat)
+    assert len(targets.targets) == 1
+    assert isinstance(both, s.Repeat)
+    assert len(both.targets) == 2
+    assert both.name is not None
 
 
 def test_signatures() -> None:
@@ -161,12 +170,19 @@ def test_signatures() -> None:
         "fn f(x: float[B], g = 2.0) -> float { }\nlayer L(u)(x: f32?[B] ) -> (a: f32[], b: f32?) { }".replace("?[B] ", "[B]?")
         + "\nmodel M()(x: f32) -> f32[0] { }"
     ).declarations
-    assert isinstance(one, s.Callable) and one.hyper is None and len(one.inputs) == 2
-    assert isinstance(two, s.Callable) and two.hyper is not None and two.inputs[0].type is not None
+    assert isinstance(one, s.Callable)
+    assert one.hyper is None
+    assert len(one.inputs) == 2
+    assert isinstance(two, s.Callable)
+    assert two.hyper is not None
+    assert two.inputs[0].type is not None
     assert two.inputs[0].type.nullable
     assert [r.name.text for r in two.results if r.name] == ["a", "b"]
-    assert two.results[0].type.dims == () and two.results[1].type.dims is None
-    assert isinstance(single, s.Callable) and single.hyper == () and single.results[0].name is None
+    assert two.results[0].type.dims == ()
+    assert two.results[1].type.dims is None
+    assert isinstance(single, s.Callable)
+    assert single.hyper == ()
+    assert single.results[0].name is None
     assert two.signature.text == "layer L(u)(x: f32[B]?) -> (a: f32[], b: f32?)"
 
 
@@ -188,8 +204,10 @@ def test_train_header() -> None:
     (train,) = tree_of("train M(n = 9, on = 2) on on as as_ { }").declarations
     assert isinstance(train, s.Train)
     assert (train.model.text, train.data.text) == ("M", "on")
-    assert train.name is not None and train.name.text == "as_"
-    assert train.arguments is not None and len(train.arguments) == 2
+    assert train.name is not None
+    assert train.name.text == "as_"
+    assert train.arguments is not None
+    assert len(train.arguments) == 2
 
 
 def test_every_span_covers_its_children_and_says_its_source(example: Path) -> None:
@@ -197,14 +215,16 @@ def test_every_span_covers_its_children_and_says_its_source(example: Path) -> No
     tree, _ = parse(file)
     for node in nodes(tree):
         own = node.span  # type: ignore[attr-defined]
-        assert own.file is file and 0 <= own.start <= own.end <= len(file.text)
+        assert own.file is file
+        assert 0 <= own.start <= own.end <= len(file.text)
         if isinstance(node, s.Name):
             assert own.text == node.text
         for field in fields(node):  # type: ignore[arg-type]
             value = getattr(node, field.name)
             for child in value if isinstance(value, tuple) else (value,):
                 if is_dataclass(child) and not isinstance(child, Span):
-                    assert own.start <= child.span.start and child.span.end <= own.end
+                    assert own.start <= child.span.start
+                    assert child.span.end <= own.end
 
 
 def test_span_is_the_last_field_and_nodes_are_frozen() -> None:
@@ -218,7 +238,9 @@ def test_span_is_the_last_field_and_nodes_are_frozen() -> None:
 def test_operator_spans() -> None:
     value = expression("(aa + b) * c")
     assert isinstance(value, s.Binary)
-    assert value.span.text == "(aa + b) * c" and value.op_span.text == "*" and value.left.span.text == "aa + b"
+    assert value.span.text == "(aa + b) * c"
+    assert value.op_span.text == "*"
+    assert value.left.span.text == "aa + b"
 
 
 def test_windows_line_ends_and_byte_order_mark() -> None:
@@ -260,7 +282,8 @@ def test_what_does_not_fail_is_in_the_tree() -> None:
     assert len(diagnostics) == 2
     assert [type(d).__name__ for d in tree.declarations] == ["Let", "Callable", "Let"]
     fn = tree.declarations[1]
-    assert isinstance(fn, s.Callable) and [type(x).__name__ for x in fn.body] == ["Return"]
+    assert isinstance(fn, s.Callable)
+    assert [type(x).__name__ for x in fn.body] == ["Return"]
 
 
 def test_missing_brace_costs_one_error() -> None:
@@ -271,9 +294,12 @@ def test_missing_brace_costs_one_error() -> None:
 def test_unclosed_bracket_is_found_by_indentation() -> None:
     text = "fn f(x: f32) -> f32 {\n  y = g(x,\n    h(1\n  z = 3\n  return z\n}\nlet a = 1"
     tree, (error,) = parse(SourceFile("a", text))
-    assert error.code == "E0103" and error.span is not None and error.span.line == 3
+    assert error.code == "E0103"
+    assert error.span is not None
+    assert error.span.line == 3
     fn = tree.declarations[0]
-    assert isinstance(fn, s.Callable) and len(fn.body) == 3
+    assert isinstance(fn, s.Callable)
+    assert len(fn.body) == 3
 
 
 @pytest.mark.parametrize("opener", ["(", "[", "f(", "x[", "[(", "- ", "not ", "2 ** ", "a = f("])
@@ -295,7 +321,8 @@ def test_long_sums_are_bounded_and_long_pipes_are_not() -> None:
 
 def test_errors_are_counted_and_capped() -> None:
     found = codes("let a = = 1\n" * 500)
-    assert len(found) == MAX_ERRORS + 1 and found[-1] == "E0120"
+    assert len(found) == MAX_ERRORS + 1
+    assert found[-1] == "E0120"
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,11 @@ def check(text: str) -> None:
     assert isinstance(tree, syntax.File)
     for diagnostic in diagnostics:
         assert explain(diagnostic.code) is not None
-        assert diagnostic.span is not None and 0 <= diagnostic.span.start <= diagnostic.span.end <= len(text)
+        assert diagnostic.span is not None
+        assert 0 <= diagnostic.span.start <= diagnostic.span.end <= len(text)
         shown = render(diagnostic, color=False)
-        assert shown.startswith(f"error[{diagnostic.code}]") and "\x1b" not in shown
+        assert shown.startswith(f"error[{diagnostic.code}]")
+        assert "\x1b" not in shown
         assert json.loads(diagnostic_json(diagnostic))["rendered"]
     if not diagnostics:
         once = format_source(file)

@@ -31,18 +31,20 @@ ENTRIES: tuple[Entry, ...] = (
         "let widths = [16, 32\nlet depth = 2",
         "let widths = [16, 32]\nlet depth = 2",
     ),
-    Entry("E0104", "A closing bracket closes nothing", "No bracket of its kind is open here.", "let a = (1 + 2))", "let a = (1 + 2)"),
+    Entry(
+        "E0104", "A closing bracket closes nothing", "No bracket of its kind is open here.", "let a = (1 + 2))", "let a = (1 + 2)"
+    ),
     Entry(
         "E0105",
         "A string is not closed",
-        "A string starts and ends on one line. In it, `\\n` stands for a newline and `\\\"` for a quote.",
+        'A string starts and ends on one line. In it, `\\n` stands for a newline and `\\"` for a quote.',
         'use "fields.bm',
         'use "fields.bm"',
     ),
     Entry(
         "E0106",
         "Unknown escape in a string",
-        "A backslash starts an escape: \\n \\t \\r \\0 \\\" \\\\ \\xHH \\uHHHH \\u{HHHHHH}. Write it twice for a backslash. "
+        'A backslash starts an escape: \\n \\t \\r \\0 \\" \\\\ \\xHH \\uHHHH \\u{HHHHHH}. Write it twice for a backslash. '
         "Surrogates (D800 to DFFF) are not characters.",
         'use "models\\deep.bm"',
         'use "models\\\\deep.bm"',
