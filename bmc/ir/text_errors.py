@@ -86,9 +86,7 @@ def positions_too_large(span: Span) -> Diagnostic:
 
 def no_operator(span: Span, similar: str | None) -> Diagnostic:
     suggestions = (Suggestion(f"the operator `{similar}` is similar", span, similar),) if similar else ()
-    return Diagnostic(
-        _OPERATOR, f"there is no operator `{span.text}`", (Label(span, primary=True),), suggestions=suggestions
-    )
+    return Diagnostic(_OPERATOR, f"there is no operator `{span.text}`", (Label(span, primary=True),), suggestions=suggestions)
 
 
 def unknown_attribute(span: Span, operator: str, known: Collection[str]) -> Diagnostic:

@@ -53,10 +53,7 @@ class FileTable:
 
 def _spans(text: str) -> list[tuple[int, Position, Position]]:
     numbers = [int(n) for n in _NUMBERS.findall(text)]
-    return [
-        (numbers[i], (numbers[i + 1], numbers[i + 2]), (numbers[i + 3], numbers[i + 4]))
-        for i in range(0, len(numbers), 5)
-    ]
+    return [(numbers[i], (numbers[i + 1], numbers[i + 2]), (numbers[i + 3], numbers[i + 4])) for i in range(0, len(numbers), 5)]
 
 
 def _has(file: SourceFile, position: Position) -> bool:
@@ -100,8 +97,7 @@ class LocationReader:
             files[number] = known if known is not None and fits else _blanks(name, positions[number])
         for text, spans in parsed.items():
             made = tuple(
-                Span(files[number], _offset(files[number], start), _offset(files[number], end))
-                for number, start, end in spans
+                Span(files[number], _offset(files[number], start), _offset(files[number], end)) for number, start, end in spans
             )
             self._read[text] = Location(made, text.startswith("@ gradient"))
 

@@ -11,7 +11,7 @@ that a module of 30,000 operations makes no syntax tree first.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from bmc.errors import BmcError
@@ -85,9 +85,8 @@ def unquoted(literal: str) -> str | None:
     return "".join([*parts, body[end:]])
 
 
-def tokenize(file: SourceFile) -> list[Token]:
+def tokenize(file: SourceFile) -> Iterator[Token]:
     """All tokens, `$END` last. Raises BmcError for a character that starts none, and for brackets nested too deeply."""
-    tokens: list[Token] = []
     depth = 0
     for match in _TOKEN.finditer(file.text):
         kind = match.lastgroup
@@ -104,13 +103,12 @@ def tokenize(file: SourceFile) -> list[Token]:
             kind = _WORDS.get(text, "NAME")
         elif kind == "UNKNOWN" or kind is None:
             raise BmcError(text_errors.unknown_character(Span(file, match.start(), match.end())))
-        tokens.append(Token(kind, text, match.start(), match.end()))
+        yield Token(kind, text, match.start(), match.end())
     end = len(file.text)
-    tokens.append(Token("$END", "", end, end))
-    return tokens
+    yield Token("$END", "", end, end)
 
 
-def read_form(file: SourceFile, tokens: Sequence[Token], actions: Mapping[str, Callable[[list[Any]], Any]]) -> Any:
+def read_form(file: SourceFile, actions: Mapping[str, Callable[[list[Any]], Any]]) -> Any:
     """What the action of the start rule makes. An action is given its children: tokens, values of actions, lists of
     rules `_x`.
 
@@ -120,7 +118,7 @@ def read_form(file: SourceFile, tokens: Sequence[Token], actions: Mapping[str, C
     rows = table.states
     rules = [(r.origin, r.size, None if r.action is None else actions[r.action], r.is_list) for r in table.rules]
     states, values = [0], list[Any]()
-    for token in tokens:
+    for token in tokenize(file):
         kind = token.kind
         while (act := rows[states[-1]].get(kind)) is None or act < 0:
             if act is None:

@@ -60,9 +60,8 @@ def parse_module(file: SourceFile, sources: Mapping[str, SourceFile] | None = No
 
     Raises BmcError.
     """
-    tokens = tokenize(file)
-    reader = _Reader(file, tokens, sources or {})
-    module = read_form(file, tokens, reader.actions())
+    reader = _Reader(file, sources or {})
+    module = read_form(file, reader.actions())
     if reader.diagnostics:
         raise BmcError(reader.diagnostics)
     assert isinstance(module, Module)
@@ -139,20 +138,15 @@ def _fields(attrs: type) -> Mapping[str, _Field]:
 class _Reader:
     """The actions of bmir.lark. They run in the order of the text, innermost first."""
 
-    def __init__(self, file: SourceFile, tokens: Sequence[Token], sources: Mapping[str, SourceFile]) -> None:
+    def __init__(self, file: SourceFile, sources: Mapping[str, SourceFile]) -> None:
         self._file = file
-        self._tokens = tokens
         self._sources = sources
         self._locations: LocationReader | None = None
         self._scopes: list[_Scope] = []
         self.diagnostics: list[Diagnostic] = []
 
     def actions(self) -> Mapping[str, Callable[[list[Any]], Any]]:
-        return {
-            name.removeprefix("on_"): method
-            for name, method in inspect.getmembers(self, callable)
-            if name.startswith("on_")
-        }
+        return {name.removeprefix("on_"): method for name, method in inspect.getmembers(self, callable) if name.startswith("on_")}
 
     def _span(self, token: Token) -> Span:
         return Span(self._file, token.start, token.end)
@@ -192,7 +186,7 @@ class _Reader:
         return self._integer(number), self._string(name)
 
     def on_locations(self, children: list[Any]) -> None:
-        texts = {token.text: token for token in self._tokens if token.kind == "LOCATION"}
+        texts = {token.text for token in tokenize(self._file) if token.kind == "LOCATION"}
         try:
             self._locations = LocationReader(texts, dict(children[2]), self._sources)
         except PositionsTooLarge:
@@ -268,9 +262,7 @@ class _Reader:
             if field is None:
                 self._report(text_errors.unknown_attribute(self._span(token), name.text, known))
             elif token.text in values:
-                self._report(
-                    text_errors.wrong_attributes(self._span(token), name.text, f"`{token.text}` is given twice")
-                )
+                self._report(text_errors.wrong_attributes(self._span(token), name.text, f"`{token.text}` is given twice"))
             elif not _fits(value, field.kind):
                 wanted = _kind_text(field.kind)
                 self._report(text_errors.bad_attribute(self._span(token), name.text, token.text, wanted))

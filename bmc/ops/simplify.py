@@ -193,9 +193,7 @@ def simplify_broadcast(b: Builder, op: Operation, defining: Defining) -> Value |
         return b.broadcast(source.operands[0], attrs.shape, [attrs.axes[axis] for axis in axes])
     if source.name == "transpose":
         permutation: Sequence[int] = source.attrs.permutation  # type: ignore[attr-defined]
-        return b.broadcast(
-            source.operands[0], attrs.shape, [attrs.axes[permutation.index(i)] for i in range(len(permutation))]
-        )
+        return b.broadcast(source.operands[0], attrs.shape, [attrs.axes[permutation.index(i)] for i in range(len(permutation))])
     if source.name == "reshape":
         places = _inserted(source.operands[0].type.shape, source.result.type.shape)
         if places is not None:

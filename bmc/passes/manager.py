@@ -172,9 +172,7 @@ def _report(function: Function, current: Pass, message: str, directory: Path | N
         except OSError as error:
             message += f"\nits input could not be written to {path}: {error.strerror}"
         else:
-            message += (
-                f"\nto repeat it: bmc dump {shlex.quote(str(path))} --stage {current.stage} --after {current.name}"
-            )
+            message += f"\nto repeat it: bmc dump {shlex.quote(str(path))} --stage {current.stage} --after {current.name}"
     return CompilerBug(current.name, message, text)
 
 

@@ -3,8 +3,8 @@
 In: a function or module. Out: nothing, or CompilerBug with the operation at fault. Guaranteed after it: each value
 is defined once and before its uses; operators exist, and their type rules give exactly the types that stand there;
 regions see their own parameters only and fit their operation; keys are unique; a result exists, and an update has
-the type of the parameter that it replaces. `faults` says the same as data, for IR text that a user wrote. Linear in
-the operations.
+the type of the parameter that it replaces.
+`check_module` says the same of IR text that a user wrote, as diagnostics. Linear in the operations.
 
 Kernels have rules of their own, those of docs/architecture.md, in `verify_kernels`.
 """
@@ -12,9 +12,10 @@ Kernels have rules of their own, those of docs/architecture.md, in `verify_kerne
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
-from bmc.errors import CompilerBug
+from bmc.errors import BmcError, CompilerBug, Diagnostic, Label
 from bmc.ir import Function, Module, Operation, Region, TensorType, Value
 from bmc.ir.dims import symbols
 from bmc.ir.text import SYMBOL, excerpt
@@ -22,8 +23,9 @@ from bmc.ops.registry import TypeRuleError, infer_results
 from bmc.ops.table import operators
 from bmc.passes.verify_kernels import kernel_fault
 
-__all__ = ["Fault", "faults", "module_faults", "verify", "verify_module"]
+__all__ = ["Fault", "check_module", "faults", "module_faults", "verify", "verify_module"]
 
+_MAX_DIAGNOSTICS = 20
 _UPDATABLE = ("weight", "state", "moment", "fitted")
 
 
@@ -163,8 +165,21 @@ def verify_module(module: Module, stage: str = "verify") -> None:
     """Raise CompilerBug (of `stage`) for the first fault."""
     for function, fault in module_faults(module):
         where = (
-            f"function {function.name!r}: {fault.message}\n{excerpt(function, fault.op)}"
-            if function is not None
-            else fault.message
+            f"function {function.name!r}: {fault.message}\n{excerpt(function, fault.op)}" if function is not None else fault.message
         )
         raise CompilerBug(stage, where)
+
+
+def check_module(module: Module) -> None:
+    """Raise BmcError, with a diagnostic for each fault, at its place in the text. For modules that a user wrote."""
+    found = [
+        _malformed(fault if function is None else replace(fault, message=f"function {function.name!r}: {fault.message}"))
+        for function, fault in islice(module_faults(module), _MAX_DIAGNOSTICS)
+    ]
+    if found:
+        raise BmcError(found)
+
+
+def _malformed(fault: Fault) -> Diagnostic:
+    spans = fault.op.location.spans[:1] if fault.op is not None else ()
+    return Diagnostic("E0756", f"IR text: {fault.message}", tuple(Label(span, primary=True) for span in spans))

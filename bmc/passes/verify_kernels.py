@@ -90,9 +90,7 @@ def _reduce_faults(region: Region) -> Iterator[str]:
             folded.update(op.results)
         elif after:
             folded.update(op.results)
-    yield from _viewed(
-        region, frozenset(v for op in region.ops for v in op.results if v in folded and v.type.shape == reduced)
-    )
+    yield from _viewed(region, frozenset(v for op in region.ops for v in op.results if v in folded and v.type.shape == reduced))
 
 
 def _contract_faults(region: Region) -> Iterator[str]:
