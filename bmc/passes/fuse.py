@@ -8,11 +8,12 @@ parameter's old contents run before the kernel that makes the new ones, where da
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from bmc.ir import Function, Operation, Value
 from bmc.ops.lowering import Fused
+from bmc.ops.table import definition
 from bmc.passes.fusion.graph import OpGraph
 from bmc.passes.fusion.kernels import kernel_key, kernels_of
 from bmc.passes.fusion.merge import merge_groups
@@ -48,8 +49,19 @@ def kernel_counts(ops: Iterable[Operation]) -> Counter[str]:
 
 
 def _fuse(ops: Sequence[Operation], live_out: Iterable[Value], updates: Sequence[tuple[Value, Value]]) -> tuple[Operation, ...]:
-    graph = OpGraph.build(ops, live_out, updates)
+    wanted = frozenset(live_out)
+    graph = OpGraph.build(_live(ops, wanted), wanted, updates)
     return kernels_of(merge_groups(group_operations(graph)))
+
+
+def _live(ops: Sequence[Operation], wanted: Collection[Value]) -> list[Operation]:
+    """`ops` without what nobody needs: a dead operation must not give its kind to a kernel of live ones."""
+    needed, kept = set(wanted), list[Operation]()
+    for op in reversed(ops):
+        if definition(op.name).effect or any(v in needed for v in op.results):
+            needed.update(op.operands)
+            kept.append(op)
+    return kept[::-1]
 
 
 def _updates(function: Function) -> list[tuple[Value, Value]]:

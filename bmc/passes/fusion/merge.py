@@ -8,8 +8,11 @@ same large value. Time is linear in operations and uses.
 from __future__ import annotations
 
 from bmc.ir import Value
-from bmc.passes.fusion.groups import Group, merge_into, mergeable
+from bmc.ops.lowering import Reduction
+from bmc.passes.fusion.graph import OpGraph
+from bmc.passes.fusion.groups import Group, Reading, merge_into, mergeable
 from bmc.passes.fusion.sweep import Grouping
+from bmc.passes.fusion.traits import lowering_of
 
 __all__ = ["merge_groups"]
 
@@ -44,7 +47,7 @@ def merge_groups(grouping: Grouping) -> Grouping:
         waits = [at(home) for i in group.members for j in before.get(i, ()) for home in homes[j] if at(home) is not group]
         sources = [g for g in reads.values() if g is not None]
         latest = max((*sources, *waits), key=lambda g: g.anchor, default=None)
-        target = _target(group, latest, reads, last)
+        target = _target(graph, group, latest, reads, last)
         if target is not None:
             moved[id(group)] = target
             merge_into(target, group)
@@ -54,20 +57,42 @@ def merge_groups(grouping: Grouping) -> Grouping:
     return Grouping(graph, [_distinct([at(g) for g in found]) for found in homes], [None if g is None else at(g) for g in provider])
 
 
-def _target(group: Group, latest: Group | None, reads: dict[Value, Group | None], last: dict[Signature, Group]) -> Group | None:
+def _target(
+    graph: OpGraph, group: Group, latest: Group | None, reads: dict[Value, Group | None], last: dict[Signature, Group]
+) -> Group | None:
     """The group that `group` moves into, if any."""
     if latest is not None:
         shared = {value for value, source in reads.items() if source is latest}
-        if shared and mergeable(latest, group, shared):
+        if shared and mergeable(latest, group, shared) and _returns_folds(graph, latest, group, shared):
             return latest
     for signature in _signatures(group, reads):
         sibling = last.get(signature)
         if sibling is None or sibling.anchor >= group.anchor or (latest is not None and latest.anchor > sibling.anchor):
             continue
         shared = {value for value, source in reads.items() if source is sibling}
-        if sibling.kind == group.kind and mergeable(sibling, group, shared):
+        if sibling.kind == group.kind and mergeable(sibling, group, shared) and _returns_folds(graph, sibling, group, shared):
             return sibling
     return None
+
+
+def _returns_folds(graph: OpGraph, target: Group, group: Group, shared: set[Value]) -> bool:
+    """Whether what `group` broadcasts back to rows are folds of `target`, or made of them: nothing else may return in a kernel."""
+    members = set(target.members)
+    for value in shared:
+        if group.given.get(value) is not Reading.RETURNED:
+            continue
+        work, seen, folded = [value], {value}, False
+        while work and not folded:
+            maker = graph.producer.get(work.pop())
+            if maker is None or maker not in members:
+                continue
+            folded = isinstance(lowering_of(graph.ops[maker]), Reduction)
+            fresh = [v for v in graph.ops[maker].operands if v not in seen]
+            seen.update(fresh)
+            work.extend(fresh)
+        if not folded:
+            return False
+    return True
 
 
 def _signatures(group: Group, reads: dict[Value, Group | None]) -> list[Signature]:
