@@ -1,10 +1,10 @@
 """Matrix products against numpy's OpenBLAS: one process, one thread, interleaved, best of many short rounds.
 
-    python benchmarks/kernels_contract.py [SUBSTRING ...]     cases whose name contains one of them
+    python benchmarks/kernels_contract.py [--no-avx512] [SUBSTRING ...]     cases whose name contains a SUBSTRING
 
 Each line: the case, GFLOP/s of ours and of OpenBLAS, and the ratio of the times (above 100 %: ours is faster). Both are
 called from the same native loop, so that the cost of a call from Python (about 1 us) hides no difference. Results are
-checked against numpy's before anything is timed.
+checked against numpy's before anything is timed. With --no-avx512 neither side uses AVX-512.
 """
 
 import ctypes
@@ -14,16 +14,18 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+# Read when numpy loads the library.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ.update({"OPENBLAS_CORETYPE": "Haswell"} if "--no-avx512" in sys.argv else {})
 
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
-from bmc.codegen.contract import ContractSpec, emit_contract, scratch_bytes
+from bmc.codegen.contract import ContractSpec, emit_contract, scratch_bytes, vector_bytes_of
 
-VECTOR_BYTES = int(os.environ.get("VB", "32"))
 ROUNDS = 25
 ROUND_SECONDS = 0.004
 
@@ -89,7 +91,7 @@ def matrix(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
 BLAS_ARGUMENTS = "iiilllfplplfpl"
 OUR_ARGUMENTS = "ppppllllll"
 IR_TYPES = {"i": ir.IntType(32), "l": ir.IntType(64), "f": ir.FloatType(), "p": ir.PointerType()}
-C_TYPES = {"i": ctypes.c_int32, "l": ctypes.c_int64, "f": ctypes.c_float, "p": ctypes.c_void_p}
+C_TYPES: dict[str, Any] = {"i": ctypes.c_int32, "l": ctypes.c_int64, "f": ctypes.c_float, "p": ctypes.c_void_p}
 ROW_MAJOR, PLAIN, TRANSPOSED = 101, 111, 112
 
 
@@ -123,12 +125,10 @@ def blas_address() -> int:
 class Compiled:
     """Products of one module, one for each pair of forms, and the loops that call them and the BLAS."""
 
-    def __init__(self, specs: dict[str, ContractSpec]) -> None:
+    def __init__(self, specs: dict[str, ContractSpec], features: str) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        machine = llvm.Target.from_default_triple().create_target_machine(
-            features=llvm.get_host_cpu_features().flatten(), opt=2, codemodel="small", reloc="pic"
-        )
+        machine = llvm.Target.from_default_triple().create_target_machine(features=features, opt=2, codemodel="small", reloc="pic")
         start = time.perf_counter()
         module = ir.Module()
         products = [emit_contract(module, name, spec, None, ()) for name, spec in specs.items()]
@@ -193,16 +193,22 @@ def run(case: Case, compiled: Compiled, scratch: np.ndarray) -> tuple[float, flo
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or [""]
-    forms = {
-        f"product_{int(a)}{int(b)}": ContractSpec("f32", bool(a), bool(b), vector_bytes=VECTOR_BYTES)
-        for a in (0, 1)
-        for b in (0, 1)
+    wanted = [word for word in sys.argv[1:] if not word.startswith("--")] or [""]
+    found = llvm.get_host_cpu_features()
+    for name in found:
+        if "--no-avx512" in sys.argv and name.startswith("avx512"):
+            found[name] = False
+    features = found.flatten()
+    width = vector_bytes_of(features)
+    specs = {
+        f"product_{int(a)}{int(b)}": ContractSpec("f32", a, b, vector_bytes=width) for a in (False, True) for b in (False, True)
     }
-    compiled = Compiled(forms)
+    compiled = Compiled(specs, features)
     emit, parse, generate = (1e3 * part for part in compiled.seconds)
-    print(f"4 forms: {compiled.instructions} instructions; emit {emit:.1f} parse {parse:.1f} compile {generate:.1f} ms")
-    scratch = aligned(max(scratch_bytes(spec) for spec in forms.values()), np.uint8)
+    print(
+        f"{width}-byte registers, 4 forms: {compiled.instructions} instructions; emit {emit:.1f} parse {parse:.1f} compile {generate:.1f} ms"
+    )
+    scratch = aligned(max(scratch_bytes(spec) for spec in specs.values()), np.uint8)
     for case in CASES:
         if any(part in case.name for part in wanted):
             ours, theirs = run(case, compiled, scratch)

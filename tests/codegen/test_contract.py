@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
-from bmc.codegen.contract import ContractSpec, emit_contract, masked_load, masked_store, scratch_bytes
+from bmc.codegen.contract import ContractSpec, emit_contract, masked_load, masked_store, scratch_bytes, vector_bytes_of
 
 NUMPY = {"f32": np.float32, "f64": np.float64}
 POINTER, SIZE = ctypes.c_void_p, ctypes.c_int64
@@ -293,6 +293,14 @@ def test_products_of_a_module_share_their_tiles() -> None:
 
 def test_scratch_is_bounded() -> None:
     assert all(0 < scratch_bytes(spec) <= 2 << 20 and scratch_bytes(spec) % 64 == 0 for spec in FORMS)
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [("+sse2,+avx,+avx2,+avx512f", 64), ("-avx512f,+avx2,+avx", 32), ("-avx,+sse4.2", 16), ("+neon", 16)],
+)
+def test_tiles_use_the_registers_that_the_target_has(features: str, expected: int) -> None:
+    assert vector_bytes_of(features) == expected
 
 
 def test_bad_specifications_are_refused() -> None:

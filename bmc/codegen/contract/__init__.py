@@ -6,7 +6,7 @@ Guarantee: each output element is one chain of multiply-adds, k ascending from 0
 
 from bmc.codegen.contract.emit import emit_contract
 from bmc.codegen.contract.finish import Epilogue
-from bmc.codegen.contract.spec import ContractSpec, scratch_bytes
+from bmc.codegen.contract.spec import ContractSpec, scratch_bytes, vector_bytes_of
 from bmc.codegen.contract.vector import masked_load, masked_store
 
-__all__ = ["ContractSpec", "Epilogue", "emit_contract", "masked_load", "masked_store", "scratch_bytes"]
+__all__ = ["ContractSpec", "Epilogue", "emit_contract", "masked_load", "masked_store", "scratch_bytes", "vector_bytes_of"]

@@ -19,6 +19,17 @@ PANEL_BYTES = 64
 TILE_ROWS = {16: (3, 2), 32: (6, 4), 64: (8, 4)}
 
 
+VectorBytes = Literal[16, 32, 64]
+
+
+def vector_bytes_of(features: str) -> VectorBytes:
+    """The widest registers for tiles that LLVM's feature string of a target (`+avx2,-avx512f,...`) names."""
+    names = features.split(",")
+    if "+avx512f" in names:
+        return 64
+    return 32 if "+avx" in names else 16
+
+
 @dataclass(frozen=True)
 class ContractSpec:
     """A product C[M, N] = A[M, K] B[K, N], row-major, with run-time leading strides.
@@ -36,7 +47,7 @@ class ContractSpec:
     k: int | None = None
     fma: bool = True
     accumulate: bool = False
-    vector_bytes: Literal[16, 32, 64] = 32
+    vector_bytes: VectorBytes = 32
 
     def __post_init__(self) -> None:
         if self.dtype not in ELEMENT_BYTES:
