@@ -1,0 +1,139 @@
+"""E02xx: errors of names and declarations, each a named constructor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bmc.errors import Diagnostic, Label, Suggestion, nearest
+from bmc.source import Span
+
+__all__ = [
+    "ambiguous_output", "assertion_failed", "circular", "circular_use", "declared_twice", "needs_choice", "no_member", "nested_calls",
+    "not_callable", "nothing_to_override", "override_syntax", "shadows_library", "unknown_declaration", "unknown_name", "unknown_selection",
+    "use_of_file",
+]  # fmt: skip
+
+
+def primary(span: Span, text: str = "") -> Label:
+    return Label(span, text, primary=True)
+
+
+def did_you_mean(span: Span, name: str, candidates: Iterable[str]) -> tuple[Suggestion, ...]:
+    """A suggestion of the nearest candidate, if one is near."""
+    near = nearest(name, candidates)
+    return () if near is None else (Suggestion(f"did you mean `{near}`?", span, near),)
+
+
+def listed(names: Sequence[str], limit: int = 12) -> str:
+    shown = ", ".join(f"`{n}`" for n in names[:limit])
+    return shown + (", ..." if len(names) > limit else "")
+
+
+def unknown_name(span: Span, name: str, candidates: Iterable[str]) -> Diagnostic:
+    """E0201."""
+    return Diagnostic(
+        "E0201", f"nothing is called `{name}` here", (primary(span, "not known"),), suggestions=did_you_mean(span, name, candidates)
+    )
+
+
+def unknown_declaration(span: Span, name: str, kind: str, candidates: Sequence[str]) -> Diagnostic:
+    """E0202: a model or data block that a train block names."""
+    notes = (f"there {'is' if len(candidates) == 1 else 'are'}: {listed(candidates)}",) if candidates else ()
+    return Diagnostic(
+        "E0202", f"there is no {kind} called `{name}`", (primary(span, f"no such {kind}"),), notes, did_you_mean(span, name, candidates)
+    )
+
+
+def declared_twice(span: Span, name: str, before: Span) -> Diagnostic:
+    """E0203."""
+    return Diagnostic(
+        "E0203", f"`{name}` is declared twice", (primary(span, "declared again here"), Label(before, "first declared here"))
+    )
+
+
+def circular(span: Span, name: str) -> Diagnostic:
+    """E0204: a `let` that needs itself, or a declaration that applies itself."""
+    return Diagnostic("E0204", f"`{name}` needs itself", (primary(span, "needed again here"),), ("recursion is not part of the language",))
+
+
+def circular_use(span: Span, path: str) -> Diagnostic:
+    """E0204 for files."""
+    return Diagnostic("E0204", f'"{path}" uses this file, directly or through others', (primary(span),))
+
+
+def use_of_file(span: Span, path: str, reason: str) -> Diagnostic:
+    """E0205: a file that cannot be used."""
+    return Diagnostic("E0205", f'cannot use "{path}": {reason}', (primary(span, reason),))
+
+
+def assertion_failed(span: Span, message: str | None, facts: Sequence[str], call: Span | None) -> Diagnostic:
+    """E0206. `facts`: values of the names in the condition."""
+    labels = [primary(span, "this is false")]
+    if call is not None and call != span:
+        labels.append(Label(call, "in this call"))
+    return Diagnostic("E0206", message or "an assertion does not hold", tuple(labels), tuple(facts))
+
+
+def needs_choice(names: Sequence[str], kind: str, span: Span | None) -> Diagnostic:
+    """E0207: several train blocks and none picked."""
+    labels = () if span is None else (primary(span, "the first of them"),)
+    return Diagnostic(
+        "E0207", f"the file has several {kind}s: {listed(names)}", labels, ("pick one by FILE:NAME or --model NAME",)
+    )
+
+
+def unknown_selection(name: str, names: Sequence[str]) -> Diagnostic:
+    """E0207: a picked block that is not there."""
+    near = nearest(name, names)
+    notes = [f"there {'is' if len(names) == 1 else 'are'}: {listed(names)}"] if names else ["the file has no train block and no model"]
+    if near is not None:
+        notes.append(f"did you mean `{near}`?")
+    return Diagnostic("E0207", f"there is no train block or model called `{name}`", (), tuple(notes))
+
+
+def nothing_to_override(key: str, names: Sequence[str]) -> Diagnostic:
+    """E0208."""
+    near = nearest(key, names)
+    notes = [f"--set reaches: {listed(names, 30)}"] if names else []
+    if near is not None:
+        notes.append(f"did you mean `{near}`?")
+    return Diagnostic("E0208", f"--set {key}=...: nothing that can be set is called `{key}`", (), tuple(notes))
+
+
+def override_syntax(key: str, text: str) -> Diagnostic:
+    """E0208: the value is not an expression."""
+    return Diagnostic("E0208", f"--set {key}={text}: the value is not an expression of the language", ())
+
+
+def nested_calls(span: Span, limit: int) -> Diagnostic:
+    """E0209."""
+    return Diagnostic("E0209", f"calls are nested more than {limit} deep", (primary(span, "one call too many"),))
+
+
+def not_callable(span: Span, what: str) -> Diagnostic:
+    """E0210."""
+    return Diagnostic("E0210", f"{what} cannot be called", (primary(span, what),))
+
+
+def no_member(span: Span, name: str, what: str, members: Sequence[str]) -> Diagnostic:
+    """E0211: `value.name`."""
+    notes = (f"it has {listed(members)}",) if members else ()
+    return Diagnostic("E0211", f"{what} has no `{name}`", (primary(span, "no such member"),), notes, did_you_mean(span, name, members))
+
+
+def ambiguous_output(span: Span, name: str, model: str, data: str) -> Diagnostic:
+    """E0212: a name that is an output of the model and of the data."""
+    return Diagnostic(
+        "E0212",
+        f"`{name}` is an output of {model} and of {data}",
+        (primary(span, "which one?"),),
+        suggestions=(
+            Suggestion(f"write `{model}.{name}` for the model's", span, f"{model}.{name}"),
+            Suggestion(f"write `{data}.{name}` for the data's", span, f"{data}.{name}"),
+        ),
+    )
+
+
+def shadows_library(span: Span, name: str) -> Diagnostic:
+    """W0201."""
+    return Diagnostic("W0201", f"`{name}` shadows the library's", (primary(span, "declared here"),), level="note")

@@ -1,0 +1,42 @@
+"""The functions that the compiler knows by itself, by group. Everything else is `.bm` code of the library.
+
+In: nothing. Out: `primitives()`, all of them by name. Guaranteed: names are unique.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
+from bmc.frontend.primitive import Primitive
+from bmc.frontend.primitives import categories, choosing, coming, generators, pointwise, reductions, shapes, statics, statistics, notation
+
+__all__ = ["GROUPS", "primitives"]
+
+GROUPS: Mapping[str, tuple[Primitive, ...]] = MappingProxyType(
+    {
+        "Element by element": pointwise.PRIMITIVES,
+        "Reductions": reductions.PRIMITIVES,
+        "Shapes": shapes.PRIMITIVES,
+        "einsum and rearrange": notation.PRIMITIVES,
+        "Choosing by index": choosing.PRIMITIVES,
+        "Generators": generators.PRIMITIVES,
+        "Fitted statistics": statistics.PRIMITIVES,
+        "Categories and dates": categories.PRIMITIVES,
+        "Compile time": statics.PRIMITIVES,
+        "Not compiled yet": coming.PRIMITIVES,
+    }
+)
+
+
+@cache
+def primitives() -> Mapping[str, Primitive]:
+    """All primitives by name."""
+    table: dict[str, Primitive] = {}
+    for group in GROUPS.values():
+        for primitive in group:
+            if primitive.name in table:
+                raise TypeError(f"primitive {primitive.name} is defined twice")
+            table[primitive.name] = primitive
+    return MappingProxyType(table)

@@ -1,0 +1,121 @@
+"""Categories of text and integers, one-hot features, dates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bmc.frontend import arithmetic, fitting, type_errors
+from bmc.frontend.dims import Failure
+from bmc.frontend.primitive import Arguments, Primitive
+from bmc.frontend.primitives.choosing import onehot_of
+from bmc.frontend.values import Categories, Datum, ListValue, Tensor, describe
+from bmc.ir.types import is_integer
+
+__all__ = ["PRIMITIVES"]
+
+
+def _require_cells(arguments: Arguments, x: Tensor) -> None:
+    if x.valid is not None:
+        raise Failure(type_errors.may_be_missing(arguments.where("x"), describe(x), f"`{arguments.name}`", x.origin(0)))
+
+
+def _labels(arguments: Arguments, value: ListValue, x: Tensor) -> tuple[str | int, ...]:
+    wanted = str if x.dtype == "str" else int
+    items = [i for i in value.items if isinstance(i, wanted) and not isinstance(i, bool)]
+    if len(items) != len(value.items) or not items or len(set(items)) != len(items):
+        raise arguments.wrong("n", f"different {'texts' if wanted is str else 'whole numbers'} for {describe(x)}")
+    return tuple(items)  # type: ignore[arg-type]  # all of one kind, just checked
+
+
+def _category(arguments: Arguments) -> Datum:
+    x = arguments.tensor("x")
+    _require_cells(arguments, x)
+    core, trace = arguments.core, arguments.core.trace
+    if x.dtype not in ("str", "u8", "i32", "i64"):
+        raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, describe(x), "categories are text or whole numbers"))
+    if arguments.given("max"):
+        size = arguments.integer("max")
+        if arguments.given("n") or size < 2:
+            raise arguments.wrong("max", "a number of at least 2, alone: the last slot means other")
+        return fitting.fitted_categories(core, x, size, arguments.where("max"), arguments.span)
+    given = arguments["n"]
+    if isinstance(given, ListValue):
+        labels = _labels(arguments, given, x)
+        index = trace.constant(-1, "i32", x.shape)
+        for i, label in enumerate(labels):
+            if isinstance(label, str):
+                equal = trace.op("str_equal", x.value, value=label)
+            else:
+                equal = trace.op("compare", x.value, trace.constant(label, x.dtype, x.shape), predicate="eq")
+            index = trace.op("select", equal, trace.constant(i, "i32", x.shape), index)
+        made = core.tensor(index, origins=x.origins)
+        return replace(made, below=len(labels), below_origin=arguments.where("n"), categories=Categories(len(labels), labels))
+    if not arguments.given("n"):
+        raise Failure(type_errors.wrong_value(arguments.span, arguments.name, "`n`, a list, or `max = n`", "nothing"))
+    size = arguments.integer("n")
+    if size < 1:
+        raise arguments.wrong("n", "a number of at least 1")
+    if x.dtype == "str":
+        raise Failure(
+            type_errors.operand_type(
+                arguments.where("x"), f"{arguments.name}({size})", describe(x),
+                f"integers from 0 to {size - 1}; for text write `max = {size}` or list the categories",
+            )
+        )  # fmt: skip
+    made = arithmetic.to_dtype(core, x, "i32")
+    return replace(made, below=size, below_origin=arguments.where("n"), categories=Categories(size))
+
+
+def _onehot(arguments: Arguments) -> Datum:
+    x = arguments.tensor("x")
+    if is_integer(x.dtype) and isinstance(x.below, int) and not arguments.given("n") and not arguments.given("max"):
+        _require_cells(arguments, x)
+        return onehot_of(arguments, arithmetic.to_dtype(arguments.core, x, "i32"), x.below, arguments.span)
+    if is_integer(x.dtype) and isinstance(arguments["n"], int) and isinstance(x.below, int) and x.below > arguments.integer("n"):
+        size = arguments.integer("n")
+        raise Failure(type_errors.label_bound(arguments.where("x"), "x", x.below, size, x.below_origin, arguments.where("n")))
+    index = _category(arguments)
+    assert isinstance(index, Tensor) and isinstance(index.below, int)
+    where = arguments.where("max" if arguments.given("max") else "n")
+    return onehot_of(arguments, index, index.below, where)
+
+
+def _require_kind(arguments: Arguments, name: str) -> Tensor:
+    """Days since 1970-01-01 of a date or timestamp column."""
+    x = arguments.tensor(name)
+    core, trace = arguments.core, arguments.core.trace
+    if x.kind == "timestamp":
+        day = trace.constant(86_400_000_000, "i64", x.shape)
+        return replace(x.plain(), value=trace.cast(trace.op("floor_div", x.value, day), "i32"))
+    if x.kind != "date":
+        raise Failure(type_errors.operand_type(arguments.where(name), arguments.name, describe(x), "it takes a date or timestamp column"))
+    return replace(x.plain(), trace=core.trace)
+
+
+def _weekday(arguments: Arguments) -> Datum:
+    """1970-01-01 was a Thursday."""
+    days = _require_kind(arguments, "x")
+    trace = arguments.core.trace
+    shifted = trace.op("add", days.value, trace.constant(3, "i32", days.shape))
+    value = trace.op("rem", shifted, trace.constant(7, "i32", days.shape))
+    return replace(days, value=value, below=7, below_origin=arguments.span)
+
+
+def _days_since(arguments: Arguments) -> Datum:
+    days = _require_kind(arguments, "x")
+    start = arithmetic.date_number(arguments.text("start"), "date", arguments.where("start"))
+    trace = arguments.core.trace
+    return replace(days, value=trace.op("sub", days.value, trace.constant(start, "i32", days.shape)))
+
+
+PRIMITIVES = (
+    Primitive(
+        "category", "x, n = none, max = none",
+        "whole numbers from 0: `category(12)` of integers, `category([\"a\", \"b\"])` in that order, `category(max = 32)` fitted: the most "
+        "frequent first, the last slot for all others",
+        _category,
+    ),  # fmt: skip
+    Primitive("onehot", "x, n = none, max = none", "as `category`, then 1 at that place of a new last dim and 0 elsewhere", _onehot),
+    Primitive("weekday", "x", "0 for Monday to 6 for Sunday, of a date", _weekday),
+    Primitive("days_since", "x, start", "whole days from a date such as \"2015-01-01\"", _days_since),
+)

@@ -1,0 +1,129 @@
+"""Picking cells by integer tensors: `take`, and one-hot rows.
+
+Integers carry their upper bound, which is checked against the axis that they pick from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bmc.frontend import arithmetic, type_errors
+from bmc.frontend.dims import Failure
+from bmc.frontend.primitive import Arguments, Primitive
+from bmc.frontend.values import Datum, ListValue, Tensor, describe
+from bmc.ir import Value
+from bmc.ir.types import is_float, is_integer
+from bmc.source import Span
+
+__all__ = ["PRIMITIVES", "check_bound", "onehot_of"]
+
+
+def check_bound(arguments: Arguments, index: Tensor, name: str, table: Tensor, axis: int) -> None:
+    """Indices must lie within the axis they pick from, as far as both are known."""
+    where = arguments.where(name)
+    if not is_integer(index.dtype):
+        raise Failure(type_errors.integers_reach(where, describe(index)))
+    size = table.shape[axis]
+    if isinstance(index.below, int) and isinstance(size, int):
+        if index.below > size:
+            raise Failure(
+                type_errors.label_bound(where, name, index.below, size, index.below_origin, table.origin(axis))
+            )
+    elif index.below is None and arguments.core.trace.name in ("train", "eval", "data"):
+        arguments.core.report(type_errors.unbounded_labels(where))
+
+
+def _take(arguments: Arguments) -> Datum:
+    """By axis: rows of a table (axis 0), or a cell of each row (axis -1, one index for each)."""
+    core = arguments.core
+    table = arguments["x"]
+    if isinstance(table, ListValue):
+        items = [i for i in table.items if isinstance(i, (int, float)) and not isinstance(i, bool)]
+        if len(items) != len(table.items) or not items:
+            raise arguments.wrong("x", "a tensor or a list of numbers")
+        dtype = core.float_type if any(isinstance(i, float) for i in items) else "i32"
+        rows = [core.trace.constant(i, dtype, (1,)) for i in items]
+        x = core.tensor(core.trace.op("concat", *rows, axis=0))
+    else:
+        x = arguments.tensor("x")
+    index = arguments.tensor("i")
+    axis = arguments.axis("axis", x.rank, describe(x))
+    check_bound(arguments, index, "i", x, axis)
+    if x.rank == 0:
+        raise Failure(type_errors.operand_type(arguments.where("x"), "take", describe(x)))
+    origins = index.origins or (None,) * index.rank
+    own = x.origins or (None,) * x.rank
+    if axis == x.rank - 1 and x.rank > 1 and index.rank >= x.rank - 1 and index.shape[: x.rank - 1] == x.shape[:-1]:
+        made = core.tensor(core.trace.op("take_along", x.value, index.value), origins=origins)
+    else:
+        order = (axis, *(i for i in range(x.rank) if i != axis))
+        picked: Value = core.trace.op("gather", core.trace.transpose(x.value, order), index.value)
+        rest = tuple(own[i] for i in order[1:])
+        made = core.tensor(picked, origins=(*origins, *rest))
+        if axis:  # the axes of the index stand where the axis stood
+            inner = tuple(range(index.rank))
+            before = tuple(index.rank + i for i in range(axis))
+            after = tuple(index.rank + i for i in range(axis, x.rank - 1))
+            made = core.tensor(core.trace.transpose(picked, (*before, *inner, *after)))
+    return replace(made, below=x.below, below_origin=x.below_origin) if is_integer(x.dtype) else made
+
+
+def onehot_of(arguments: Arguments, index: Tensor, size: int, origin: Span) -> Tensor:
+    """`[..., size]`: 1.0 where the last index is the integer."""
+    core, trace = arguments.core, arguments.core.trace
+    shape = (*index.shape, size)
+    wide = trace.op("broadcast", index.value, shape=shape, axes=tuple(range(index.rank)))
+    places = trace.op("iota", dtype=index.dtype, shape=shape, axis=index.rank)
+    equal = trace.op("compare", wide, places, predicate="eq")
+    return core.tensor(trace.cast(equal, core.float_type), origins=(*(index.origins or (None,) * index.rank), origin))
+
+
+def _average_ranks(arguments: Arguments) -> Datum:
+    """Ranks from 1 of the cells of a vector; equal cells share the mean of their ranks."""
+    core, trace = arguments.core, arguments.core.trace
+    x = arguments.tensor("x")
+    if x.rank != 1 or not (is_float(x.dtype) or is_integer(x.dtype)):
+        raise Failure(type_errors.operand_type(arguments.where("x"), "ranks", describe(x), "it takes one dim"))
+    dtype = "f64"
+    values, order = trace.ops("sort", x.value, descending=False)
+    places = trace.op("iota", dtype="i32", shape=x.shape, axis=0)
+    padded_before = _shifted(arguments, values, first=True)
+    starts = trace.op("logical_or", padded_before, trace.op("compare", places, trace.constant(0, "i32", x.shape), predicate="eq"))
+    run = trace.op("cumsum", trace.cast(starts, "i32"), axis=0)
+    run = trace.op("sub", run, trace.constant(1, "i32", x.shape))
+    position = trace.op("add", trace.cast(places, dtype), trace.constant(1.0, dtype, x.shape))
+    totals = trace.op("scatter_add", run, position, rows=x.shape[0])
+    counts = trace.op("scatter_add", run, trace.constant(1.0, dtype, x.shape), rows=x.shape[0])
+    mean = trace.op("gather", trace.op("div", totals, counts), run)
+    ranks = trace.op("scatter_add", order, mean, rows=x.shape[0])
+    return core.tensor(ranks, origins=x.origins)
+
+
+def _shifted(arguments: Arguments, values: Value, *, first: bool) -> Value:
+    """Whether each sorted cell differs from the one before it."""
+    trace = arguments.core.trace
+    size = values.type.shape[0]
+    places = trace.op("iota", dtype="i32", shape=(size,), axis=0)
+    before = trace.op("maximum", trace.op("sub", places, trace.constant(1, "i32", (size,))), trace.constant(0, "i32", (size,)))
+    return trace.op("compare", values, trace.op("gather", values, before), predicate="ne" if first else "eq")
+
+
+def _counts(arguments: Arguments) -> Datum:
+    """How often each of `size` integers occurs."""
+    core, trace = arguments.core, arguments.core.trace
+    index = arguments.tensor("x")
+    size = arguments.dim("size")
+    if not is_integer(index.dtype):
+        raise Failure(type_errors.integers_reach(arguments.where("x"), describe(index)))
+    dtype = "f64" if trace.exact else core.float_type
+    total = trace.op("scatter_add", index.value, trace.constant(1.0, dtype, index.shape), rows=size)
+    return core.tensor(trace.cast(total, core.float_type), origins=(arguments.where("size"),))
+
+
+
+
+PRIMITIVES = (
+    Primitive("take", "x, i, axis = 0", "what the integers `i` pick from an axis of x", _take),
+    Primitive("counts", "x, size", "how often each of the integers below `size` occurs", _counts),
+    Primitive("ranks", "x", "ranks from 1 along one dim, ties share their mean; f64", _average_ranks),
+)

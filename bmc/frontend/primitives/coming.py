@@ -1,0 +1,163 @@
+"""Functions that are checked and not compiled yet: each gives a value of the right type behind one diagnostic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bmc.frontend import type_errors
+from bmc.frontend.core import Core
+from bmc.frontend.dims import Failure
+from bmc.frontend.later import not_yet
+from bmc.frontend.primitive import Arguments, Primitive
+from bmc.frontend.values import Bound, Datum, Generator, Tensor, describe
+from bmc.ir import Dim, Poly, Shape, TensorType
+from bmc.ir.dims import floor_divide
+from bmc.source import Span
+
+__all__ = ["PRIMITIVES"]
+
+
+def _placeholder(arguments: Arguments, dtype: str, shape: Shape, like: Tensor | None = None) -> Tensor:
+    origins = () if like is None or len(like.origins) != len(shape) else like.origins
+    return arguments.core.tensor(arguments.core.trace.placeholder(TensorType(dtype, shape), arguments.name), origins=origins)
+
+
+def _text(arguments: Arguments, rank: int | None = None) -> Tensor:
+    tensor = arguments.tensor("x")
+    if tensor.dtype != "str":
+        raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, describe(tensor), "it takes text"))
+    return tensor
+
+
+def _lower(arguments: Arguments) -> Datum:
+    tensor = _text(arguments)
+    return replace(_placeholder(arguments, "str", tensor.shape, tensor), valid=tensor.valid)
+
+
+def _words(arguments: Arguments) -> Datum:
+    tensor = _text(arguments)
+    return _placeholder(arguments, "str", (*tensor.shape, Poly.symbol("words")))
+
+
+def _vocab(arguments: Arguments) -> Datum:
+    tensor = _text(arguments)
+    made = _placeholder(arguments, "i32", tensor.shape, tensor)
+    return replace(made, below=arguments.dim("max"), below_origin=arguments.where("max"))
+
+
+def _hash(arguments: Arguments) -> Datum:
+    tensor = _text(arguments)
+    made = _placeholder(arguments, "i32", tensor.shape, tensor)
+    return replace(made, below=arguments.dim("n"), below_origin=arguments.where("n"))
+
+
+def _pad(arguments: Arguments) -> Datum:
+    tensor = arguments.tensor("x")
+    if tensor.rank < 2:
+        raise Failure(type_errors.operand_type(arguments.where("x"), "pad", describe(tensor), "it makes rows of one length"))
+    shape = (tensor.shape[0], arguments.dim("max"), *tensor.shape[2:])
+    return replace(_placeholder(arguments, tensor.dtype, shape), below=tensor.below, below_origin=tensor.below_origin)
+
+
+def _length(arguments: Arguments) -> Datum:
+    tensor = arguments.tensor("x")
+    if tensor.rank < 2:
+        raise Failure(type_errors.operand_type(arguments.where("x"), "length", describe(tensor), "it measures rows of different length"))
+    return _placeholder(arguments, "i32", tensor.shape[:1])
+
+
+def _image(arguments: Arguments) -> Tensor:
+    tensor = arguments.tensor("x")
+    if tensor.rank != 4:
+        raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, describe(tensor), "it takes [B, height, width, channels]"))
+    return tensor
+
+
+def _window(arguments: Arguments, dim: Dim, size: int, stride: int) -> Dim:
+    if arguments["pad"] == "same":
+        return floor_divide(dim + (stride - 1), stride)
+    return floor_divide(dim - size, stride) + 1
+
+
+def _conv2d(arguments: Arguments) -> Datum:
+    tensor = _image(arguments)
+    if tensor.dtype not in ("f32", "f64"):
+        raise Failure(type_errors.dtype_mismatch(arguments.where("x"), "x", tensor.type, arguments.span, "floats", "number"))
+    units, size, stride = arguments.dim("units"), arguments.integer("size"), arguments.integer("stride")
+    b, h, w, _ = tensor.shape
+    made = _placeholder(arguments, tensor.dtype, (b, _window(arguments, h, size, stride), _window(arguments, w, size, stride), units))
+    return replace(made, origins=(tensor.origin(0), tensor.origin(1), tensor.origin(2), arguments.where("units")))
+
+
+def _pool(arguments: Arguments) -> Datum:
+    tensor = _image(arguments)
+    size = arguments.integer("size")
+    b, h, w, c = tensor.shape
+    return _placeholder(arguments, tensor.dtype, (b, floor_divide(h, size), floor_divide(w, size), c), tensor)
+
+
+def _upsample(arguments: Arguments) -> Datum:
+    tensor = _image(arguments)
+    factor = arguments.integer("factor")
+    b, h, w, c = tensor.shape
+    return _placeholder(arguments, tensor.dtype, (b, h * factor, w * factor, c), tensor)
+
+
+def _same(arguments: Arguments) -> Datum:
+    tensor = arguments.tensor("x")
+    return _placeholder(arguments, tensor.dtype, tensor.shape, tensor)
+
+
+def _categorical(arguments: Arguments) -> Datum:
+    weights = arguments.tensor("p")
+
+    def make(core: Core, of_type: TensorType, site: str) -> Tensor:
+        made = core.tensor(core.trace.placeholder(of_type, "categorical"))
+        return replace(made, below=weights.shape[-1], below_origin=arguments.span)
+
+    return Generator("categorical", make, True, arguments.span)
+
+
+def _top_k(arguments: Arguments) -> Datum:
+    return arguments.core.tensor(arguments.core.trace.placeholder(TensorType("f64", ()), "top_k_accuracy"), weak=True)
+
+
+def _sample(arguments: Arguments) -> Datum:
+    tensor = arguments.tensor("x")
+    return replace(_placeholder(arguments, "i32", tensor.shape[:-1]), below=tensor.shape[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class _Coming(Primitive):
+    """`feature` says which diagnostic stands for it."""
+
+    feature: str = ""
+
+    def call(self, core: Core, positional: Sequence[Bound], keyword: Mapping[str, Bound], span: Span) -> Datum:
+        value = super().call(core, positional, keyword, span)
+        core.report(not_yet(span, self.feature))
+        return value
+
+
+def _entry(name: str, signature: str, doc: str, feature: str, expand: Callable[[Arguments], Datum]) -> Primitive:
+    return _Coming(name, signature, doc, expand, "", feature)
+
+
+PRIMITIVES = (
+    _entry("lower", "x", "text in lower case", "text", _lower),
+    _entry("words", "x", "the words of a text", "text", _words),
+    _entry("vocab", "x, max", "words as integers, fitted", "text", _vocab),
+    _entry("hash", "x, n", "text as integers below n by a hash", "text", _hash),
+    _entry("pad", "x, max", "rows of different length made `max` long", "text", _pad),
+    _entry("length", "x", "how long each row is", "text", _length),
+    _entry("conv2d", 'x, units, size, stride = 1, pad = "valid", bias = true', "convolution of images", "convolution", _conv2d),
+    _entry("maxpool", "x, size", "the largest of each square", "convolution", _pool),
+    _entry("avgpool", "x, size", "the mean of each square", "convolution", _pool),
+    _entry("upsample", "x, factor", "each cell repeated to a square", "convolution", _upsample),
+    _entry("random_flip", "x", "images mirrored at random while training", "random", _same),
+    _entry("random_shift", "x, by", "images moved at random while training", "random", _same),
+    _entry("categorical", "p", "random integers with the probabilities p", "random", _categorical),
+    _entry("top_k_accuracy", "logits, y, k = 5", "how often y is among the k largest", "ranking", _top_k),
+    _entry("sample", "x, temperature = 1.0, top_k = none", "one integer for each row of scores", "generation", _sample),
+)

@@ -1,0 +1,108 @@
+"""Expressions whose shape is open until they are bound, and `arange`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from bmc.frontend import type_errors
+from bmc.frontend.core import Core
+from bmc.frontend.dims import Failure
+from bmc.frontend.primitive import Arguments, Primitive
+from bmc.frontend.trace import CONTROL
+from bmc.frontend.values import Datum, Generator, Tensor
+from bmc.ir import Dim, TensorType, Value
+from bmc.ir.dims import divide_exact
+from bmc.ir.types import is_float
+
+__all__ = ["PRIMITIVES", "draw"]
+
+
+def draw(core: Core, name: str, of_type: TensorType, site: str) -> Value:
+    """Random numbers of a site: with the row dim in front a draw for each row, otherwise one for the step."""
+    trace = core.trace
+    control = trace.parameter("control", "control", CONTROL["control"])
+    shape = of_type.shape
+    rows = trace.row is not None and bool(shape) and trace.has_rows(shape[0])
+    made_shape: tuple[Dim, ...] = shape
+    if rows and trace.row is not None:
+        row = trace.dim_of_rows()
+        per_row = divide_exact(shape[0], row)
+        if per_row is None:
+            raise Failure(type_errors.bad_size(core.calls[-1], f"a dim of {shape[0]} does not belong to rows one by one"))
+        made_shape = shape if per_row == 1 else (row, per_row, *shape[1:])
+    value = trace.op(name, control, dtype=of_type.dtype, shape=made_shape, site=site, rows=rows)
+    return trace.reshape(value, shape)
+
+
+def _constant(value: float) -> Callable[[Arguments], Datum]:
+    def expand(arguments: Arguments) -> Datum:
+        def make(core: Core, of_type: TensorType, site: str) -> Tensor:
+            if of_type.dtype == "str":
+                raise Failure(type_errors.operand_type(arguments.span, arguments.name, str(of_type)))
+            number: float | int | bool = bool(value) if of_type.dtype == "bool" else value
+            return core.full(number if is_float(of_type.dtype) or of_type.dtype == "bool" else int(value), of_type.dtype, of_type.shape)
+
+        return Generator(arguments.name, make, False, arguments.span)
+
+    return expand
+
+
+def _random(name: str, arguments: Arguments, finish: Callable[[Core, Value], Value]) -> Generator:
+    def make(core: Core, of_type: TensorType, site: str) -> Tensor:
+        if not is_float(of_type.dtype):
+            raise Failure(type_errors.operand_type(arguments.span, arguments.name, str(of_type), "random numbers are floats"))
+        return core.tensor(finish(core, draw(core, name, of_type, site)))
+
+    return Generator(arguments.name, make, True, arguments.span)
+
+
+def _scale_shift(core: Core, value: Value, scale: float, shift: float) -> Value:
+    trace = core.trace
+    if scale != 1:
+        value = trace.op("mul", value, trace.constant(scale, value.type.dtype, value.type.shape))
+    if shift != 0:
+        value = trace.op("add", value, trace.constant(shift, value.type.dtype, value.type.shape))
+    return value
+
+
+def _float_or_dim(arguments: Arguments, name: str) -> float:
+    return float(arguments.number(name))
+
+
+def _normal(arguments: Arguments) -> Datum:
+    mean, std = _float_or_dim(arguments, "mean"), _float_or_dim(arguments, "std")
+    return _random("random_normal", arguments, lambda core, value: _scale_shift(core, value, std, mean))
+
+
+def _uniform(arguments: Arguments) -> Datum:
+    low, high = _float_or_dim(arguments, "low"), _float_or_dim(arguments, "high")
+    return _random("random_uniform", arguments, lambda core, value: _scale_shift(core, value, high - low, low))
+
+
+def _arange(arguments: Arguments) -> Datum:
+    """With a length: the whole numbers below it, weak. Without: a generator of one dim."""
+    if not arguments.given("n"):
+
+        def make(core: Core, of_type: TensorType, site: str) -> Tensor:
+            if len(of_type.shape) != 1 or of_type.dtype in ("bool", "str"):
+                raise Failure(type_errors.operand_type(arguments.span, "arange", str(of_type), "it counts along one dim"))
+            made = core.tensor(core.trace.op("iota", dtype=of_type.dtype, shape=of_type.shape, axis=0))
+            return replace(made, below=of_type.shape[0], below_origin=arguments.span)
+
+        return Generator("arange", make, False, arguments.span)
+    size = arguments.dim("n")
+    if isinstance(size, int) and size < 0:
+        raise Failure(type_errors.bad_size(arguments.where("n"), f"there are no {size} numbers"))
+    value = arguments.core.trace.op("iota", dtype="i32", shape=(size,), axis=0)
+    made = arguments.core.tensor(value, origins=(arguments.where("n"),), weak=True)
+    return replace(made, below=size, below_origin=arguments.where("n"))
+
+
+PRIMITIVES = (
+    Primitive("zeros", "", "0 in every cell", _constant(0.0), "generator"),
+    Primitive("ones", "", "1 in every cell; true for bools", _constant(1.0), "generator"),
+    Primitive("normal", "mean = 0.0, std = 1.0", "draws of the normal distribution", _normal, "generator"),
+    Primitive("uniform", "low = 0.0, high = 1.0", "draws between low and high", _uniform, "generator"),
+    Primitive("arange", "n = none", "0, 1, 2, ... below n, or as many as the shape has", _arange, "generator"),
+)

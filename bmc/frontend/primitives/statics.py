@@ -1,0 +1,64 @@
+"""Functions of static values: lists, ranks, and what the compiler knows of a tensor."""
+
+from __future__ import annotations
+
+from bmc.frontend import type_errors
+from bmc.frontend.dims import Failure
+from bmc.frontend.primitive import Arguments, Primitive
+from bmc.frontend.values import Datum, ListValue, Tensor, TupleValue, describe
+from bmc.ir.types import is_integer
+
+__all__ = ["PRIMITIVES"]
+
+
+def _zip(arguments: Arguments) -> Datum:
+    lists = []
+    for bound in arguments.rest:
+        if not isinstance(bound.value, (ListValue, TupleValue)):
+            raise Failure(type_errors.wrong_value(bound.span, "zip", "lists", describe(bound.value)))
+        lists.append(bound.value.items)
+    if len({len(items) for items in lists}) > 1:
+        lengths = " and ".join(str(len(items)) for items in lists)
+        raise Failure(type_errors.bad_size(arguments.span, f"`zip` takes lists of one length, not {lengths}"))
+    return ListValue(tuple(TupleValue(items) for items in zip(*lists, strict=True)))
+
+
+def _range(arguments: Arguments) -> Datum:
+    count = arguments.integer("n")
+    if not 0 <= count <= 100_000:
+        raise Failure(type_errors.bad_size(arguments.where("n"), f"a list of {count} numbers"))
+    return ListValue(tuple(range(count)))
+
+
+def _rank(arguments: Arguments) -> Datum:
+    return arguments.tensor("x").rank
+
+
+def _is_integers(arguments: Arguments) -> Datum:
+    value = arguments["x"]
+    if isinstance(value, Tensor):
+        return is_integer(value.dtype)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_bools(arguments: Arguments) -> Datum:
+    value = arguments["x"]
+    return value.dtype == "bool" if isinstance(value, Tensor) else isinstance(value, bool)
+
+
+def _size(arguments: Arguments) -> Datum:
+    value = arguments["x"]
+    if isinstance(value, (ListValue, TupleValue)):
+        return len(value.items)
+    tensor = arguments.tensor("x")
+    return tensor.shape[arguments.axis("axis", tensor.rank, describe(tensor))]
+
+
+PRIMITIVES = (
+    Primitive("zip", "*lists", "a list of tuples, one of each list", _zip),
+    Primitive("range", "n", "the list 0, 1, ... below n", _range),
+    Primitive("rank", "x", "the number of dims", _rank),
+    Primitive("size", "x, axis = 0", "a dim of a tensor, or the length of a list", _size),
+    Primitive("is_integers", "x", "whether x has whole numbers", _is_integers),
+    Primitive("is_bools", "x", "whether x has conditions", _is_bools),
+)

@@ -1,0 +1,142 @@
+"""What is fitted: `fit`, `fill`, medians and quantiles, and the way back: `undo`, `label_of`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from bmc.frontend import arithmetic, fitting, type_errors
+from bmc.frontend.dims import Failure
+from bmc.frontend.primitive import Arguments, Primitive
+from bmc.frontend.values import Bound, Closure, Constructed, Datum, Tensor, describe
+from bmc.ir import Value
+from bmc.ir.dims import product
+from bmc.ir.types import is_float
+
+__all__ = ["PRIMITIVES"]
+
+
+def _fit(arguments: Arguments) -> Datum:
+    value = arguments["e"]
+    if not isinstance(value, Tensor):
+        return value
+    return fitting.fit(arguments.core, value, arguments.core.binding or "fit", arguments.span)
+
+
+def _fill(arguments: Arguments) -> Datum:
+    """A number or text in the place of gaps, or a statistic of the training rows."""
+    core, trace = arguments.core, arguments.core.trace
+    x = arguments.tensor("x")
+    given = arguments["with"]
+    if isinstance(given, (Closure, Primitive, Constructed)):
+        name = given.name if isinstance(given, (Closure, Primitive)) else given.closure.name
+        made = core.apply_value(given, [Bound(x, arguments.where("x"))], arguments.where("with"))
+        if not isinstance(made, Tensor) or made.rank:
+            raise Failure(type_errors.wrong_value(arguments.where("with"), "with", "a statistic of one number", describe(made)))
+        given = fitting.fit(core, made, f"fill.{name}", arguments.where("with"))
+    if x.valid is None:
+        return x
+    if x.dtype == "str":
+        if not isinstance(given, str):
+            raise arguments.wrong("with", "a text")
+        missing = trace.op("logical_not", x.valid)
+        return replace(x, value=trace.op("str_select", missing, x.value, value=given), valid=None)
+    if isinstance(given, (bool, str)) or not isinstance(given, (int, float, Tensor)):
+        raise arguments.wrong("with", "a number, or a statistic such as `median`")
+    if isinstance(given, float) and not is_float(x.dtype):
+        raise arguments.wrong("with", f"a whole number, since the column is {x.dtype}")
+    if isinstance(given, Tensor):
+        if not is_float(x.dtype):
+            x = arithmetic.to_dtype(core, x, core.float_type)
+        filler = trace.broadcast(trace.cast(given.value, x.dtype), x.shape)
+    else:
+        filler = trace.constant(given, x.dtype, x.shape)
+    assert x.valid is not None
+    value = trace.op("select", x.valid, x.value, filler)
+    trace.seen_through[value] = x.value
+    return replace(x, value=value, valid=None, below=None, categories=None)
+
+
+def _quantile_of(arguments: Arguments, x: Tensor, q: float) -> Tensor:
+    """Linear interpolation between the order statistics around q * (n - 1), over all cells or down the rows (numpy's default).
+
+    Columns of a matrix are taken one by one."""
+    core, trace = arguments.core, arguments.core.trace
+    if x.dtype in ("bool", "str"):
+        raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, describe(x)))
+    dtype = "f64" if trace.exact else core.float_type
+    tensor = arithmetic.to_dtype(core, x, dtype)
+    axes = arguments.axes("axis", tensor.rank, describe(tensor))
+    others = [i for i in range(tensor.rank) if i not in axes]
+    count = product(tensor.shape[i] for i in axes)
+    kept = tuple(tensor.shape[i] for i in others)
+
+    def gathered(value: Value) -> Value:
+        return trace.reshape(trace.transpose(value, (*others, *axes)), (*kept, count))
+
+    data = gathered(tensor.value)
+    if tensor.valid is None:
+        number = trace.broadcast(trace.dim(count, dtype), kept)
+    else:
+        valid = gathered(tensor.valid)
+        data = trace.op("select", valid, data, trace.constant(math.nan, dtype, data.type.shape))
+        number = trace.reduce("reduce_sum", trace.cast(valid, dtype), [len(kept)])
+    ordered, _ = trace.ops("sort", data, descending=False)
+    one = trace.constant(1.0, dtype, kept)
+    position = trace.op("mul", trace.op("sub", number, one), trace.constant(q, dtype, kept))
+    below = trace.op("floor", position)
+    share = trace.op("sub", position, below)
+    low, high = (_at(arguments, ordered, trace.cast(p, "i32")) for p in (below, trace.op("ceil", position)))
+    value = trace.op("add", low, trace.op("mul", share, trace.op("sub", high, low)))
+    weak = trace.exact and not kept
+    return Tensor(value if weak else trace.cast(value, core.float_type), core.trace, weak=weak, origins=tuple(tensor.origin(i) for i in others))
+
+
+def _at(arguments: Arguments, ordered: Value, index: Value) -> Value:
+    trace = arguments.core.trace
+    return trace.op("gather" if ordered.type.rank == 1 else "take_along", ordered, index)
+
+
+def _median(arguments: Arguments) -> Datum:
+    return _quantile_of(arguments, arguments.tensor("x"), 0.5)
+
+
+def _quantile(arguments: Arguments) -> Datum:
+    q = arguments.number("q")
+    if not 0 <= q <= 1:
+        raise arguments.wrong("q", "a number from 0 to 1")
+    return _quantile_of(arguments, arguments.tensor("x"), q)
+
+
+def _undo(arguments: Arguments) -> Datum:
+    return fitting.undo(arguments.core, arguments.tensor("x"), arguments["y"], arguments.where("x"), arguments.where("y"), arguments.span)
+
+
+def _label_of(arguments: Arguments) -> Datum:
+    """The category that a row of scores, or an integer, stands for."""
+    core = arguments.core
+    y = arguments["y"]
+    if not isinstance(y, Tensor) or y.categories is None:
+        raise arguments.wrong("y", "a data output made by `category`")
+    x = arguments.tensor("x")
+    if is_float(x.dtype):
+        if x.rank == 0 or x.shape[-1] != y.categories.capacity:
+            raise Failure(
+                type_errors.label_bound(
+                    arguments.span, "y", y.categories.capacity, x.shape[-1] if x.rank else 1, y.below_origin, x.origin(x.rank - 1)
+                )
+            )
+        x = core.tensor(core.trace.op("argmax", x.value, axis=x.rank - 1), origins=x.origins[:-1])
+    elif x.dtype in ("bool", "str"):
+        raise Failure(type_errors.operand_type(arguments.where("x"), "label_of", describe(x)))
+    return replace(x, categories=y.categories, below=y.categories.capacity)
+
+
+PRIMITIVES = (
+    Primitive("fit", "e", "e over the whole training split, stored with the model", _fit),
+    Primitive("fill", "x, with", "a number, a text or a fitted statistic in the place of missing cells", _fill),
+    Primitive("median", "x, axis = none", "the middle value", _median),
+    Primitive("quantile", "x, q, axis = none", "the value below which a share q lies, interpolated", _quantile),
+    Primitive("undo", "x, y", "x taken back through what made the data output y of its column", _undo),
+    Primitive("label_of", "x, y", "the category of y that scores or integers x stand for", _label_of),
+)

@@ -1,0 +1,174 @@
+"""Files and the names in them: `use`, the standard library, and one namespace for each file.
+
+In: the main file, files given beside it, a reader for files that are not given. Out: a `Program` of `FileScope`s. Guaranteed: a name
+resolves to the file's own declaration, else to that of a used file, else to the library's; library files are parsed only
+when a name of theirs is asked for; a program holds the text of every file that it took anything from.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from bmc.errors import BmcError, Diagnostic
+from bmc.frontend import name_errors, syntax
+from bmc.frontend.parse import parse
+from bmc.frontend.values import Bound
+from bmc.source import SourceFile, Span
+
+__all__ = ["LIBRARY_PREFIX", "FileScope", "Program", "Reader", "library_files", "load_program"]
+
+LIBRARY_PREFIX = "<lib>/"
+
+Reader = Callable[[str], SourceFile]
+"""Path → file; raises BmcError when it cannot be read."""
+
+_DECLARED = re.compile(r"^(?:fn|layer|optimizer|let)\s+([A-Za-z_][A-Za-z0-9_]*)", re.MULTILINE)
+
+Declared = syntax.Let | syntax.Callable
+
+
+@dataclass(eq=False)
+class FileScope:
+    """One file's declarations by name. `lets` caches values of its constants; `busy` holds names under evaluation."""
+
+    file: SourceFile
+    library: bool
+    declarations: dict[str, Declared] = field(default_factory=dict)
+    data: dict[str, syntax.Data] = field(default_factory=dict)
+    trains: list[syntax.Train] = field(default_factory=list)
+    uses: list[syntax.Use] = field(default_factory=list)
+    used: list[FileScope] = field(default_factory=list)
+    lets: dict[str, Bound] = field(default_factory=dict)
+    busy: set[str] = field(default_factory=set)
+
+    def visible(self) -> Iterator[FileScope]:
+        """This file, then those it uses."""
+        yield self
+        yield from self.used
+
+    def models(self) -> list[syntax.Callable]:
+        return [d for d in self.declarations.values() if isinstance(d, syntax.Callable) and d.kind == "model"]
+
+
+@dataclass(eq=False)
+class Program:
+    """All files of one compilation; `main` is the one named by the user."""
+
+    main: FileScope
+    scopes: dict[str, FileScope]
+    library: dict[str, SourceFile]
+    diagnostics: list[Diagnostic]
+
+    def resolve(self, scope: FileScope, name: str) -> tuple[FileScope, Declared] | None:
+        """The declaration that `name` means in `scope`, with its file."""
+        for candidate in scope.visible():
+            found = candidate.declarations.get(name)
+            if found is not None:
+                return candidate, found
+        return self.resolve_library(name)
+
+    def resolve_library(self, name: str) -> tuple[FileScope, Declared] | None:
+        file = self.library.get(name)
+        if file is None:
+            return None
+        scope = self.scopes.get(file.name)
+        if scope is None:
+            scope = self.scopes[file.name] = _file_scope(file, self.diagnostics)
+        found = scope.declarations.get(name)
+        return None if found is None else (scope, found)
+
+    @staticmethod
+    def is_library(file: SourceFile) -> bool:
+        return file.name.startswith(LIBRARY_PREFIX)
+
+    def names(self, scope: FileScope) -> list[str]:
+        """Every declared name that `scope` sees, nearest first."""
+        return [n for s in scope.visible() for n in s.declarations] + list(self.library)
+
+    def files(self) -> tuple[SourceFile, ...]:
+        """The files used, the main one first, the library's last."""
+        return tuple(s.file for s in self.scopes.values() if not s.library) + tuple(
+            s.file for s in self.scopes.values() if s.library
+        )
+
+
+@cache
+def _installed_library() -> tuple[SourceFile, ...]:
+    folder = Path(__file__).parent.parent / "lib"
+    return tuple(SourceFile(LIBRARY_PREFIX + p.name, p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.bm")))
+
+
+def library_files(given: Sequence[SourceFile] = ()) -> Mapping[str, SourceFile]:
+    """The library's names and the files that declare them; a file in `given` (an artefact's) stands in for the installed one."""
+    own = {f.name: f for f in given if f.name.startswith(LIBRARY_PREFIX)}
+    files = {f.name: f for f in _installed_library()} | own
+    return {name: file for file in files.values() for name in _DECLARED.findall(file.text)}
+
+
+def _file_scope(file: SourceFile, diagnostics: list[Diagnostic]) -> FileScope:
+    tree, errors = parse(file)
+    diagnostics.extend(errors)
+    scope = FileScope(file, file.name.startswith(LIBRARY_PREFIX))
+    spans: dict[str, Span] = {}
+    for declaration in tree.declarations:
+        if isinstance(declaration, syntax.Train):
+            scope.trains.append(declaration)
+            continue
+        if isinstance(declaration, syntax.Use):
+            scope.uses.append(declaration)
+            continue
+        name = declaration.name
+        if name.text in spans:
+            diagnostics.append(name_errors.declared_twice(name.span, name.text, spans[name.text]))
+            continue
+        spans[name.text] = name.span
+        if isinstance(declaration, syntax.Data):
+            scope.data[name.text] = declaration
+        else:
+            scope.declarations[name.text] = declaration
+    return scope
+
+
+def load_program(main: SourceFile, given: Sequence[SourceFile], read: Reader | None) -> Program:
+    """Parse `main` and, transitively, what it uses. `read` None: only `given` files may be used."""
+    diagnostics: list[Diagnostic] = []
+    library = dict(library_files(given))
+    program = Program(_file_scope(main, diagnostics), {}, library, diagnostics)
+    program.scopes[main.name] = program.main
+    by_name = {f.name: f for f in given}
+    waiting = [program.main]
+    while waiting:
+        scope = waiting.pop()
+        for use in scope.uses:
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(scope.file.name), use.path.value))
+            if path == scope.file.name:
+                diagnostics.append(name_errors.circular_use(use.path.span, use.path.value))
+                continue
+            known = program.scopes.get(path)
+            if known is None:
+                file = by_name.get(path)
+                if file is None and read is None:
+                    diagnostics.append(name_errors.use_of_file(use.path.span, use.path.value, "the artefact does not hold it"))
+                    continue
+                if file is None and read is not None:
+                    try:
+                        file = read(path)
+                    except BmcError as error:
+                        reason = error.diagnostics[0].message
+                        diagnostics.append(name_errors.use_of_file(use.path.span, use.path.value, reason))
+                        continue
+                if file is None:
+                    continue
+                known = program.scopes[path] = _file_scope(file, diagnostics)
+                waiting.append(known)
+            scope.used.append(known)
+    for scope in [s for s in program.scopes.values() if not s.library]:
+        for name, declaration in scope.declarations.items():
+            if name in library and (scope is program.main or scope in program.main.used):
+                diagnostics.append(name_errors.shadows_library(declaration.name.span, name))
+    return program

@@ -1,0 +1,205 @@
+"""One graph under construction: operations in order, and the parameters that they turned out to need.
+
+In: calls by the elaborator. Out: `Function`s cut from it. Guaranteed: a cut function holds exactly the operations that its results
+and its effects depend on, in the order in which they were made; parameters stand in the order of their first use within
+each role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import get_args
+
+from bmc.ir import Dim, Function, Operation, Parameter, Poly, Result, Shape, TensorType, Value
+from bmc.ir.dims import symbols
+from bmc.ir.graph import ParameterRole
+from bmc.ops.build import Builder
+from bmc.ops.registry import RowMix, row_axes
+from bmc.ops.table import definition
+from bmc.source import Span
+
+__all__ = ["CONTROL", "ROW", "Trace", "cone", "first_mixing"]
+
+ROW = "B"
+"""The symbol of the row dim in every function of a unit."""
+
+CONTROL: Mapping[str, TensorType] = {"control": TensorType("i64", (8,)), "control_f": TensorType("f64", (4,))}
+
+
+@dataclass(eq=False)
+class Trace:
+    """training: which branch `if training` takes. exact: sums over rows are f64 sums over a whole split (fits, metrics).
+
+    states: the latest value of each state, by key. closed: what may not be asked of this trace, by role, with the words for it.
+    """
+
+    name: str
+    row: str | None
+    training: bool = False
+    exact: bool = False
+    builder: Builder = field(default_factory=Builder)
+    parameters: dict[tuple[ParameterRole, str], Parameter] = field(default_factory=dict)
+    states: dict[str, Value] = field(default_factory=dict)
+    scalars: dict[object, Value] = field(default_factory=dict)
+    seen_through: dict[Value, Value] = field(default_factory=dict)
+    sites: dict[str, int] = field(default_factory=dict)
+
+    # --- operations ------------------------------------------------------------------------------------------------
+    def op(self, name: str, *operands: Value, hint: str = "", **attributes: object) -> Value:
+        """The only result of a new operation. TypeRuleError when the operands do not fit."""
+        record = definition(name)
+        return self.builder.emit(name, *operands, attrs=record.attrs(**attributes), hint=hint)
+
+    def ops(self, name: str, *operands: Value, hint: str = "", **attributes: object) -> tuple[Value, ...]:
+        """All results of a new operation."""
+        record = definition(name)
+        return self.builder.operation(name, operands, record.attrs(**attributes), hint=hint).results
+
+    def constant(self, value: float | int | bool, dtype: str, shape: Shape = ()) -> Value:
+        if dtype == "bool":
+            value = bool(value)
+        elif dtype in ("f32", "f64"):
+            value = float(value)
+        return self.op("constant", value=value, dtype=dtype, shape=shape)
+
+    def cast(self, value: Value, dtype: str) -> Value:
+        return value if value.type.dtype == dtype else self.op("cast", value, dtype=dtype)
+
+    def broadcast(self, value: Value, shape: Shape) -> Value:
+        """By numpy's rule: axes are aligned at the right."""
+        if value.type.shape == shape:
+            return value
+        axes = tuple(range(len(shape) - value.type.rank, len(shape)))
+        return self.op("broadcast", value, shape=shape, axes=axes)
+
+    def reshape(self, value: Value, shape: Shape) -> Value:
+        return value if value.type.shape == shape else self.op("reshape", value, shape=shape)
+
+    def transpose(self, value: Value, permutation: Sequence[int]) -> Value:
+        order = tuple(permutation)
+        return value if order == tuple(range(len(order))) else self.op("transpose", value, permutation=order)
+
+    def reduce(self, name: str, value: Value, axes: Sequence[int]) -> Value:
+        return value if not axes else self.op(name, value, axes=tuple(sorted(axes)))
+
+    def slice(self, value: Value, axis: int, start: Dim, stop: Dim, step: int = 1) -> Value:
+        shape = value.type.shape
+        if start == 0 and stop == shape[axis] and step == 1:
+            return value
+        starts = tuple(start if i == axis else 0 for i in range(len(shape)))
+        stops = tuple(stop if i == axis else dim for i, dim in enumerate(shape))
+        steps = tuple(step if i == axis else 1 for i in range(len(shape)))
+        return self.op("slice", value, starts=starts, stops=stops, steps=steps)
+
+    def dim(self, dim: Dim, dtype: str) -> Value:
+        """The value of a dim over the whole batch, rank 0."""
+        if isinstance(dim, int):
+            return self.constant(dim, dtype)
+        cached = self.scalars.get((dim, dtype))
+        if cached is None:
+            cached = self.op("dim_value", dim=dim, dtype=dtype)
+            self.scalars[(dim, dtype)] = cached
+        return cached
+
+    def dim_of_rows(self) -> Poly:
+        """The row dim. ValueError for a trace without rows."""
+        if self.row is None:
+            raise ValueError(f"the trace {self.name} has no rows")
+        return Poly.symbol(self.row)
+
+    def has_rows(self, dim: Dim) -> bool:
+        return self.row is not None and self.row in symbols(dim)
+
+    # --- parameters ------------------------------------------------------------------------------------------------
+    def parameter(self, role: ParameterRole, key: str, of_type: TensorType) -> Value:
+        found = self.parameters.get((role, key))
+        if found is None:
+            found = Parameter(Value(of_type, key), role, key)
+            self.parameters[(role, key)] = found
+        return found.value
+
+    def control(self, key: str, index: int) -> Value:
+        """Cell `index` of `control` or `control_f` as a rank-0 f64."""
+        cached = self.scalars.get((key, index))
+        if cached is None:
+            vector = self.parameter("control", key, CONTROL[key])
+            cell = self.op("slice", vector, starts=(index,), stops=(index + 1,), steps=(1,))
+            cached = self.cast(self.op("reshape", cell, shape=()), "f64")
+            self.scalars[(key, index)] = cached
+        return cached
+
+    def placeholder(self, of_type: TensorType, hint: str) -> Value:
+        """A value that nothing computes: stands for what the compiler cannot do yet, so that checking goes on. No function can be cut
+        through it."""
+        return Value(of_type, hint)
+
+    # --- cutting ---------------------------------------------------------------------------------------------------
+    def cut(
+        self, name: str, results: Sequence[Result], *, earlier: Trace | None = None, mapping: Mapping[Value, Value] | None = None
+    ) -> Function:
+        """The function that computes `results`. Parameters of this trace in `mapping` become values of the trace `earlier`, whose
+        operations come first."""
+        roots = [r.value for r in results]
+        ops = list(cone(self.builder.ops, roots, effects=mapping is None))
+        parameters = self._used(ops, roots)
+        if mapping:
+            ops = [_substituted(op, mapping) for op in ops]
+            results = [Result(mapping.get(r.value, r.value), r.role, r.key) for r in results]
+            parameters = [p for p in parameters if p.value not in mapping]
+        if earlier is not None:
+            wanted = [v for op in ops for v in op.operands] + [r.value for r in results]
+            before = list(cone(earlier.builder.ops, wanted, effects=False))
+            known = {(p.role, p.key): p for p in parameters}
+            replaced: dict[Value, Value] = {}
+            for p in earlier._used(before, wanted):
+                same = known.get((p.role, p.key))
+                if same is None:
+                    parameters.append(p)
+                elif same.value is not p.value:
+                    replaced[p.value] = same.value
+            ops = [_substituted(op, replaced) if replaced else op for op in before] + [
+                _substituted(op, replaced) if replaced else op for op in ops
+            ]
+            results = [Result(replaced.get(r.value, r.value), r.role, r.key) for r in results]
+        order = get_args(ParameterRole)
+        parameters.sort(key=lambda p: order.index(p.role))
+        return Function(name, tuple(parameters), tuple(ops), tuple(results), self.row)
+
+    def _used(self, ops: Iterable[Operation], roots: Iterable[Value]) -> list[Parameter]:
+        used = {id(v) for op in ops for v in op.operands} | {id(v) for v in roots}
+        return [p for p in self.parameters.values() if id(p.value) in used]
+
+
+def cone(ops: Sequence[Operation], roots: Iterable[Value], *, effects: bool) -> Sequence[Operation]:
+    """The operations, in order, that `roots` (and effects) depend on."""
+    needed = {id(v) for v in roots}
+    kept: list[Operation] = []
+    for op in reversed(ops):
+        if any(id(v) in needed for v in op.results) or (effects and definition(op.name).effect):
+            kept.append(op)
+            needed.update(id(v) for v in op.operands)
+    kept.reverse()
+    return kept
+
+
+def _substituted(op: Operation, mapping: Mapping[Value, Value]) -> Operation:
+    if not any(v in mapping for v in op.operands):
+        return op
+    operands = tuple(mapping.get(v, v) for v in op.operands)
+    return Operation(op.name, operands, op.attrs, op.results, op.regions, op.location)
+
+
+def first_mixing(function: Function) -> tuple[Operation | None, Span | None]:
+    """The first operation of a function through which one row comes to depend on another, and where it stands in the source."""
+    rows: dict[int, int | None] = {}
+    for p in function.params:
+        leading = p.value.type.shape[:1]
+        rows[id(p.value)] = 0 if p.role == "input" and function.row and leading == (Poly.symbol(function.row),) else None
+    for op in function.ops:
+        states = row_axes(definition(op.name), op, [rows.get(id(v)) for v in op.operands], function.row)
+        for value, state in zip(op.results, states, strict=True):
+            if isinstance(state, RowMix):
+                return op, op.location.spans[0] if op.location.spans else None
+            rows[id(value)] = state
+    return None, None
