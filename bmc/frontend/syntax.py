@@ -8,16 +8,16 @@ An expression's or a block's depth is bounded by the parser (`parse.MAX_DEPTH`),
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from bmc.frontend.node import node
 from bmc.source import Span
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Expressions
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Name:
     """`x`: an identifier, both where it is declared and where it is used."""
 
@@ -25,7 +25,7 @@ class Name:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Integer:
     """`20_000`"""
 
@@ -33,7 +33,7 @@ class Integer:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Float:
     """`1e-3`, `10_000.0`: finite, the nearest f64."""
 
@@ -41,7 +41,7 @@ class Float:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class String:
     """`"a.csv"`: `value` has its escapes resolved."""
 
@@ -49,7 +49,7 @@ class String:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Boolean:
     """`true`, `false`"""
 
@@ -57,14 +57,14 @@ class Boolean:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class NoneLiteral:
     """`none`: an absent optional tensor; in an index, a new dim of size 1."""
 
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Attribute:
     """`wte.w`, `M.y`, `valid.ppl`"""
 
@@ -73,7 +73,7 @@ class Attribute:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Argument:
     """`64` or `bias = false` in a call's list; positional ones stand before keyword ones (checked by the parser)."""
 
@@ -82,7 +82,7 @@ class Argument:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Call:
     """`dense(64, bias = false)`, `cell(H)(x)`"""
 
@@ -91,7 +91,7 @@ class Call:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Slice:
     """`1:`, `:T`, `0:2`, `::2` inside an index."""
 
@@ -101,14 +101,14 @@ class Slice:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Rest:
     """`...`: in a shape, the same dims throughout a declaration; in an index, all dims not spoken of."""
 
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Index:
     """`x[:, -1]`, `pos[:T]`, `keep[:, none, none, :]`, `betas[0]`: at least one item."""
 
@@ -123,7 +123,7 @@ CompareOp = Literal["==", "!=", "<", "<=", ">", ">="]
 LogicalOp = Literal["and", "or"]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Unary:
     """`-x`, `+x`, `not x`; `-x ** 2` is `-(x ** 2)`."""
 
@@ -133,7 +133,7 @@ class Unary:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Binary:
     """`a * b`: arithmetic; `**` binds tightest and to the right, `@` as tightly as `*`."""
 
@@ -144,7 +144,7 @@ class Binary:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Compare:
     """`a < b`: never chained."""
 
@@ -155,7 +155,7 @@ class Compare:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Logical:
     """`a and b`, `a or b`; `and` binds tighter."""
 
@@ -166,7 +166,7 @@ class Logical:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Keyed:
     """`tok = text_ids`, `"enc.*" = frozen`, `train = ts("a")`: an item of a list that has a key."""
 
@@ -175,7 +175,7 @@ class Keyed:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class ListExpr:
     """`[0.9, 0.99]`, `["gen.*" = adam(lr = 1e-4)]`, `[rmse = e, r2(stars, y)]`"""
 
@@ -183,7 +183,7 @@ class ListExpr:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class TupleExpr:
     """`(x, mask)`, or `a, b` without brackets after `return`, and right of `=`: at least two items."""
 
@@ -191,7 +191,7 @@ class TupleExpr:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Stage:
     """`dense(64) as fc1` after a `|>`: `callee` is a Name, Attribute, Call or Index."""
 
@@ -200,7 +200,7 @@ class Stage:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Pipe:
     """`x |> f(a) |> g as n`: at least one stage; a TupleExpr as `value` fills the first inputs in order."""
 
@@ -235,7 +235,7 @@ IndexItem: TypeAlias = Expr | Slice | Rest
 Dim: TypeAlias = Integer | Name | Unary | Binary | Rest
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class TypeExpr:
     """`float[B, ..., D]`, `f32?`, `str`, `f32[]`: `dims` is None without brackets, () for `[]`; both are rank 0."""
 
@@ -249,7 +249,7 @@ class TypeExpr:
 # Statements of `fn`, `layer`, `model` and `optimizer` bodies
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Target:
     """`h` or `h: float[B, 64]` left of `=`."""
 
@@ -258,7 +258,7 @@ class Target:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Assign:
     """`h = e`, `h: float[B, 64] = e`, `a, b = e`: with several targets, `value` is a TupleExpr or yields several."""
 
@@ -267,7 +267,7 @@ class Assign:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Let:
     """`let NAME = expr`, `let NAME: type = expr`: at the top of a file, in a body, in `data` and `train` blocks."""
 
@@ -277,7 +277,7 @@ class Let:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Param:
     """`param w: float[D, units] = init`; `init` may be left out."""
 
@@ -287,7 +287,7 @@ class Param:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class State:
     """`state avg: float[D] = zeros`; `init` may be left out."""
 
@@ -297,7 +297,7 @@ class State:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Return:
     """`return e`; `return a, b` has a TupleExpr."""
 
@@ -305,7 +305,7 @@ class Return:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Assert:
     """`assert cond` or `assert cond, "message"`"""
 
@@ -314,7 +314,7 @@ class Assert:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Branch:
     """`if cond { ... }` or `else if cond { ... }`"""
 
@@ -323,7 +323,7 @@ class Branch:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class If:
     """`if a { } else if b { } else { }`: one Branch for each condition; `otherwise` is None without `else`."""
 
@@ -332,7 +332,7 @@ class If:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Repeat:
     """`repeat depth as blk { }` (no targets), `repeat c, s in zip(a, b) as stage { }`"""
 
@@ -343,7 +343,7 @@ class Repeat:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Scan:
     """`scan(axis = 1, reverse = reverse) g, m in gx, keep { }`; without brackets, `options` is ()."""
 
@@ -354,7 +354,7 @@ class Scan:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Yield:
     """`yield all = h` in a scan."""
 
@@ -363,7 +363,7 @@ class Yield:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class ExprStatement:
     """`e` alone on a line."""
 
@@ -377,7 +377,7 @@ Statement: TypeAlias = Assign | Let | Param | State | Return | Assert | If | Rep
 # Declarations
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Parameter:
     """`x: float[B, D]`, `mask: bool[B] = none`, `units`, `bias = true`: an item of a declaration's list."""
 
@@ -387,7 +387,7 @@ class Parameter:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Result:
     """`last: float[B, H]` of a named list; the only one of `-> type` has no name."""
 
@@ -396,7 +396,7 @@ class Result:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Use:
     """`use "other.bm"`"""
 
@@ -404,7 +404,7 @@ class Use:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Callable:
     """`fn name(hyper)(inputs) -> results { }`, and so `layer`, `model`, `optimizer`.
 
@@ -422,7 +422,7 @@ class Callable:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Setting:
     """`key = expr` of a `train` block, or of a `data` block when the key is one of `DATA_KEYS`."""
 
@@ -434,7 +434,7 @@ class Setting:
 DATA_KEYS = frozenset({"source", "split", "fitted"})
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Column:
     """`price: f32?`, `"unit price" as price: f32?`: `header` is the name in the file where it differs."""
 
@@ -444,7 +444,7 @@ class Column:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Columns:
     """`columns { day: date; store: str }`"""
 
@@ -452,7 +452,7 @@ class Columns:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Where:
     """`where sold >= 0`"""
 
@@ -460,7 +460,7 @@ class Where:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Distinct:
     """`distinct by [day, store]`; `distinct` alone has no keys: whole rows."""
 
@@ -468,7 +468,7 @@ class Distinct:
     span: Span
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Output:
     """`x = price |> fill(median)`, `x: f32[3] = ...` of a `data` block."""
 
@@ -481,7 +481,7 @@ class Output:
 DataEntry: TypeAlias = Setting | Columns | Where | Distinct | Let | Output
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Data:
     """`data Name { }`: entries in the order written."""
 
@@ -493,7 +493,7 @@ class Data:
 TrainEntry: TypeAlias = Setting | Let
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class Train:
     """`train Model(n = 9) on Data as r56 { }`: `arguments` is None without brackets, `name` without `as`."""
 
@@ -509,7 +509,7 @@ class Train:
 Declaration: TypeAlias = Use | Let | Callable | Data | Train
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@node
 class File:
     """A whole file; declarations in the order written."""
 

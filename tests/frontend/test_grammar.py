@@ -104,7 +104,7 @@ def test_cache_that_is_a_link_is_not_followed(cache: Path, tmp_path: Path) -> No
 
 def test_table_json_that_is_no_table_is_a_value_error() -> None:
     for text in ("", "[]", "{}", "null", json.dumps({"rules": 1, "states": [], "accept": 0})):
-        with pytest.raises(ValueError, match="LALR table|Expecting value"):
+        with pytest.raises(ValueError, match=r"LALR table|Expecting value"):
             Table.from_json(text)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import fields, is_dataclass
+from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -227,12 +227,23 @@ def test_every_span_covers_its_children_and_says_its_source(example: Path) -> No
                     assert child.span.end <= own.end
 
 
-def test_span_is_the_last_field_and_nodes_are_frozen() -> None:
+def test_nodes_are_frozen_dataclasses_that_end_with_their_span() -> None:
     classes = [c for c in vars(s).values() if isinstance(c, type) and is_dataclass(c) and c is not Span]
     assert len(classes) > 40
     for cls in classes:
         assert fields(cls)[-1].name == "span"
-        assert cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        values = dict.fromkeys(cls.__match_args__, 1)
+        made, same = cls(*values.values()), cls(**values)
+        assert replace(made, span=2).span == 2
+        assert made != same
+        assert hash(made) != hash(same)
+        assert repr(made).startswith(cls.__name__ + "(")
+        for change in (lambda node=made: setattr(node, "span", 3), lambda node=made: delattr(node, "span")):
+            with pytest.raises(FrozenInstanceError):
+                change()
+        for wrong in ((1,) * 9, (1, 1)[: len(values) - 1]):
+            with pytest.raises(TypeError):
+                cls(*wrong)
 
 
 def test_operator_spans() -> None:
