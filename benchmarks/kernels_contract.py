@@ -205,9 +205,8 @@ def main() -> None:
     }
     compiled = Compiled(specs, features)
     emit, parse, generate = (1e3 * part for part in compiled.seconds)
-    print(
-        f"{width}-byte registers, 4 forms: {compiled.instructions} instructions; emit {emit:.1f} parse {parse:.1f} compile {generate:.1f} ms"
-    )
+    print(f"{width}-byte registers, 4 forms, {compiled.instructions} instructions")
+    print(f"emit {emit:.1f} ms, parse {parse:.1f} ms, compile {generate:.1f} ms")
     scratch = aligned(max(scratch_bytes(spec) for spec in specs.values()), np.uint8)
     for case in CASES:
         if any(part in case.name for part in wanted):
