@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
 from bmc.codegen.contract.loop import each
 from bmc.codegen.kernel import emit_kernel, symbols_of
@@ -59,9 +59,7 @@ class PhaseWriter:
                 each(builder, start, stop, I64(width), add)
             builder.ret_void()
 
-    def write(
-        self, symbol: str, ops: Sequence[Operation], table: Mapping[Value, int], dims: Sequence[str]
-    ) -> ir.Function:
+    def write(self, symbol: str, ops: Sequence[Operation], table: Mapping[Value, int], dims: Sequence[str]) -> ir.Function:
         """Emit one step. `table` gives the index of each value's address; `dims` the order of the run-time dims."""
         kind = ir.FunctionType(ir.IntType(32), [POINTER, POINTER, POINTER])
         run = [op for op in ops if not isinstance(definition(op.name).lowering, Reshape)]
@@ -85,9 +83,7 @@ class PhaseWriter:
         builder.ret(ir.IntType(32)(1))
         return function
 
-    def _part(
-        self, function: ir.Function, ops: Sequence[Operation], table: Mapping[Value, int], dims: Sequence[str]
-    ) -> None:
+    def _part(self, function: ir.Function, ops: Sequence[Operation], table: Mapping[Value, int], dims: Sequence[str]) -> None:
         addresses, sizes, scratch = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         known: dict[str, ir.Value] = {}
@@ -112,9 +108,7 @@ class PhaseWriter:
             builder.call(kernel, [*pointers, *(size(name) for name in symbols_of(op)), scratch])
         builder.ret(ir.IntType(32)(0))
 
-    def _guard(
-        self, builder: ir.IRBuilder, function: ir.Function, op: Operation, address: Callable[[Value], ir.Value]
-    ) -> None:
+    def _guard(self, builder: ir.IRBuilder, function: ir.Function, op: Operation, address: Callable[[Value], ir.Value]) -> None:
         """Return 1 unless x - x is 0, as it is for finite x only; else pass the value on."""
         (operand,), dtype = op.operands, op.operands[0].type.dtype
         kind = memory_type(dtype)  # type: ignore[arg-type]

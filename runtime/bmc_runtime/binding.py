@@ -1,8 +1,8 @@
 """A function of a program, bound to memory: everything that a call needs is laid out before the first call.
 
-In: a `FunctionPlan`, loaded code, the store of persistent arrays. Out: `BoundFunction`. A *binding* is made for each combination of
-dims (the whole batch, the last smaller one) and shards: arenas are sized, every address stands in a call table, and running a step
-is one native call through a cached function pointer. Guaranteed: a second run with the same dims allocates nothing.
+In: a `FunctionPlan`, loaded code, the store of persistent arrays. Out: a `Binding` for given dims (those of the whole batch, of
+the last smaller one): arenas are sized, every address stands in a call table, and running a step is a few native calls through
+cached function pointers. Guaranteed: running allocates nothing.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Protocol
 import numpy as np
 
 from bmc_runtime.memory import DTYPES, SCRATCH_BYTES, Array, address_of, aligned_bytes, allocate
-from bmc_runtime.plan import Buffer, FunctionPlan, Program, evaluate_dim
+from bmc_runtime.plan import Buffer, FunctionPlan, Program, Step, evaluate_dim
 from bmc_runtime.shards import shard_bounds, tree_pairs
 
-__all__ = ["BoundFunction", "Library", "Loaded", "Loader", "NotFinite"]
+__all__ = ["Addition", "Binding", "BoundFunction", "Call", "Library", "Loaded", "Loader", "NotFinite"]
 
 
 class Loaded(Protocol):
@@ -56,33 +56,73 @@ class Library:
         self.scratch_address = address_of(self.scratch)
 
 
-@dataclass
-class _Call:
-    """One native call, ready to go."""
+Call = tuple[Callable[[int, int, int], int], int, int]
+"""A native step ready to go: entry, address of its table, address of its dims."""
 
-    entry: Callable[[int, int, int], int]
-    table: Array
-    table_address: int
-    dims_address: int
+Addition = tuple[Callable[[int, int, int], None], int, int, int]
+"""left += right: function, address of left, of right, number of cells."""
 
 
 @dataclass
-class _Binding:
+class Binding:
+    """A function laid out for certain dims. `inputs` and `outputs` are the arrays that calls read and write; `stages` alternate calls
+    and the additions that follow them; `totals` are the sums over shards by key.
+    """
+
     dims: dict[str, int]
     bounds: list[tuple[int, int]]
-    calls: list[list[_Call]]
+    stages: list[tuple[list[Call], list[Addition]]]
     inputs: dict[str, Array]
-    controls: list[dict[str, Array]]
     outputs: dict[str, Array]
-    sums: list[list[tuple[Callable[[int, int, int], None], int, int, int]]]
+    controls: list[dict[str, Array]]
+    totals: dict[str, Array]
+    scratch: int
+    tables: list[Array]
+    slots: dict[str, list[tuple[Array, int, int]]]
     keep: list[Array]
+
+    def set_control(self, seed: int, step: int, first_row: int, steps: int, epoch: int, rows: int) -> None:
+        """Fill `control` of every shard; the first row moves on from shard to shard."""
+        for (start, _), arrays in zip(self.bounds, self.controls, strict=True):
+            control = arrays.get("control")
+            if control is not None:
+                control[:6] = (seed, step, first_row + start, steps, epoch, rows)
+
+    def set_factor(self, factor: float) -> None:
+        """Fill the plateau factor of `control_f`."""
+        for arrays in self.controls:
+            if "control_f" in arrays:
+                arrays["control_f"][0] = factor
+
+    def point(self, key: str, address: int) -> None:
+        """Let the input or output `key` lie at `address` from now on, instead of in the binding's own array."""
+        for table, index, offset in self.slots.get(key, ()):
+            table[index] = address + offset
+
+    def run_shards(self, stage: int, shards: range) -> None:
+        """Run a per-shard stage on some of the shards, without the additions."""
+        calls, _ = self.stages[stage]
+        for shard in shards:
+            entry, table, dims = calls[shard]
+            if entry(table, dims, self.scratch):
+                raise NotFinite
+
+    def run(self, first: int = 0, last: int | None = None) -> None:
+        """Run stages [first, last). NotFinite: a guard failed, and what follows it did not run."""
+        scratch = self.scratch
+        for calls, additions in self.stages[first:last]:
+            for entry, table, dims in calls:
+                if entry(table, dims, scratch):
+                    raise NotFinite
+            for add, left, right, count in additions:
+                add(left, right, count)
 
 
 class BoundFunction:
-    """Runs one function of a program.
+    """Binds one function of a program.
 
-    `store` maps keys to the arrays of weights, states, moments and fitted values; updates happen in place. `shards`: the
-    rows of a call are cut into that many shards, whose partial sums are added in a fixed tree.
+    `store` maps keys to the arrays of weights, states, moments and fitted values; updates happen in place. `shards`: the rows of a call
+    are cut into that many shards, whose partial sums are added in a fixed tree.
     """
 
     def __init__(self, library: Library, name: str, store: Mapping[str, Array], shards: int = 1) -> None:
@@ -90,142 +130,147 @@ class BoundFunction:
         self.plan: FunctionPlan = library.program.functions[name]
         self.store = store
         self.shards = shards
-        self._bindings: dict[tuple[tuple[str, int], ...], _Binding] = {}
 
-    @property
-    def input_keys(self) -> tuple[str, ...]:
-        return tuple(b.key for b in self.plan.buffers if b.kind == "input")
+    def keys(self, kind: str) -> tuple[str, ...]:
+        """Keys of the buffers of one kind, in order."""
+        return tuple(dict.fromkeys(b.key for b in self.plan.buffers if b.kind == kind))
 
-    def bind(self, dims: Mapping[str, int]) -> _Binding:
-        """Lay out memory for these dims (the row dim among them), or find it again."""
-        key = tuple(sorted(dims.items()))
-        found = self._bindings.get(key)
-        if found is None:
-            found = self._bindings[key] = self._lay_out(dict(dims))
-        return found
+    def bind(
+        self,
+        dims: Mapping[str, int],
+        arrays: Mapping[str, Array] | None = None,
+        totals: Mapping[str, Array] | None = None,
+        partials: Mapping[tuple[str, int], Array] | None = None,
+    ) -> Binding:
+        """Lay the function out for these dims (the row dim among them).
 
-    def inputs(self, dims: Mapping[str, int]) -> dict[str, Array]:
-        """The arrays that the next call with these dims reads its inputs from: fill them in place."""
-        return self.bind(dims).inputs
+        `arrays`: inputs and outputs by key that exist already; others are made. `totals`: where steps after the last sum read the sums
+        over shards from, instead of from this binding's own. `partials`: the shards' partial sums by key and shard, where they exist
+        already. ValueError: an array does not fit.
+        """
+        return _Layout(self, dict(dims), arrays or {}, totals or {}, partials or {}).binding
 
-    def control(self, dims: Mapping[str, int], key: str, values: Sequence[float]) -> None:
-        """Set a control array of every shard. Entry 2 of `control` is moved on to the shard's first row."""
-        binding = self.bind(dims)
-        for (first, _), arrays in zip(binding.bounds, binding.controls, strict=True):
-            if key in arrays:
-                arrays[key][: len(values)] = values
-                if key == "control":
-                    arrays[key][2] += first
 
-    def run(self, dims: Mapping[str, int]) -> dict[str, Array]:
-        """Run all steps; gives the outputs by key, valid until the next call with these dims. NotFinite: a guard failed."""
-        binding = self.bind(dims)
-        scratch = self.library.scratch_address
-        for step, calls, sums in zip(self.plan.steps, binding.calls, binding.sums, strict=True):
-            for call in calls:
-                if call.entry(call.table_address, call.dims_address, scratch):
-                    raise NotFinite(step.symbol)
-            for add, left, right, count in sums:
-                add(left, right, count)
-        return binding.outputs
-
-    def _lay_out(self, dims: dict[str, int]) -> _Binding:
+class _Layout:
+    def __init__(
+        self,
+        function: BoundFunction,
+        dims: dict[str, int],
+        arrays: Mapping[str, Array],
+        totals: Mapping[str, Array],
+        partials: Mapping[tuple[str, int], Array],
+    ) -> None:
+        self.function, self.plan, self.dims = function, function.plan, dims
+        self.given, self.given_totals, self.given_partials = arrays, totals, partials
         plan = self.plan
-        rows = dims[plan.row] if plan.row is not None else 0
-        bounds = shard_bounds(rows, self.shards) if plan.row is not None else [(0, 0)]
-        shard_dims = [{**dims, plan.row: stop - start} if plan.row else dims for start, stop in bounds]
-        keep: list[Array] = []
-        binding = _Binding(dims, bounds, [], {}, [{} for _ in bounds], {}, [], keep)
-        once_arena = aligned_bytes(evaluate_dim(plan.once_arena, dims))
-        # A function with one per-shard step needs one arena for all shards; others keep values between steps.
-        per_shard_steps = sum(1 for s in plan.steps if s.kind == "native" and s.per_shard)
-        largest = max(evaluate_dim(plan.shard_arena, d) for d in shard_dims)
-        if per_shard_steps > 1:
-            arenas = [aligned_bytes(evaluate_dim(plan.shard_arena, d)) for d in shard_dims]
+        bounds = [(0, 0)]
+        if plan.row is not None:
+            bounds = shard_bounds(dims[plan.row], function.shards)
+        self.shard_dims = [{**dims, plan.row: stop - start} if plan.row else dims for start, stop in bounds]
+        scratch = function.library.scratch
+        self.binding = Binding(dims, bounds, [], {}, {}, [{} for _ in bounds], {}, address_of(scratch), [], {}, [scratch])
+        self.once_arena = aligned_bytes(evaluate_dim(plan.once_arena, dims))
+        # With one per-shard step nothing outlives it in the arena: all shards may take turns in one.
+        sizes = [evaluate_dim(plan.shard_arena, d) for d in self.shard_dims]
+        if sum(1 for s in plan.steps if s.kind == "native" and s.per_shard) > 1:
+            self.arenas = [aligned_bytes(size) for size in sizes]
         else:
-            arenas = [aligned_bytes(largest)] * len(bounds)
-        keep.extend([once_arena, *arenas])
+            self.arenas = [aligned_bytes(max(sizes))] * len(bounds)
+        self.binding.keep.extend([self.once_arena, *self.arenas])
+        self.whole: dict[int, Array] = {}
+        self.local: dict[tuple[int, int], Array] = {}
+        self._steps()
 
-        whole: dict[int, Array] = {}
-        local: dict[tuple[int, int], Array] = {}
-
-        def array_of(index: int) -> Array:
-            """The array of a buffer that all shards share."""
-            if index not in whole:
-                whole[index] = self._shared(plan.buffers[index], binding)
-            return whole[index]
-
-        def address(index: int, shard: int, per_shard: bool) -> int:
-            buffer = plan.buffers[index]
-            if buffer.kind == "arena":
-                arena = arenas[shard] if buffer.scope == "shard" else once_arena
-                bound = shard_dims[shard] if buffer.scope == "shard" else dims
-                return address_of(arena) + evaluate_dim(buffer.offset, bound)
-            if buffer.kind == "partial":
-                return address_of(partial(index, shard))
-            if buffer.kind == "control":
-                return address_of(self._control(buffer, shard, binding))
-            if buffer.kind == "total" and index not in whole:
-                raise ValueError(f"total {buffer.key!r} is read before it is summed")
-            array = array_of(index)
-            start = address_of(array)
-            if per_shard and buffer.rows and len(array):
-                start += bounds[shard][0] * (array.nbytes // len(array))
-            return start
-
-        def partial(index: int, shard: int) -> Array:
-            if (index, shard) not in local:
-                buffer = plan.buffers[index]
-                local[index, shard] = allocate(buffer.dtype, _shape(buffer, shard_dims[shard]))
-            return local[index, shard]
-
-        for step in plan.steps:
-            calls: list[_Call] = []
-            sums: list[tuple[Callable[[int, int, int], None], int, int, int]] = []
+    def _steps(self) -> None:
+        plan, binding = self.plan, self.binding
+        last_sum = max((i for i, s in enumerate(plan.steps) if s.kind == "sum"), default=-1)
+        for position, step in enumerate(plan.steps):
             if step.kind == "native":
-                for shard in range(len(bounds)) if step.per_shard else (0,):
-                    table = np.array([address(i, shard, step.per_shard) for i in step.arguments] or [0], np.int64)
-                    bound = shard_dims[shard] if step.per_shard else dims
-                    sizes = np.array([bound[name] for name in plan.dims] or [0], np.int64)
-                    keep.append(sizes)
-                    entry = self.library.entries[step.symbol]
-                    calls.append(_Call(entry, table, address_of(table), address_of(sizes)))
+                calls = []
+                for shard in range(len(binding.bounds)) if step.per_shard else (0,):
+                    calls.append(self._call(step, shard, after_sums=position > last_sum))
+                binding.stages.append((calls, []))
             elif step.kind == "sum":
+                additions: list[Addition] = []
                 for source, target in zip(step.arguments[::2], step.arguments[1::2], strict=True):
-                    parts = [partial(source, s) for s in range(len(bounds))]
-                    whole[target] = parts[0]
-                    add = self.library.additions[plan.buffers[source].dtype]
-                    for left, right in tree_pairs(len(parts)):
-                        sums.append((add, address_of(parts[left]), address_of(parts[right]), parts[left].size))
+                    additions.extend(self._additions(source, target))
+                binding.stages.append(([], additions))
             else:
                 raise ValueError(f"host step {step.symbol!r} outside fitting")
-            binding.calls.append(calls)
-            binding.sums.append(sums)
-        keep.extend(local.values())
-        return binding
 
-    def _shared(self, buffer: Buffer, binding: _Binding) -> Array:
+    def _call(self, step: Step, shard: int, after_sums: bool) -> Call:
+        plan, binding = self.plan, self.binding
+        table = np.zeros(max(len(step.arguments), 1), np.int64)
+        for position, index in enumerate(step.arguments):
+            buffer = plan.buffers[index]
+            table[position], offset = self._address(index, shard, step.per_shard, after_sums)
+            if buffer.kind in ("input", "output"):
+                binding.slots.setdefault(buffer.key, []).append((table, position, offset))
+        bound = self.shard_dims[shard] if step.per_shard else self.dims
+        sizes = np.array([bound[name] for name in plan.dims] or [0], np.int64)
+        binding.keep.append(sizes)
+        binding.tables.append(table)
+        return self.function.library.entries[step.symbol], address_of(table), address_of(sizes)
+
+    def _additions(self, source: int, target: int) -> list[Addition]:
+        """Sum the partials into the first shard's, which is the total."""
+        parts = [self._partial(source, s) for s in range(len(self.binding.bounds))]
+        buffer = self.plan.buffers[target]
+        self.whole[target] = self.binding.totals[buffer.key] = parts[0]
+        add = self.function.library.additions[buffer.dtype]
+        pairs = tree_pairs(len(parts))
+        return [(add, address_of(parts[left]), address_of(parts[right]), parts[left].size) for left, right in pairs]
+
+    def _address(self, index: int, shard: int, per_shard: bool, after_sums: bool) -> tuple[int, int]:
+        """Where argument `index` of a step lies, and how much of that is the shard's offset."""
+        buffer = self.plan.buffers[index]
+        if buffer.kind == "arena":
+            local = buffer.scope == "shard"
+            arena = self.arenas[shard] if local else self.once_arena
+            return address_of(arena) + evaluate_dim(buffer.offset, self.shard_dims[shard] if local else self.dims), 0
+        if buffer.kind == "partial":
+            return address_of(self._partial(index, shard)), 0
+        if buffer.kind == "control":
+            return address_of(self._control(buffer, shard)), 0
+        if buffer.kind == "total" and after_sums and buffer.key in self.given_totals:
+            return address_of(self.given_totals[buffer.key]), 0
+        if index not in self.whole:
+            self.whole[index] = self._shared(buffer)
+        array = self.whole[index]
+        offset = 0
+        if per_shard and buffer.rows and len(array):
+            offset = self.binding.bounds[shard][0] * (array.nbytes // len(array))
+        return address_of(array) + offset, offset
+
+    def _partial(self, index: int, shard: int) -> Array:
+        if (index, shard) not in self.local:
+            buffer = self.plan.buffers[index]
+            shape = _shape(buffer, self.shard_dims[shard])
+            given = self.given_partials.get((buffer.key, shard))
+            self.local[index, shard] = allocate(buffer.dtype, shape) if given is None else _fitting(buffer, shape, given)
+        return self.local[index, shard]
+
+    def _shared(self, buffer: Buffer) -> Array:
+        """The array of a buffer that all shards share."""
+        shape = _shape(buffer, self.dims)
         if buffer.kind in ("weight", "state", "moment", "fitted"):
-            return self._stored(buffer, binding.dims)
-        array = allocate(buffer.dtype, _shape(buffer, binding.dims))
-        binding.keep.append(array)
-        if buffer.kind == "input":
-            binding.inputs[buffer.key] = array
-        elif buffer.kind == "output":
-            binding.outputs[buffer.key] = array
-        return array
+            return _fitting(buffer, shape, self.function.store[buffer.key])
+        if buffer.kind == "total":
+            raise ValueError(f"total {buffer.key!r} is read before it is summed")
+        known = self.binding.inputs if buffer.kind == "input" else self.binding.outputs
+        if buffer.key not in known:
+            if buffer.key in self.given:
+                known[buffer.key] = _fitting(buffer, shape, self.given[buffer.key])
+            else:
+                known[buffer.key] = allocate(buffer.dtype, shape)
+        return known[buffer.key]
 
-    def _stored(self, buffer: Buffer, dims: Mapping[str, int]) -> Array:
-        array = self.store[buffer.key]
-        shape = _shape(buffer, dims)
-        if array.shape != shape or array.dtype != DTYPES[buffer.dtype]:
-            raise ValueError(f"{buffer.key!r} is {array.dtype}{list(array.shape)}, the program wants {buffer.dtype}{list(shape)}")
-        return array
-
-    def _control(self, buffer: Buffer, shard: int, binding: _Binding) -> Array:
-        arrays = binding.controls[shard]
+    def _control(self, buffer: Buffer, shard: int) -> Array:
+        arrays = self.binding.controls[shard]
         if buffer.key not in arrays:
-            arrays[buffer.key] = allocate(buffer.dtype, _shape(buffer, binding.dims))
+            arrays[buffer.key] = allocate(buffer.dtype, _shape(buffer, self.dims))
+            if buffer.key == "control_f":
+                arrays[buffer.key][0] = 1.0
         return arrays[buffer.key]
 
 
@@ -233,3 +278,8 @@ def _shape(buffer: Buffer, dims: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(evaluate_dim(d, dims) for d in buffer.shape)
 
 
+def _fitting(buffer: Buffer, shape: tuple[int, ...], array: Array) -> Array:
+    if array.shape != shape or array.dtype != DTYPES[buffer.dtype]:
+        wanted = f"{DTYPES[buffer.dtype]}{list(shape)}"
+        raise ValueError(f"{buffer.key!r} is {array.dtype}{list(array.shape)}, the program wants {wanted}")
+    return array

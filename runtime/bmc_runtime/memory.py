@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ALIGNMENT", "DTYPES", "SCRATCH_BYTES", "Array", "address_of", "aligned_bytes", "allocate", "itemsize"]
+__all__ = ["ALIGNMENT", "DTYPES", "SCRATCH_BYTES", "Array", "address_of", "aligned_bytes", "allocate", "dtype_name", "itemsize"]
 
 Array = NDArray[np.generic]
 
@@ -29,6 +29,14 @@ DTYPES = {
     # A view of text: address and length.
     "str": np.dtype([("address", np.int64), ("length", np.int64)]),
 }
+
+
+def dtype_name(array: Array) -> str:
+    """The dtype of plans that an array has. KeyError: it has none."""
+    for name, dtype in DTYPES.items():
+        if dtype == array.dtype:
+            return name
+    raise KeyError(str(array.dtype))
 
 
 def itemsize(dtype: str) -> int:

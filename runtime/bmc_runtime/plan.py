@@ -90,9 +90,7 @@ def _function(item: Mapping[str, Any]) -> FunctionPlan:
     for step in steps:
         if any(not 0 <= i < len(buffers) for i in step.arguments):
             raise ValueError(f"step {step.symbol!r} names a buffer that does not exist")
-    return FunctionPlan(
-        item["name"], tuple(item["dims"]), item["row"], buffers, steps, item["shard_arena"], item["once_arena"]
-    )
+    return FunctionPlan(item["name"], tuple(item["dims"]), item["row"], buffers, steps, item["shard_arena"], item["once_arena"])
 
 
 def evaluate_dim(expression: DimExpression, bindings: Mapping[str, int]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
 from bmc.codegen.kernel.code import Code, DimCode
 from bmc.codegen.kernel.demands import demands_of, set_levels

@@ -57,9 +57,7 @@ def through_view(index: IndexMap, axes: Sequence[AxisMap], rank: int) -> IndexMa
             operand.append(Affine(axis.offset, (0,) * rank))
         else:
             source = index[axis.axis]
-            operand.append(
-                Affine(axis.offset + axis.stride * source.offset, tuple(axis.stride * s for s in source.strides))
-            )
+            operand.append(Affine(axis.offset + axis.stride * source.offset, tuple(axis.stride * s for s in source.strides)))
     return tuple(operand)
 
 

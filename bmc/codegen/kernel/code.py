@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
 from bmc.codegen.contract.loop import for_range
 from bmc.codegen.emitter import Emitter
@@ -193,8 +193,12 @@ class Code:
     def store(self, scope: Scope, output: int) -> None:
         demand, access = self.analysed.results[output]
         group = None if self.vector_position is None else self.order[self.vector_position]
-        vector = group is not None and len(scope.variables) > self.vector_position and (  # type: ignore[operator]
-            self.analysed.group_strides(access)[group] != 0
+        vector = (
+            group is not None
+            and len(scope.variables) > self.vector_position
+            and (  # type: ignore[operator]
+                self.analysed.group_strides(access)[group] != 0
+            )
         )
         value = self.element(scope, demand, vector)
         pointer, offset = self.outputs[output], scope.partial[access]
@@ -259,9 +263,7 @@ class Code:
         dtype = demand.value.type.dtype
         return self.load_at(scope, self.pointers[demand], access, scope.partial[access], dtype, demand.vector)
 
-    def load_at(
-        self, scope: Scope, pointer: ir.Value, access: Affine, offset: ir.Value, dtype: str, vector: bool
-    ) -> Value:
+    def load_at(self, scope: Scope, pointer: ir.Value, access: Affine, offset: ir.Value, dtype: str, vector: bool) -> Value:
         """The elements at `offset` and on, along `access`, as a scalar or a vector."""
         if not vector:
             return self.scalar.load(pointer, offset, dtype)
@@ -306,8 +308,10 @@ class Code:
         """Whole vectors along the group at `position`, then one masked vector where the size is not a multiple."""
         size, width = self.size[position], ir.Constant(I64, self.width)
         static = self.analysed.sizes[self.order[position]]
-        whole = self.builder.and_(size, ir.Constant(I64, -self.width)) if not isinstance(static, int) else ir.Constant(
-            I64, static // self.width * self.width
+        whole = (
+            self.builder.and_(size, ir.Constant(I64, -self.width))
+            if not isinstance(static, int)
+            else ir.Constant(I64, static // self.width * self.width)
         )
 
         def turn(variable: ir.Value, _: list[ir.Value]) -> tuple[ir.Value, ...]:

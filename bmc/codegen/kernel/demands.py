@@ -148,9 +148,7 @@ def demands_of(
                 if isinstance(lowering, Elementwise) and lowering.indexed:
                     forms.extend(demand.index)
                 ordered.append(demand)
-    stores = [
-        linear(d.index, v.type.shape, rank) for d, v in zip(results, region.results, strict=True)
-    ]
+    stores = [linear(d.index, v.type.shape, rank) for d, v in zip(results, region.results, strict=True)]
     forms.extend(stores)
 
     axes = [axis for axis in range(rank) if space[axis] != 1]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
 from bmc.codegen.contract.loop import for_range
 from bmc.codegen.kernel.code import Code, Scope
@@ -144,7 +144,8 @@ class _Rows:
         candidates: set[Demand] = set()
         if isinstance(static, int) and self.inner == self.kept:
             candidates = {
-                d for d in self.order
+                d
+                for d in self.order
                 if d.cost >= SAVE_COST and d.vector and d.level == self.inner and sum(d in n for n in alone) > 1
             }
         needed: list[set[Demand]] = []
@@ -210,9 +211,7 @@ class _Rows:
             lanes = [Value(v, dtype) for v in ends[self.parts * i : self.parts * (i + 1)]]
             scope.values[demand] = self._tree(demand, lanes)
 
-    def _middle(
-        self, scope: Scope, position: int, sweep: int, loaded: set[Demand], values: list[ir.Value]
-    ) -> list[ir.Value]:
+    def _middle(self, scope: Scope, position: int, sweep: int, loaded: set[Demand], values: list[ir.Value]) -> list[ir.Value]:
         """Reduced axes outside the innermost one."""
         if position == self.inner:
             return self._along(scope, sweep, loaded, values)

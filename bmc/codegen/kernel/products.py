@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
 from bmc.codegen.contract import ContractSpec, emit_contract, scratch_bytes
 from bmc.codegen.contract.loop import each, for_range
@@ -84,9 +84,7 @@ def emit_product(
 
     epilogue = _Epilogue(analysed, order, row_group, column_group, fused, dims)
     plain = len(region.ops) == 1 + _views_before(region, product) and region.results == (product.result,)
-    function = emit_contract(
-        module, f"{builder.function.name}.product", spec, None if plain else epilogue, epilogue.types
-    )
+    function = emit_contract(module, f"{builder.function.name}.product", spec, None if plain else epilogue, epilogue.types)
 
     loads = [d for d in analysed.order if d.access is not None or d.array]
 
@@ -100,9 +98,7 @@ def emit_product(
             moved(pointer, access, value.type.dtype)
             for pointer, (_, access), value in zip(outputs, analysed.results, region.results, strict=True)
         ]
-        fetched = [
-            pointers[d.value] if d.access is None else moved(pointers[d.value], d.access, d.value.type.dtype) for d in loads
-        ]
+        fetched = [pointers[d.value] if d.access is None else moved(pointers[d.value], d.access, d.value.type.dtype) for d in loads]
         c_stride = _stride(analysed, analysed.results[0][1], row_group)
         c = stores[0] if plain else ir.Constant(POINTER, None)
         sizes = [dims(m), dims(n), dims(depth), dims(lda), dims(ldb), dims(c_stride)]
@@ -238,9 +234,7 @@ def _operands(region: Region, product: Operation) -> tuple[_Operand, _Operand, S
     b_param, b_form = _memory(region, right, b_map, rank)
 
     depth_axes = [i for i in range(count) if sizes[i] != 1]
-    depths = [
-        Affine(0, tuple(form.strides[result_rank + i] for i in depth_axes)) for form in (a_form, b_form)
-    ]
+    depths = [Affine(0, tuple(form.strides[result_rank + i] for i in depth_axes)) for form in (a_form, b_form)]
     groups = merged_axes(tuple(sizes[i] for i in depth_axes), [None] * len(depth_axes), depths)
     merged: list[Dim] = []
     for group in groups:

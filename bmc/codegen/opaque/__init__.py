@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
 from bmc.codegen.opaque.movement import emit_concat, emit_gather, emit_pad, emit_scatter_add, emit_take_along
 from bmc.codegen.opaque.search import emit_argmax, emit_argmin, emit_cumsum, emit_sort

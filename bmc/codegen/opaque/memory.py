@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
 from bmc.codegen.contract.loop import each, for_range
 from bmc.codegen.kernel.code import DimCode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import llvmlite.ir as ir
+from llvmlite import ir
 
 from bmc.codegen.contract.loop import minimum
 from bmc.codegen.kernel import kernel_function

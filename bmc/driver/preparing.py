@@ -1,0 +1,79 @@
+"""From tables to arrays that a model reads: splits, `where`, fitted statistics, the data block's outputs.
+
+In: a unit's data specification, raw tables, the compiled functions `where`, `fit.*` and `data`. Out: `Split`s for training and
+evaluation; fitted values land in the store. Guaranteed: statistics see the training split alone; the order is where, distinct,
+split, fit, outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from bmc.frontend.unit import DataSpec, SplitSpec
+from bmc_runtime.binding import BoundFunction, Library
+from bmc_runtime.mapping import map_rows, run_whole
+from bmc_runtime.memory import Array
+from bmc_runtime.splits import by_hash, by_order, by_time, first_of_equals
+from bmc_runtime.table import Table, concat_tables
+from bmc_runtime.training import Split
+
+__all__ = ["data_outputs", "fit_statistics", "kept_rows", "split_tables"]
+
+Libraries = Callable[[str], Library]
+"""The library that has a function, by the function's name."""
+
+
+def kept_rows(data: DataSpec, table: Table, libraries: Libraries, store: Mapping[str, Array]) -> Table:
+    """The rows that `where` and `distinct` keep."""
+    if data.where:
+        function = BoundFunction(libraries("where"), "where", store)
+        kept = map_rows(function, table.inputs(), table.rows, {})["where"]
+        table = table.take(kept.astype(np.bool_))
+    if data.distinct is not None:
+        names = data.distinct or tuple(column.name for column in data.columns)
+        table = table.take(first_of_equals({name: table.columns[name] for name in names}))
+    return table
+
+
+def split_tables(
+    data: DataSpec, tables: Mapping[str | None, Table], libraries: Libraries, store: Mapping[str, Array]
+) -> dict[str, Table]:
+    """The tables of each split, by name, `train` first."""
+    kept = {name: kept_rows(data, table, libraries, store) for name, table in tables.items()}
+    spec = data.split
+    if spec.method == "sources":
+        return {name: kept[name] for name in spec.names if name in kept}
+    table = kept[None] if None in kept else concat_tables(list(kept.values()))
+    if spec.method == "none":
+        return {"train": table}
+    assigned = _assign(spec, data, table)
+    return {name: table.take(assigned == i) for i, name in enumerate(spec.names)}
+
+
+def _assign(spec: SplitSpec, data: DataSpec, table: Table) -> Array:
+    if spec.method == "hash":
+        names = spec.key or tuple(column.name for column in data.columns)
+        return by_hash({name: table.columns[name] for name in names}, spec.fractions, spec.seed)
+    if spec.method == "order":
+        return by_order(table.rows, spec.fractions)
+    return by_time(table.columns[spec.key[0]], spec.boundaries)
+
+
+def fit_statistics(data: DataSpec, train: Table, libraries: Libraries, store: Mapping[str, Array]) -> None:
+    """Run the fits in order; each writes its fitted values into the store."""
+    inputs = train.inputs()
+    for fit in data.fits:
+        library = libraries(fit.function)
+        by_rows = BoundFunction(library, f"{fit.function}.rows", store)
+        finish = BoundFunction(library, f"{fit.function}.finish", store)
+        cuts = map_rows(by_rows, inputs, train.rows, {})
+        row = finish.plan.row or "B"
+        run_whole(finish, {**inputs, **cuts}, {row: train.rows})
+
+
+def data_outputs(name: str, table: Table, libraries: Libraries, store: Mapping[str, Array]) -> Split:
+    """The outputs of the data block for all rows of a table."""
+    function = BoundFunction(libraries("data"), "data", store)
+    return Split(name, table.rows, map_rows(function, table.inputs(), table.rows, {}), table.origin.counts())

@@ -1,0 +1,199 @@
+"""A unit at work: compiled on demand, with the memory of its weights and statistics.
+
+In: a `Unit`. Out: `Session`: initialise, prepare tables, train, evaluate, predict. Both faces of bmc, command line and Python, are
+thin layers over it. Guaranteed: evaluation and prediction run the same compiled preprocessing on the same fitted values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bmc.codegen.cache import ObjectCache
+from bmc.codegen.jit import load_object
+from bmc.codegen.target import Target, host_target
+from bmc.driver.lower import Options, program_of
+from bmc.driver.preparing import data_outputs, fit_statistics, split_tables
+from bmc.frontend.unit import DataSpec, PredictionSpec, TrainingSpec, Unit
+from bmc.ir import Poly, TensorType
+from bmc_runtime.binding import BoundFunction, Library
+from bmc_runtime.evaluation import Evaluator
+from bmc_runtime.mapping import map_rows, run_whole
+from bmc_runtime.memory import Array, allocate, dtype_name
+from bmc_runtime.plan import Program
+from bmc_runtime.table import Column, Table, text_column
+from bmc_runtime.training import Plateau, Progress, RunSettings, Split, Stop, TrainingRun, shards_by_rule
+
+__all__ = ["Session", "SessionOptions"]
+
+_LATE = {"eval": "eval", "predict": "predict"}
+"""Functions compiled on their own, when first needed; all others are compiled together."""
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """`cache`: None for no cache on disk. `disabled`: optional passes left out."""
+
+    cache: ObjectCache | None
+    disabled: tuple[str, ...] = ()
+    crash_directory: Path | None = None
+
+
+class Session:
+    """`store`: every weight, state, moment and fitted value by key; training changes the arrays in place."""
+
+    def __init__(self, unit: Unit, options: SessionOptions | None = None, target: Target | None = None) -> None:
+        self.unit = unit
+        self.options = options if options is not None else SessionOptions(ObjectCache())
+        self.target = target if target is not None else host_target()
+        self.shards, self.accumulate = self._shards()
+        self._libraries: dict[str, Library] = {}
+        self.store: dict[str, Array] = {}
+        for key, kind in self._persistent():
+            self.store[key] = allocate(kind.dtype, static_shape(kind))
+
+    # --- compilation -------------------------------------------------------------------------------------------
+    def program(self, function: str) -> Program:
+        """The program that has a function (the `rows` and `finish` parts go with their whole)."""
+        return self.library(function).program
+
+    def library(self, function: str) -> Library:
+        """The compiled code that has a function, compiled (or found in the cache) when first asked for."""
+        group = _LATE.get(function.split(".", maxsplit=1)[0], "main")
+        if group not in self._libraries:
+            names = [f.name for f in self.unit.module.functions]
+            chosen = [n for n in names if _LATE.get(n.split(".")[0], "main") == group]
+            options = Options(self.shards > 1 or self.accumulate > 1, self.options.disabled, self.options.crash_directory)
+            program = program_of(self.unit.module, self.target, options, self.options.cache, chosen)
+            self._libraries[group] = Library(program, load_object)
+        return self._libraries[group]
+
+    def _persistent(self) -> list[tuple[str, TensorType]]:
+        unit = self.unit
+        found = [(w.key, w.type) for w in unit.weights]
+        found += [(s.key, s.type) for s in unit.states]
+        found += [(m.key, m.type) for m in unit.moments]
+        if unit.data is not None:
+            found += [(f.key, f.type) for f in unit.data.fitted]
+        return found
+
+    def _shards(self) -> tuple[int, int]:
+        training = self.unit.training
+        if training is None:
+            return 1, 1
+        if training.shards:
+            return training.shards, training.accumulate
+        parameters = sum(int(np.prod(static_shape(w.type))) for w in self.unit.weights)
+        # Each weight of a layer is used about once a row: 2 operations forward, 4 backward.
+        flops = 6.0 * parameters * training.batch
+        return shards_by_rule(training.batch, parameters, flops), training.accumulate
+
+    # --- data --------------------------------------------------------------------------------------------------
+    @property
+    def data(self) -> DataSpec:
+        assert self.unit.data is not None
+        return self.unit.data
+
+    @property
+    def training(self) -> TrainingSpec:
+        assert self.unit.training is not None
+        return self.unit.training
+
+    @property
+    def prediction(self) -> PredictionSpec:
+        assert self.unit.prediction is not None
+        return self.unit.prediction
+
+    def split(self, tables: Mapping[str | None, Table]) -> dict[str, Table]:
+        """Raw tables (by split where sources are named, else under None) filtered and cut into splits."""
+        return split_tables(self.data, tables, self.library, self.store)
+
+    def fit(self, train: Table) -> None:
+        """Fill the fitted values from the training split."""
+        fit_statistics(self.data, train, self.library, self.store)
+
+    def outputs(self, name: str, table: Table) -> Split:
+        """The data block's outputs for all rows of a split."""
+        return data_outputs(name, table, self.library, self.store)
+
+    def dims(self, split: Split) -> dict[str, int]:
+        """Run-time dims other than the row dim, from the arrays of a split."""
+        function = self.unit.module.function("train" if self.unit.training else "predict")
+        found: dict[str, int] = {}
+        for param in function.params:
+            if param.role == "input" and param.key in split.data:
+                for dim, size in zip(param.value.type.shape, split.data[param.key].shape, strict=True):
+                    if isinstance(dim, Poly) and str(dim) != function.row and dim == Poly.symbol(str(dim)):
+                        found[str(dim)] = size
+        return found
+
+    # --- training ----------------------------------------------------------------------------------------------
+    def initialise(self, seed: int) -> None:
+        """Fill weights, states and moments with their initial values."""
+        function = BoundFunction(self.library("init"), "init", self.store)
+        run_whole(function, {}, {}, seed)
+
+    def settings(self) -> RunSettings:
+        spec = self.training
+        stop = spec.stop and Stop(spec.stop.split, spec.stop.metric, spec.stop.patience, spec.stop.delta, spec.stop.mode)
+        plateau = spec.plateau and Plateau(
+            spec.plateau.split, spec.plateau.metric, spec.plateau.factor, spec.plateau.patience, spec.plateau.delta,
+            spec.plateau.least, spec.plateau.mode,
+        )  # fmt: skip
+        return RunSettings(
+            spec.batch, spec.accumulate, self.shards, spec.epochs, spec.steps, spec.seed, stop or None, plateau or None
+        )
+
+    def run(
+        self,
+        splits: Mapping[str, Split],
+        workers: int = 1,
+        progress: Progress | None = None,
+        best: Mapping[str, Array] | None = None,
+    ) -> TrainingRun:
+        """A training run over prepared splits, from the beginning or from a checkpoint's progress."""
+        dims = self.dims(splits["train"])
+        return TrainingRun(
+            self.library("train"), self.evaluator(dims), self.store, splits, dims, self.settings(), progress, best,
+            workers, "bmc.codegen.jit:load_object",
+        )  # fmt: skip
+
+    def evaluator(self, dims: Mapping[str, int]) -> Evaluator:
+        return Evaluator(lambda: self.library("eval"), self.store, dims, self.training.seed)
+
+    # --- prediction --------------------------------------------------------------------------------------------
+    def predict(self, table: Table, seed: int = 0) -> dict[str, Column]:
+        """The prediction columns for each row of a raw table, then the kept columns."""
+        function = BoundFunction(self.library("predict"), "predict", self.store)
+        found = map_rows(function, table.inputs(), table.rows, {}, seed=seed)
+        columns: dict[str, Column] = {}
+        for spec in self.prediction.columns:
+            values = found[spec.name]
+            if spec.kind == "label":
+                columns[spec.name] = self._labels(values, spec.table, spec.count, spec.labels, spec.other)
+            else:
+                columns[spec.name] = Column(spec.type.dtype, values)
+        for name in self.prediction.keep:
+            columns.setdefault(name, table.columns[name])
+        return columns
+
+    def _labels(self, codes: Array, table: str | None, count: str | None, labels: tuple[str | int, ...], other: str) -> Column:
+        """Integers as what they stand for."""
+        names: list[str | int] = list(labels)
+        if table is not None:
+            known = self.store[table]
+            used = int(self.store[count]) if count is not None else len(known)
+            column = Column(dtype_name(known), known[:used])
+            names = column.to_python()
+        if names and all(isinstance(name, int) for name in names) and int(np.max(codes, initial=-1)) < len(names):
+            return Column("i64", np.array(names, np.int64)[codes])
+        texts = [str(name) for name in names]
+        return text_column([texts[i] if 0 <= i < len(texts) else other for i in codes.tolist()])
+
+
+def static_shape(kind: TensorType) -> tuple[int, ...]:
+    """The shape of a type without free dims."""
+    return tuple(int(d) for d in kind.shape if isinstance(d, int))

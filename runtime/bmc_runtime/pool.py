@@ -1,0 +1,146 @@
+"""Worker processes for the shards of a training step.
+
+In: a program, the name of a loader that another process can import, shared memory. Out: `WorkerPool.stage(...)`, which runs one
+per-shard stage everywhere and returns when all are done. The main process is worker 0. Workers own contiguous, aligned ranges of
+shards; who owns a shard has no influence on any bit.
+"""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bmc_runtime.binding import Binding, NotFinite
+from bmc_runtime.memory import Array, dtype_name
+from bmc_runtime.messages import DONE, NOT_FINITE, Command, write_setup
+from bmc_runtime.plan import Program
+from bmc_runtime.sharing import SharedBlock
+
+__all__ = ["WorkerLost", "WorkerPool", "at_stage", "partials_of", "share"]
+
+
+class WorkerLost(RuntimeError):
+    """A worker process ended or failed; its standard error says why."""
+
+
+class WorkerPool:
+    def __init__(
+        self,
+        workers: int,
+        shards: int,
+        program: Program,
+        loader: str,
+        block: SharedBlock,
+        dims: Mapping[str, int],
+        seed: int,
+        steps: int,
+    ) -> None:
+        """Start `workers - 1` processes. WorkerLost: one did not come up."""
+        count = min(workers, shards)
+        self._ranges = [(shards * w // count, shards * (w + 1) // count) for w in range(count)]
+        self.mine = range(*self._ranges[0])
+        setup: dict[str, Any] = {
+            "block": block.describe(),
+            "plan": program.plan_json(),
+            "object": base64.b64encode(program.object_code).decode(),
+            "loader": loader,
+            "shards": shards,
+            "dims": dict(dims),
+            "seed": seed,
+            "steps": steps,
+        }
+        self._processes = [
+            subprocess.Popen([sys.executable, "-m", "bmc_runtime.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            for _ in self._ranges[1:]
+        ]
+        try:
+            for process, mine in zip(self._processes, self._ranges[1:], strict=True):
+                assert process.stdin is not None
+                self._guarded(lambda p=process, m=mine: write_setup(p.stdin, {**setup, "mine": m}))  # type: ignore[misc]
+            self._wait()
+        except WorkerLost:
+            self.close()
+            raise
+
+    def stage(self, binding: Binding, command: Command) -> None:
+        """Run one stage on all shards. NotFinite: a guard failed somewhere. WorkerLost: a worker is gone."""
+        for process in self._processes:
+            self._guarded(lambda p=process: command.write(p.stdin))  # type: ignore[misc]
+        failed = False
+        try:
+            binding.run_shards(command.stage, self.mine)
+        except NotFinite:
+            failed = True
+        failed |= self._wait()
+        if failed:
+            raise NotFinite
+
+    def _wait(self) -> bool:
+        failed = False
+        for process in self._processes:
+            assert process.stdout is not None
+            status = process.stdout.read(1)
+            if status == NOT_FINITE:
+                failed = True
+            elif status != DONE:
+                raise WorkerLost(f"worker {process.pid} ended with code {process.wait()}")
+        return failed
+
+    def _guarded(self, write: Any) -> None:
+        try:
+            write()
+        except OSError as error:
+            raise WorkerLost(f"a worker does not answer: {error}") from error
+
+    def close(self) -> None:
+        """End the workers."""
+        for process in self._processes:
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    try:
+                        pipe.close()
+                    except OSError:
+                        continue
+        for process in self._processes:
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def at_stage(command: Command, stage: int) -> Command:
+    """The same command for a stage: rows are gathered at the first."""
+    return replace(command, stage=stage, gather=int(stage == 0))
+
+
+def share(store: dict[str, Array], data: Mapping[str, Array], program: Program, shards: int) -> SharedBlock:
+    """A block with everything that workers read or write: the store's arrays move into it, the split's are copied."""
+    rows = len(next(iter(data.values())))
+    wanted: dict[str, tuple[str, Sequence[int]]] = {"order": ("i64", (rows,))}
+    for prefix, arrays in (("store/", store), ("data/", data)):
+        for key, array in arrays.items():
+            wanted[prefix + key] = (dtype_name(array), array.shape)
+    for buffer in program.functions["train"].buffers:
+        if buffer.kind == "partial":
+            for shard in range(shards):
+                wanted[f"partial/{shard}/{buffer.key}"] = (buffer.dtype, tuple(int(d) for d in buffer.shape))
+    block = SharedBlock.create(wanted)
+    for prefix, source in (("store/", store), ("data/", data)):
+        for key, array in source.items():
+            block.array(prefix + key)[...] = array
+    store.update(block.arrays("store/"))
+    return block
+
+
+def partials_of(block: SharedBlock) -> dict[tuple[str, int], Array]:
+    """The shards' partial sums of a block, by key and shard."""
+    found = {}
+    for name, array in block.arrays("partial/").items():
+        shard, key = name.split("/", 1)
+        found[key, int(shard)] = array
+    return found

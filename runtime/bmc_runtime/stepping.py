@@ -1,0 +1,158 @@
+"""Training steps: rows gathered, micro-batches accumulated, weights updated, all in native calls.
+
+In: the functions `batch` (gather) and `train`, the training split's arrays, the settings of a run, perhaps a pool of workers. Out:
+`Stepper.step(first, ...)`, one update. Python's part of a step does not grow with the model: a fixed number of calls for each micro-batch and shard.
+
+Accumulation: the steps up to the last sum over shards run for every micro-batch; their totals are added in ascending order, and the
+steps after it (the update) run once on what was added.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bmc_runtime.binding import Addition, Binding, BoundFunction, Library
+from bmc_runtime.memory import Array, address_of, allocate
+from bmc_runtime.messages import Command
+from bmc_runtime.pool import WorkerPool, at_stage, partials_of
+from bmc_runtime.sharing import SharedBlock
+
+__all__ = ["Stepper"]
+
+BATCH, TRAIN = "batch", "train"
+
+
+@dataclass
+class _Micro:
+    """One micro-batch size: where its rows go, and the step on them."""
+
+    rows: int
+    gather: Binding
+    train: Binding
+    into: list[Addition]
+
+
+class Stepper:
+    """`data`: the training split's outputs by key, [N, ...] each. `dims`: run-time dims other than the row dim.
+
+    `batch` rows are processed at a time, `accumulate` times, before an update.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        store: Mapping[str, Array],
+        data: Mapping[str, Array],
+        dims: Mapping[str, int],
+        batch: int,
+        accumulate: int,
+        shards: int,
+        seed: int,
+        steps: int,
+        pool: WorkerPool | None = None,
+        block: SharedBlock | None = None,
+    ) -> None:
+        self._library = library
+        self._train = BoundFunction(library, TRAIN, store, shards)
+        self._gather = BoundFunction(library, BATCH, store)
+        self._data = data
+        self._dims = dict(dims)
+        self._batch, self._accumulate = batch, accumulate
+        self._seed, self._steps = seed, steps
+        self._pool = pool
+        self._order = allocate("i64", (len(next(iter(data.values()))),)) if block is None else block.array("order")
+        self._order_address = address_of(self._order)
+        self._partials = {} if block is None else partials_of(block)
+        self._micros: dict[int, _Micro] = {}
+        self._sums: dict[str, Array] = {}
+        # Stages up to and with the last sum repeat for each micro-batch; without a sum there is one stage and no accumulation.
+        kinds = [step.kind for step in self._train.plan.steps]
+        self._before = len(kinds) - kinds[::-1].index("sum") if "sum" in kinds else len(kinds)
+        if accumulate > 1 and "sum" not in kinds:
+            raise ValueError("a program compiled for one shard cannot accumulate")
+
+    @property
+    def rows_per_step(self) -> int:
+        return self._batch * self._accumulate
+
+    def set_factor(self, factor: float) -> None:
+        """The factor that `plateau` puts on the learning rate from now on."""
+        self._factor = factor
+        for micro in self._micros.values():
+            micro.train.set_factor(factor)
+
+    _factor = 1.0
+
+    def begin_epoch(self, order: Array) -> None:
+        """The rows of the split in the order in which the next steps take them."""
+        self._order[...] = order
+
+    def step(self, first: int, step: int, epoch: int) -> float:
+        """One update from the `rows_per_step` rows at `first` of the epoch's order (fewer at its end); gives the loss.
+
+        NotFinite: the loss was not finite; no weight changed. WorkerLost: a worker is gone, and the step is to be repeated.
+        """
+        rows = min(self.rows_per_step, len(self._order) - first)
+        if self._accumulate == 1:
+            micro = self._micro(rows)
+            self._begin(micro, Command(0, 1, first, rows, 0, rows, step, epoch, self._factor), self._before)
+            micro.train.run(self._before)
+            return float(micro.train.outputs["loss"])
+        for array in self._sums.values():
+            ctypes.memset(address_of(array), 0, array.nbytes)
+        for done in range(0, rows, self._batch):
+            count = min(self._batch, rows - done)
+            micro = self._micro(count)
+            self._begin(micro, Command(0, 1, first + done, count, done, rows, step, epoch, self._factor), self._before)
+            for add, left, right, cells in micro.into:
+                add(left, right, cells)
+        micro.train.run(self._before)
+        return float(micro.train.outputs["loss"])
+
+    def _begin(self, micro: _Micro, command: Command, last: int) -> None:
+        """Gather the rows and run the stages before `last`: those of each shard, and the sums over shards."""
+        micro.gather.point("index", self._order_address + command.start * 8)
+        micro.gather.run()
+        micro.train.set_control(self._seed, command.step, command.first_row, self._steps, command.epoch, command.all_rows)
+        if self._pool is None:
+            micro.train.run(0, last)
+            return
+        for stage, planned in enumerate(self._train.plan.steps[:last]):
+            if planned.kind == "native" and planned.per_shard:
+                self._pool.stage(micro.train, at_stage(command, stage))
+            else:
+                micro.train.run(stage, stage + 1)
+
+    def _micro(self, rows: int) -> _Micro:
+        found = self._micros.get(rows)
+        if found is None:
+            found = self._micros[rows] = self._lay_out(rows)
+        return found
+
+    def _lay_out(self, rows: int) -> _Micro:
+        total = len(next(iter(self._data.values())))
+        row, all_rows = self._train.plan.row or "B", self._gather.plan
+        sources = {f"{key}.all": array for key, array in self._data.items()}
+        gather_dims = {**self._dims, row: rows, "N": total}
+        gather = self._gather.bind({name: gather_dims[name] for name in {*all_rows.dims, row}}, sources)
+        train_dims = {name: {**self._dims, row: rows}[name] for name in {*self._train.plan.dims, row}}
+        if self._accumulate == 1:
+            train = self._train.bind(train_dims, gather.outputs, None, self._partials)
+            train.set_factor(self._factor)
+            return _Micro(rows, gather, train, [])
+        if not self._sums:
+            last = self._train.plan.steps[self._before - 1]
+            for target in last.arguments[1::2]:
+                buffer = self._train.plan.buffers[target]
+                self._sums[buffer.key] = allocate(buffer.dtype, tuple(int(d) for d in buffer.shape))
+        train = self._train.bind(train_dims, gather.outputs, self._sums, self._partials)
+        train.set_factor(self._factor)
+        additions = self._library.additions
+        kinds = {buffer.key: buffer.dtype for buffer in self._train.plan.buffers if buffer.kind == "total"}
+        into = [
+            (additions[kinds[key]], address_of(array), address_of(train.totals[key]), array.size)
+            for key, array in self._sums.items()
+        ]
+        return _Micro(rows, gather, train, into)

@@ -1,0 +1,86 @@
+"""A worker process: runs its shards of each training step in memory that it shares with the main process.
+
+Started as `python -m bmc_runtime.worker`; stdin carries the setup and the commands, stdout one status byte for each. It ends when stdin
+closes.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import signal
+import sys
+from typing import Any, BinaryIO
+
+from bmc_runtime.binding import Binding, BoundFunction, Library, NotFinite
+from bmc_runtime.memory import address_of
+from bmc_runtime.messages import DONE, FAILED, NOT_FINITE, Command, read_setup
+from bmc_runtime.plan import Program
+from bmc_runtime.pool import partials_of
+from bmc_runtime.sharing import SharedBlock
+
+__all__ = ["main"]
+
+
+class _Worker:
+    def __init__(self, setup: dict[str, Any]) -> None:
+        block = SharedBlock.open(setup["block"])
+        self._block = block
+        program = Program.from_json(setup["plan"], base64.b64decode(setup["object"]))
+        module, name = setup["loader"].split(":")
+        library = Library(program, getattr(importlib.import_module(module), name))
+        store = block.arrays("store/")
+        self.train = BoundFunction(library, "train", store, setup["shards"])
+        self.gather = BoundFunction(library, "batch", store)
+        self.data = {f"{key}.all": array for key, array in block.arrays("data/").items()}
+        self.order = address_of(block.array("order"))
+        self.partials = partials_of(block)
+        self.mine = range(*setup["mine"])
+        self.dims: dict[str, int] = setup["dims"]
+        self.seed, self.steps = setup["seed"], setup["steps"]
+        self.bound: dict[int, tuple[Binding, Binding]] = {}
+
+    def run(self, command: Command) -> None:
+        if command.rows not in self.bound:
+            self.bound[command.rows] = self._bind(command.rows)
+        gather, train = self.bound[command.rows]
+        if command.gather:
+            gather.point("index", self.order + command.start * 8)
+            gather.run()
+            train.set_control(self.seed, command.step, command.first_row, self.steps, command.epoch, command.all_rows)
+            train.set_factor(command.factor)
+        train.run_shards(command.stage, self.mine)
+
+    def _bind(self, rows: int) -> tuple[Binding, Binding]:
+        total = len(next(iter(self.data.values())))
+        row = self.train.plan.row or "B"
+        known = {**self.dims, row: rows, "N": total}
+        gather = self.gather.bind({name: known[name] for name in {*self.gather.plan.dims, row}}, self.data)
+        train = self.train.bind({name: known[name] for name in {*self.train.plan.dims, row}}, gather.outputs, None, self.partials)
+        return gather, train
+
+
+def main() -> None:
+    """Serve commands until stdin closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides when to stop
+    commands: BinaryIO = sys.stdin.buffer
+    answers: BinaryIO = sys.stdout.buffer
+    worker = _Worker(read_setup(commands))
+    answers.write(DONE)
+    answers.flush()
+    while (command := Command.read(commands)) is not None:
+        status = DONE
+        try:
+            worker.run(command)
+        except NotFinite:
+            status = NOT_FINITE
+        except Exception:
+            answers.write(FAILED)
+            answers.flush()
+            raise
+        answers.write(status)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
