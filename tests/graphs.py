@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from bmc.ir import Function, Location, Operation, Parameter, Poly, Result, TensorType, Value
 from bmc.ir.dims import evaluate as evaluate_dim
+from bmc.ir.text import print_function
 from bmc.ops.arrays import numpy_dtype, quiet
 from bmc.ops.build import Builder
 from bmc.ops.choice import PREDICATES
@@ -59,6 +60,13 @@ class Options:
     most: int = 60
 
 
+class RandomFunction(Function):
+    """A function that failing tests print as text."""
+
+    def __repr__(self) -> str:
+        return print_function(self)
+
+
 class _Grower:
     """A graph under construction: values with intervals, and their row axes."""
 
@@ -70,6 +78,7 @@ class _Grower:
         self.params: list[Parameter] = []
         self.intervals: dict[Value, tuple[float, float]] = {}
         self.rows: dict[Value, int | RowMix | None] = {}
+        self.hidden: set[Value] = set()
         self.seen = 0
 
     # --- values ---
@@ -82,7 +91,7 @@ class _Grower:
         return value
 
     def pool(self, accept: Callable[[Value], bool] = lambda value: True) -> list[Value]:
-        return [value for value in self.intervals if value.type != CONTROL and accept(value)]
+        return [value for value in self.intervals if value.type != CONTROL and value not in self.hidden and accept(value)]
 
     def floats(self, accept: Callable[[Value], bool] = lambda value: True) -> list[Value]:
         return self.pool(lambda value: value.type.dtype == self.options.dtype and accept(value))
@@ -265,13 +274,19 @@ class _Grower:
         self.note(result, min(low * many, 0.0 if many > 1 else low), max(high * many, 0.0 if many > 1 else high))
 
     def softmax(self) -> None:
-        """The composition that fusion must recognise: a row is swept several times."""
+        """The composition that fusion must recognise: a row is swept several times.
+
+        The maximum is stopped, which is right for the quotient alone: what stands between has a derivative of its own.
+        """
+        mark = len(self.b.ops)
         x = self.small(self.pick(self.floats(lambda v: v.type.rank > 0 and v.type.shape[-1] not in (0, ROWS))))
         axis = x.type.rank - 1
         most = self.b.emit("stop_gradient", self.b.reduce("reduce_max", x, [axis]))
         powers = self.b.exp(self.b.sub(x, self.b.expand(most, x.type.shape, [axis])))
         total = self.b.reduce("reduce_sum", powers, [axis])
-        self.note(self.b.div(powers, self.b.expand(total, x.type.shape, [axis])), 0, 1)
+        share = self.b.div(powers, self.b.expand(total, x.type.shape, [axis]))
+        self.hidden.update(op.result for op in self.b.ops[mark:-1])
+        self.note(share, 0, 1)
 
     def dense(self) -> None:
         """A layer: product with a weight, bias, rectifier."""
@@ -380,6 +395,7 @@ def random_graph(rng: random.Random, options: Options = Options()) -> Function:
         if isinstance(record.lowering, Elementwise)
         and record.attrs is NoAttrs
         and record.arity in (1, 2, 3)
+        and not (options.gradient and record.name == "stop_gradient")
         and not (options.smooth and (record.name in _DISCONTINUOUS or record.name.startswith("is_")))
     ]
     moves: list[tuple[int, Callable[[], None]]] = [
@@ -409,7 +425,7 @@ def _finish(grower: _Grower) -> Function:
     results = [Result(value, "output", f"out.{i}") for i, value in enumerate(leaves)]
     if grower.options.gradient:
         results += _loss(grower, leaves)
-    return Function("random", tuple(grower.params), tuple(grower.b.ops), tuple(results), ROW)
+    return RandomFunction("random", tuple(grower.params), tuple(grower.b.ops), tuple(results), ROW)
 
 
 def _loss(grower: _Grower, leaves: Sequence[Value]) -> list[Result]:

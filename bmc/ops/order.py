@@ -93,8 +93,8 @@ def _sort(np: Any, attrs: SortAttrs, arrays: Sequence[Any]) -> Sequence[Any]:
 
 def _sort_grad(b: Builder, op: Operation, cotangents: Sequence[Value | None]) -> Sequence[Value | None]:
     g = cotangents[0]
-    if g is None:
-        return (None,)
+    if g is None or g.type.shape[-1] == 0:
+        return (g,)
     inverse = b.sort(op.results[1])[1]
     return (b.take_along(g, inverse),)
 
