@@ -1,0 +1,66 @@
+"""Whether a pass keeps the meaning of a function: the reference evaluator before and after, on the same arrays.
+
+Reference sums and products are computed by numpy, in an order that depends on where the axes stand. `exact(np)` is numpy with a
+contraction that has no order: products are summed as fractions and rounded once. So rewrites can be compared bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from bmc.ir import Function, Operation
+from bmc.ops.evaluate import evaluate
+from bmc.ops.parse_text import parse_module
+from bmc.passes.verify import verify
+from bmc.source import SourceFile
+from tests.graphs import ROW, random_inputs
+
+
+def read(text: str) -> Function:
+    """The only function of an IR text."""
+    (function,) = parse_module(SourceFile("test.bmir", text)).functions
+    verify(function)
+    return function
+
+
+def names(function: Function) -> list[str]:
+    return [op.name for op in function.ops]
+
+
+def defining(function: Function, key: str = "y") -> Operation | None:
+    """The operation that defines the result `key`; None for a parameter."""
+    value = next(result.value for result in function.results if result.key == key)
+    return next((op for op in function.ops if value in op.results), None)
+
+
+class _Exact:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+    def einsum(self, a: Any, left: Any, b: Any, right: Any, out: Any) -> Any:
+        fraction = np.frompyfunc(Fraction, 1, 1)
+        total = np.einsum(fraction(a.astype(np.float64)), left, fraction(b.astype(np.float64)), right, out)
+        return np.asarray(np.frompyfunc(float, 1, 1)(total)).astype(a.dtype)
+
+
+def results(function: Function, rows: int = 5, seed: int = 0, inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    arrays = dict(inputs) if inputs is not None else random_inputs(function, {ROW: rows}, seed)
+    return evaluate(function, arrays, {ROW: rows}, _Exact())
+
+
+def assert_same_meaning(before: Function, change: Callable[[Function], Function], rows: int = 5, zeros: bool = True) -> Function:
+    """`change(before)`, which must be well formed and compute the same bits; `zeros`: the signs of zeros too."""
+    after = change(before)
+    verify(after)
+    assert [(r.role, r.key) for r in after.results] == [(r.role, r.key) for r in before.results]
+    assert [p.key for p in after.params] == [p.key for p in before.params]
+    wanted, found = results(before, rows), results(after, rows)
+    for key, array in wanted.items():
+        np.testing.assert_array_equal(found[key], array, err_msg=key)
+        if zeros and array.dtype.kind == "f":
+            np.testing.assert_array_equal(np.signbit(found[key]), np.signbit(array), err_msg=key)
+    return after
