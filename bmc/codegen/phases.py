@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from llvmlite import ir
 
 from bmc.codegen.contract.loop import each
+from bmc.codegen.contract.spec import VectorBytes
 from bmc.codegen.kernel import emit_kernel, symbols_of
 from bmc.codegen.kernel.code import WIDTH
 from bmc.codegen.lanes import I64, POINTER, Lanes, memory_type
@@ -36,9 +37,12 @@ GUARD = "guard_finite"
 class PhaseWriter:
     """Writes phases into one module. `key` names equal kernels: operations of equal keys share one function."""
 
-    def __init__(self, module: ir.Module, fused: bool, key: Callable[[Operation], str]) -> None:
+    def __init__(
+        self, module: ir.Module, fused: bool, key: Callable[[Operation], str], vector_bytes: VectorBytes = 32
+    ) -> None:
         self.module = module
         self.fused = fused
+        self.vector_bytes: VectorBytes = vector_bytes
         self.key = key
         self._kernels: dict[str, ir.Function] = {}
 
@@ -129,7 +133,7 @@ class PhaseWriter:
             name = f"k{len(self._kernels)}_{getattr(op.attrs, 'name', '') or op.name}"
             lowering = definition(op.name).lowering
             if op.regions:
-                found = emit_kernel(self.module, name, op, self.fused)
+                found = emit_kernel(self.module, name, op, self.fused, self.vector_bytes)
             elif isinstance(lowering, Opaque):
                 found = OPAQUE_KERNELS[lowering.kernel](self.module, name, op, self.fused)
             elif isinstance(lowering, Expanded):

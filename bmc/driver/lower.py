@@ -16,6 +16,7 @@ import llvmlite.ir as llvm
 from bmc.passes.memory.check import check_memory
 
 from bmc.codegen.cache import ObjectCache, compiler_identity
+from bmc.codegen.contract import vector_bytes_of
 from bmc.codegen.phases import PhaseWriter
 from bmc.codegen.target import Target, compile_object
 from bmc.driver.gathering import batch_function
@@ -91,7 +92,7 @@ def write_llvm(lowered: Sequence[Lowered], target: Target, key: Callable[[Operat
     """LLVM IR of all steps."""
     module = llvm.Module("bmc")
     module.triple = target.triple
-    writer = PhaseWriter(module, target.fused, key)
+    writer = PhaseWriter(module, target.fused, key, vector_bytes_of(target.features))
     writer.write_additions()
     for item in lowered:
         for phase in item.memory.native:

@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 
 from llvmlite import ir
 
+from bmc.codegen.contract.spec import VectorBytes
 from bmc.codegen.kernel.code import Code, DimCode
 from bmc.codegen.kernel.demands import demands_of, set_levels
 from bmc.codegen.kernel.folds import emit_columns, emit_rows
@@ -63,8 +64,12 @@ def kernel_function(module: ir.Module, name: str, op: Operation) -> tuple[ir.Fun
     return function, builder, DimCode(builder, dict(zip(names, function.args[pointers:-1], strict=True)))
 
 
-def emit_kernel(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
-    """Emit the function of a `kernel` operation. `fused` is the FMA class of the target."""
+def emit_kernel(
+    module: ir.Module, name: str, op: Operation, fused: bool, vector_bytes: VectorBytes = 32
+) -> ir.Function:
+    """Emit the function of a `kernel` operation. `fused` is the FMA class of the target; `vector_bytes` the size of its registers,
+    which bits do not depend on.
+    """
     function, builder, dims = kernel_function(module, name, op)
     region = op.regions[0]
     count = len(op.operands)
@@ -73,7 +78,7 @@ def emit_kernel(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.
     scratch = function.args[-1]
     lowerings = [definition(inner.name).lowering for inner in region.ops]
     if any(isinstance(lowering, Contraction) for lowering in lowerings):
-        emit_product(module, builder, op, pointers, outputs, dims, scratch, fused)
+        emit_product(module, builder, op, pointers, outputs, dims, scratch, fused, vector_bytes)
     else:
         _emit_elements(builder, region, pointers, outputs, dims, scratch, fused)
     builder.ret_void()

@@ -14,6 +14,7 @@ from llvmlite import ir
 
 from bmc.codegen.contract import ContractSpec, emit_contract, scratch_bytes
 from bmc.codegen.contract.loop import each, for_range
+from bmc.codegen.contract.spec import VectorBytes
 from bmc.codegen.kernel.affine import Affine, IndexMap, identity_map, linear, merged_axes, through_view
 from bmc.codegen.kernel.code import Code, DimCode, Scope
 from bmc.codegen.kernel.demands import Demands, demands_of, set_levels
@@ -45,6 +46,7 @@ def emit_product(
     dims: DimCode,
     scratch: ir.Value,
     fused: bool,
+    vector_bytes: VectorBytes,
 ) -> None:
     """Emit a `kernel` of kind contract at `builder`; `pointers` are those of the region's parameters."""
     region = op.regions[0]
@@ -78,7 +80,7 @@ def emit_product(
     (a_transposed, lda), (b_transposed, ldb) = a_layout, b_layout
     if dtype not in ("f32", "f64"):
         raise CompilerBug("codegen", f"a contraction of {dtype} has no kernel")
-    spec = ContractSpec(dtype, a_transposed, b_transposed, _known(m), _known(n), _known(depth), fused)
+    spec = ContractSpec(dtype, a_transposed, b_transposed, _known(m), _known(n), _known(depth), fused, vector_bytes=vector_bytes)
     if scratch_bytes(spec) > 4 << 20:
         raise CompilerBug("codegen", "a product needs more scratch memory than there is")
 
