@@ -158,9 +158,7 @@ def _words_of_run(b: Lanes, place: _Site, run: Run, stream: int) -> Value:
     seed = first_lane(place.seed)
     key = pairs.bit_or(
         pairs.bit_and(seed, even_mask),
-        pairs.bit_and(
-            pairs.bit_xor(pairs.shift_right(seed, 32), pairs.constant("i64", place.site >> 32 & _LOW_WORD)), odd_mask
-        ),
+        pairs.bit_and(pairs.bit_xor(pairs.shift_right(seed, 32), pairs.constant("i64", place.site >> 32 & _LOW_WORD)), odd_mask),
     )
     multipliers = alternate(*_MULTIPLIERS)
     swap = ir.Constant(ir.VectorType(ir.IntType(32), pairs.width), [lane ^ 1 for lane in range(pairs.width)])

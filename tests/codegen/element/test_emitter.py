@@ -2,8 +2,10 @@
 
 import ctypes
 import math
+import re
 from fractions import Fraction
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from llvmlite import ir
@@ -307,6 +309,49 @@ def test_constants_are_rounded_once(compile_element, value):
     for width in (1, 8):
         result = compile_element(lambda b, x: b.constant("f32", value), "f32", width=width)(np.zeros(8, np.float32))
         same(result, expected)
+
+
+TRANSCENDENTAL = ["exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf", "sin", "cos"]
+ALGEBRAIC = ["sqrt", "rsqrt", "floor", "ceil", "round", "trunc", "abs", "neg", "sign"]
+TARGETS = [
+    ("x86_64-unknown-linux-gnu", "x86-64-v2", "", False),
+    ("x86_64-unknown-linux-gnu", "x86-64-v3", "", True),
+    ("aarch64-unknown-linux-gnu", "", "", True),
+    ("riscv64-unknown-linux-gnu", "", "+m,+a,+f,+d,+c", True),
+    ("wasm32-unknown-unknown", "", "", False),
+]
+
+
+@pytest.mark.parametrize(("triple", "cpu", "features", "fused"), TARGETS, ids=[f"{t[0]}-{t[1]}" for t in TARGETS])
+def test_no_target_needs_a_library(triple, cpu, features, fused):
+    """Code built ahead of time links with nothing, so no operation may become a call that leaves the module."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    module = ir.Module()
+    module.triple = triple
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), "all_operations")
+    b = Emitter(ir.IRBuilder(function.append_basic_block()), 4, fused)
+    for position, dtype in enumerate(("u8", "i32", "i64", "f32", "f64")):
+        x = b.load(function.args[0], I64(8 * position), dtype)
+        results = [b.cast(x, target) for target in NUMPY]
+        if dtype in ("f32", "f64"):
+            results += [getattr(b, name)(x) for name in (*TRANSCENDENTAL, *ALGEBRAIC)]
+            results += [b.pow(x, x), b.div(x, x), b.fma(x, x, x), b.minimum(x, x), b.maximum(x, x)]
+        else:
+            results += [b.floor_div(x, x), b.rem(x, x), b.sign(x)]
+        if dtype == "i64":
+            results += [b.mul_high(x, x), b.uniform("f64", x, x, x, x, 1), b.normal("f32", x, x, x, x, 1)]
+        for result in results:
+            b.store(result, function.args[0], I64(64))
+    b.builder.ret_void()
+    machine = llvm.Target.from_triple(triple).create_target_machine(
+        cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small"
+    )
+    assembly = machine.emit_assembly(llvm.parse_assembly(str(module)))
+    called = set(re.findall(r"^\s+(?:callq|call|bl|b|j|jal|tail|jmp)\s+([A-Za-z_]\w*)", assembly, re.MULTILINE))
+    assert "bmc_sin_f32x4" in called
+    defined = set(re.findall(r"^(\w+):", assembly, re.MULTILINE))
+    assert called <= defined
 
 
 def rejected(body, *dtypes):
