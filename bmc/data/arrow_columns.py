@@ -1,0 +1,129 @@
+"""Columns of ours from columns of Arrow.
+
+In: a `ColumnSpec` and a `pyarrow.ChunkedArray`. Out: `Converted`, by the rules of `bmc.data.cells`. Guaranteed: text is not copied
+but for joining chunks. Imports Arrow: import this module only where a file needs it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute
+
+from bmc.data.convert import Converted, WrongType, from_array, from_values, with_mask
+from bmc.frontend.unit import ColumnSpec
+from bmc_runtime.table import Valid, text_from_offsets
+
+__all__ = ["from_arrow"]
+
+
+def from_arrow(spec: ColumnSpec, chunks: Any, na: tuple[str, ...]) -> Converted:
+    """`na`: texts that mean a missing cell. WrongType when the Arrow type cannot become the column's."""
+    array = chunks.combine_chunks() if not isinstance(chunks, pa.Array) else chunks
+    if isinstance(array, pa.ChunkedArray):  # older versions of Arrow keep one chunk
+        array = array.chunk(0) if array.num_chunks else pa.array([], array.type)
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    kind = array.type
+    if pa.types.is_null(kind):
+        return from_values(spec, [None] * len(array))
+    if spec.cell:
+        return _cells(spec, array)
+    present = _present(array)
+    if _is_text(kind):
+        if spec.dtype == "str":
+            if na:
+                present &= ~_present_in(array, na)
+            return _text(spec, array, present)
+        if spec.kind == "plain":
+            raise WrongType(str(kind), spec)
+        return from_values(spec, array.to_pylist(), frozenset(na))
+    if spec.kind != "plain":
+        return _times(spec, array, present)
+    if pa.types.is_decimal(kind):
+        array = array.cast(pa.float64())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise WrongType(str(kind), spec)
+    return _plain(spec, array, present)
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _present(array: Any) -> Valid:
+    if array.null_count == 0:
+        return np.ones(len(array), np.bool_)
+    return np.asarray(array.is_valid().to_numpy(zero_copy_only=False))
+
+
+def _present_in(array: Any, texts: tuple[str, ...]) -> Valid:
+    found = compute.is_in(array, value_set=pa.array(texts, array.type))
+    return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _plain(spec: ColumnSpec, array: Any, present: Valid) -> Converted:
+    try:
+        if pa.types.is_boolean(array.type):
+            filled = array.fill_null(False) if array.null_count else array
+            return from_array(spec, filled.to_numpy(zero_copy_only=False), present)
+        return from_array(spec, _values(array), present)
+    except WrongType:
+        raise WrongType(str(array.type), spec) from None
+
+
+def _values(array: Any) -> np.ndarray[Any, Any]:
+    """The values of a primitive array; those of nulls are whatever lies there."""
+    dtype = np.dtype(array.type.to_pandas_dtype())
+    buffer = array.buffers()[1]
+    if buffer is None:
+        return np.zeros(0, dtype)
+    return np.frombuffer(buffer, dtype, len(array) + array.offset)[array.offset :]
+
+
+def _text(spec: ColumnSpec, array: Any, present: Valid) -> Converted:
+    _, offsets, content = array.buffers()
+    width = np.int64 if pa.types.is_large_string(array.type) else np.int32
+    if offsets is None or not len(offsets):
+        positions: np.ndarray[Any, Any] = np.zeros(1, width)
+    else:
+        positions = np.frombuffer(offsets, width, len(array) + 1 + array.offset)[array.offset :]
+    buffer = np.frombuffer(content, np.uint8) if content is not None and len(content) else np.zeros(0, np.uint8)
+    return with_mask(spec, text_from_offsets(positions, buffer, None if present.all() else present), present)
+
+
+def _times(spec: ColumnSpec, array: Any, present: Valid) -> Converted:
+    kind = array.type
+    if pa.types.is_date32(kind):
+        times = _values(array.view(pa.int32())).astype(np.int64).view("M8[D]")
+    elif pa.types.is_date64(kind):
+        times = _values(array.view(pa.int64())).view("M8[ms]")
+    elif pa.types.is_timestamp(kind):
+        times = _values(array.view(pa.int64())).view(f"M8[{kind.unit}]")
+    else:
+        raise WrongType(str(kind), spec)
+    return from_array(spec, times, present)
+
+
+def _cells(spec: ColumnSpec, array: Any) -> Converted:
+    """Lists of equally many values, the shape of a cell flattened or nested."""
+    kind = array.type
+    count = int(np.prod(spec.cell))
+    if pa.types.is_fixed_size_list(kind) and kind.list_size == count and array.null_count == 0:
+        flat = array.flatten()
+        if flat.null_count == 0 and (pa.types.is_integer(flat.type) or pa.types.is_floating(flat.type)):
+            return from_array(spec, _values(flat).reshape(len(array), *spec.cell))
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        raise WrongType(str(kind), spec)
+    return from_values(spec, [_shaped(value, spec.cell) for value in array.to_pylist()])
+
+
+def _shaped(value: Any, shape: tuple[int, ...]) -> Any:
+    """A flat list in the shape of a cell; anything else as it is, for the rules to judge."""
+    if len(shape) < 2 or not isinstance(value, list) or len(value) != int(np.prod(shape)) or isinstance(value[0], list):
+        return value
+    items = np.empty(len(value), object)
+    items[:] = value
+    return items.reshape(shape).tolist()

@@ -1,0 +1,230 @@
+"""Whole columns from texts, Python values or numpy arrays, by the rules of `bmc.data.cells`.
+
+In: a `ColumnSpec` and raw cells. Out: `Converted`: the column, and every cell that broke a rule. Guaranteed: cells that are
+missing or bad hold zero (empty text); a column that is not nullable has no mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bmc.data.cells import INTEGER_BOUNDS, CellError, Parser, is_missing, text_parser, type_text, value_parser
+from bmc.frontend.unit import ColumnSpec
+from bmc_runtime.memory import DTYPES, Array
+from bmc_runtime.table import Column, Valid, text_column
+
+__all__ = ["BadCell", "Converted", "WrongType", "from_array", "from_texts", "from_values", "with_mask"]
+
+
+@dataclass(frozen=True)
+class BadCell:
+    """`value` is the cell as the user sees it; `why` ends a sentence that begins with it. `missing`: there is no value."""
+
+    row: int
+    value: str
+    why: str
+    missing: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Converted:
+    column: Column
+    bad: tuple[BadCell, ...] = ()
+
+
+class WrongType(ValueError):
+    """No cell of the raw column could become one of the declared type. Says what there is, and what would do."""
+
+    def __init__(self, found: str, spec: ColumnSpec) -> None:
+        super().__init__(found)
+        self.found = found
+        self.wanted = type_text(spec)
+
+
+def from_texts(spec: ColumnSpec, texts: Sequence[str], na: frozenset[str]) -> Converted:
+    """Cells of a csv file. WrongType when the column's cells are not scalars."""
+    if spec.cell:
+        raise WrongType("text", spec)
+    return _from_cells(spec, texts, text_parser(spec), na.__contains__)
+
+
+def from_values(spec: ColumnSpec, values: Sequence[Any], na: frozenset[str] = frozenset()) -> Converted:
+    """Python values; None, NaN and the texts `na` are missing. A cell of several numbers is a nested list of them."""
+
+    def missing(value: Any) -> bool:
+        return is_missing(value) or (isinstance(value, str) and value in na)
+
+    if not spec.cell:
+        return _from_cells(spec, values, value_parser(spec), missing)
+    parse, shape = value_parser(spec), spec.cell
+
+    def parse_cell(value: Any) -> list[Any]:
+        flat: list[Any] = []
+        _flatten(value, shape, flat)
+        if any(map(is_missing, flat)):
+            raise CellError("has a missing value inside")
+        return [parse(item) for item in flat]
+
+    return _from_cells(spec, values, parse_cell, missing)
+
+
+def _flatten(value: Any, shape: tuple[int, ...], flat: list[Any]) -> None:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, list | tuple) or len(value) != shape[0]:
+        raise CellError(f"is not a list of {shape[0]}")
+    if len(shape) == 1:
+        flat.extend(value)
+    else:
+        for item in value:
+            _flatten(item, shape[1:], flat)
+
+
+def _from_cells(spec: ColumnSpec, cells: Sequence[Any], parse: Parser, missing: Callable[[Any], bool]) -> Converted:
+    bad: list[BadCell] = []
+    empty = _empty_cell(spec)
+    parsed: list[Any] = []
+    valid = np.ones(len(cells), np.bool_)
+    for row, cell in enumerate(cells):
+        try:
+            value = None if missing(cell) else parse(cell)
+        except CellError as error:
+            bad.append(BadCell(row, _shown(cell), str(error)))
+            valid[row] = False
+            parsed.append(empty)
+            continue
+        if value is None or value != value:  # noqa: PLR0124 - a NaN is a missing cell
+            valid[row] = False
+            parsed.append(empty)
+            if not spec.nullable:
+                bad.append(BadCell(row, _shown(cell), "is a missing cell", missing=True))
+        else:
+            parsed.append(value)
+    mask = valid if spec.nullable else None
+    if spec.dtype == "str":
+        flat = text_column([item for cell in parsed for item in cell] if spec.cell else parsed)
+        return Converted(Column("str", flat.data.reshape(len(cells), *spec.cell), mask, flat.keep), tuple(bad))
+    wide = np.float64 if spec.dtype in ("f32", "f64") else DTYPES[spec.dtype]
+    data = np.array(parsed, wide).reshape(len(cells), *spec.cell)
+    return Converted(Column(spec.dtype, _rounded(data, spec.dtype), mask), tuple(bad))
+
+
+def _empty_cell(spec: ColumnSpec) -> Any:
+    empty: Any = "" if spec.dtype == "str" else 0
+    return [empty] * int(np.prod(spec.cell)) if spec.cell else empty
+
+
+def _shown(cell: Any) -> str:
+    text = repr(cell)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _rounded(values: NDArray[Any], dtype: str) -> Array:
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(values.astype(DTYPES[dtype], copy=False))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Arrays
+
+
+def from_array(
+    spec: ColumnSpec, array: NDArray[Any], present: Valid | None = None, na: frozenset[str] = frozenset()
+) -> Converted:
+    """`[N, *cell]`; `present` `[N]` says which cells there are (None: all); texts `na` are missing. WrongType when dtype or shape
+    cannot do."""
+    if array.ndim < 1 or array.shape[1:] != spec.cell:
+        if array.dtype.kind != "O" or array.ndim != 1:
+            raise WrongType(f"{_dtype_text(array)}{list(array.shape)}", spec)
+        return from_values(spec, _with_none(array.tolist(), present), na)
+    if array.dtype.kind == "O":
+        return from_values(spec, _with_none(array.tolist(), present), na)
+    if spec.dtype == "str" or array.dtype.kind in "US":
+        if array.dtype.kind not in "US" or not (spec.dtype == "str" or spec.kind != "plain"):
+            raise WrongType(_dtype_text(array), spec)
+        return from_values(spec, _with_none(array.tolist(), present), na)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    present = np.ones(len(array), np.bool_) if present is None else present
+    if spec.kind != "plain":
+        return _times(spec, array, present)
+    if array.dtype.kind not in ("biuf" if spec.dtype == "bool" else "iuf"):
+        raise WrongType(_dtype_text(array), spec)
+    if array.dtype.kind == "f":
+        present = present & ~_any_of_cell(np.isnan(array))
+        array = np.where(_spread(present, array), array, 0).astype(np.float64, copy=False)
+    else:
+        array = np.where(_spread(present, array), array, array.dtype.type(0))
+    return _numbers(spec, array, present)
+
+
+def with_mask(spec: ColumnSpec, column: Column, present: Valid) -> Converted:
+    """A column that is right but for missing cells (`present` `[N]`), which must hold zero: finds those that must not be."""
+    bad = () if spec.nullable or bool(present.all()) else _missing_cells(present)
+    return Converted(Column(column.dtype, column.data, present if spec.nullable else None, column.keep), bad)
+
+
+def _numbers(spec: ColumnSpec, array: NDArray[Any], present: Valid) -> Converted:
+    fits, why = np.ones(array.shape, np.bool_), ""
+    if spec.dtype == "bool":
+        fits, why = (array == 0) | (array == 1), "is not a truth value (true, false, 1 or 0)"
+    elif spec.dtype in INTEGER_BOUNDS:
+        low, high = INTEGER_BOUNDS[spec.dtype]
+        if array.dtype.kind == "f":
+            # 2^63 is a float, 2^63 - 1 is not: the upper bound is exclusive.
+            integral = np.isfinite(array) & (array == np.floor(array))
+            fits = integral & (array >= float(low)) & (array < float(high + 1))
+        else:
+            fits = (array >= low) & (array <= high)
+        why = f"is not an integer from {low} to {high}"
+    elif array.dtype.kind != "f":
+        array = array.astype(np.float64)
+    good = ~_any_of_cell(~fits)
+    bad: list[BadCell] = []
+    for row in np.flatnonzero(~good):
+        shown = array[row] if array.ndim == 1 else array[row][~fits[row]].flat[0]
+        bad.append(BadCell(int(row), _shown(shown.item()), why))
+    data = _rounded(np.where(_spread(good, array), array, array.dtype.type(0)), spec.dtype)
+    found = with_mask(spec, Column(spec.dtype, data), present)
+    return Converted(found.column, tuple(sorted((*found.bad, *bad), key=lambda cell: cell.row)))
+
+
+def _times(spec: ColumnSpec, array: NDArray[Any], present: Valid) -> Converted:
+    if array.dtype.kind != "M":
+        raise WrongType(_dtype_text(array), spec)
+    present = present & ~_any_of_cell(np.isnat(array))
+    unit = "D" if spec.kind == "date" else "us"
+    times = np.where(_spread(present, array), array, np.datetime64(0, "us"))
+    whole = times.astype(f"M8[{unit}]")
+    found = with_mask(spec, Column(spec.dtype, _rounded(whole.astype(np.int64), spec.dtype)), present)
+    off = _any_of_cell(whole != times) if spec.kind == "date" else np.zeros(len(array), np.bool_)
+    late = [BadCell(int(row), str(times[row]), "is a timestamp, not a date") for row in np.flatnonzero(off)]
+    return Converted(found.column, tuple(sorted((*found.bad, *late), key=lambda cell: cell.row)))
+
+
+def _any_of_cell(mask: NDArray[np.bool_]) -> Valid:
+    """`[N, *cell]` → `[N]`."""
+    return mask if mask.ndim == 1 else np.asarray(mask.reshape(len(mask), int(np.prod(mask.shape[1:]))).any(axis=1))
+
+
+def _spread(mask: Valid, like: NDArray[Any]) -> Valid:
+    return mask.reshape(len(mask), *[1] * (like.ndim - 1))
+
+
+def _missing_cells(present: Valid) -> tuple[BadCell, ...]:
+    return tuple(BadCell(int(row), "None", "is a missing cell", missing=True) for row in np.flatnonzero(~present))
+
+
+def _with_none(values: Iterable[Any], present: Valid | None) -> list[Any]:
+    if present is None:
+        return list(values)
+    return [value if ok else None for value, ok in zip(values, present.tolist(), strict=True)]
+
+
+def _dtype_text(array: NDArray[Any]) -> str:
+    return {"U": "text", "S": "bytes", "O": "objects", "b": "bool", "M": "timestamps"}.get(array.dtype.kind, array.dtype.name)

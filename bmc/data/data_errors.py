@@ -1,0 +1,145 @@
+"""Errors of tables, as named constructors.
+
+In: names, values, spans of declarations. Out: `Diagnostic`s with codes E0720 to E0739 of `bmc.errors.catalogue.files`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bmc.data.cells import type_text
+from bmc.errors import Diagnostic, Label, Suggestion, nearest
+from bmc.frontend.unit import ColumnSpec
+from bmc.source import Span
+
+__all__ = [
+    "cannot_convert", "cannot_read", "cannot_write", "different_lengths", "duplicate_header", "empty_file", "is_a_directory",
+    "malformed", "missing_cell", "more_errors", "no_such_column", "no_such_data", "no_such_source", "nul_byte", "not_utf8",
+    "ragged_row", "unknown_format", "wrong_type",
+]  # fmt: skip
+
+_WHERE = "the source is declared here"
+
+
+def _declared(span: Span | None, text: str) -> tuple[Label, ...]:
+    return () if span is None else (Label(span, text, primary=True),)
+
+
+def _column(spec: ColumnSpec) -> tuple[Label, ...]:
+    return (Label(spec.span, f"declared as {type_text(spec)} here", primary=True),)
+
+
+def no_such_data(pattern: str, span: Span | None) -> Diagnostic:
+    """E0720"""
+    what = f"no file matches {pattern!r}" if any(c in pattern for c in "*?[") else f"there is no data file {pattern!r}"
+    notes = ("paths are relative to the folder of the file that has the data block; `--data NAME=PATH` gives another",)
+    return Diagnostic("E0720", what, _declared(span, _WHERE), notes if span else ())
+
+
+def is_a_directory(path: str, span: Span | None) -> Diagnostic:
+    """E0721"""
+    return Diagnostic("E0721", f"{path!r} is a directory, not a data file", _declared(span, _WHERE))
+
+
+def cannot_read(path: str, reason: str, span: Span | None) -> Diagnostic:
+    """E0721: `reason` is the system's."""
+    return Diagnostic("E0721", f"cannot read {path!r}: {reason}", _declared(span, _WHERE))
+
+
+def no_such_column(spec: ColumnSpec, file: str, present: Sequence[str]) -> Diagnostic:
+    """E0722"""
+    near = nearest(spec.header, present)
+    shown = ", ".join(map(repr, present[:12])) + (f" and {len(present) - 12} more" if len(present) > 12 else "")
+    suggestions = (Suggestion(f"there is a column {near!r}"),) if near else ()
+    notes = (f"{file} has {shown}" if present else f"{file} has no column",)
+    return Diagnostic("E0722", f"{file} has no column {spec.header!r}", _column(spec), notes, suggestions)
+
+
+def duplicate_header(spec: ColumnSpec, file: str) -> Diagnostic:
+    """E0723"""
+    return Diagnostic("E0723", f"{file} has several columns {spec.header!r}", _column(spec), ("it must be clear which is meant",))
+
+
+def empty_file(file: str, what: str, span: Span | None) -> Diagnostic:
+    """E0724: `what` is missing."""
+    return Diagnostic("E0724", f"{file} is empty: it has no {what}", _declared(span, _WHERE))
+
+
+def not_utf8(file: str, line: int, byte: int) -> Diagnostic:
+    """E0725"""
+    return Diagnostic(
+        "E0725",
+        f"{file}, line {line}: byte 0x{byte:02x} is not part of UTF-8 text",
+        notes=("text is read as UTF-8; `iconv -f LATIN1 -t UTF-8` converts an old file",),
+    )
+
+
+def nul_byte(file: str, line: int) -> Diagnostic:
+    """E0725"""
+    return Diagnostic("E0725", f"{file}, line {line} has a NUL byte: this is not a text file")
+
+
+def ragged_row(file: str, place: str, found: int, wanted: int) -> Diagnostic:
+    """E0726"""
+    return Diagnostic(
+        "E0726",
+        f"{file}, {place} has {found} cells, the header has {wanted}",
+        notes=("a separator inside a text needs quotes around the text",),
+    )
+
+
+def malformed(file: str, place: str, reason: str) -> Diagnostic:
+    """E0727: the file is not of its format. `place` may be empty."""
+    return Diagnostic("E0727", f"{file}{', ' if place else ''}{place}: {reason}")
+
+
+def cannot_convert(spec: ColumnSpec, file: str, place: str, value: str, why: str) -> Diagnostic:
+    """E0728"""
+    return Diagnostic("E0728", f"{file}, {place}: {value} {why}", _column(spec), (f"in column {spec.header!r}",))
+
+
+def missing_cell(spec: ColumnSpec, file: str, place: str, na: Sequence[str]) -> Diagnostic:
+    """E0729"""
+    notes = (f"missing are: {', '.join(map(repr, na))}",) if na else ()
+    fix = f"declare it as {type_text(spec)}? and say what stands for it, as in `{spec.name} |> fill(...)`"
+    return Diagnostic(
+        "E0729", f"{file}, {place}: the cell of {spec.header!r} is missing", _column(spec), notes, (Suggestion(fix),)
+    )
+
+
+def more_errors(diagnostic: Diagnostic, count: int) -> Diagnostic:
+    """The diagnostic with a note of what was left out."""
+    note = f"and {count} more bad cell{'s' if count > 1 else ''}"
+    return Diagnostic(diagnostic.code, diagnostic.message, diagnostic.labels, (*diagnostic.notes, note), diagnostic.suggestions)
+
+
+def wrong_type(spec: ColumnSpec, file: str, found: str) -> Diagnostic:
+    """E0730"""
+    return Diagnostic("E0730", f"{file}: column {spec.header!r} holds {found}, not {type_text(spec)}", _column(spec))
+
+
+def different_lengths(file: str, lengths: Sequence[tuple[str, int]]) -> Diagnostic:
+    """E0731"""
+    shown = ", ".join(f"{name!r} has {rows}" for name, rows in lengths)
+    return Diagnostic("E0731", f"{file}: columns must have the same number of rows", notes=(shown,))
+
+
+def no_such_source(name: str, names: Sequence[str]) -> Diagnostic:
+    """E0732: of `--data NAME=PATH`."""
+    near = nearest(name, names)
+    return Diagnostic(
+        "E0732",
+        f"there is no source {name!r}",
+        notes=(f"sources are: {', '.join(names)}",),
+        suggestions=(Suggestion(f"did you mean {near!r}?"),) if near else (),
+    )
+
+
+def unknown_format(path: str, formats: Sequence[str]) -> Diagnostic:
+    """E0733"""
+    return Diagnostic("E0733", f"the name {path!r} does not say which format it is", notes=(f"formats are: {', '.join(formats)}",))
+
+
+def cannot_write(path: str, reason: str) -> Diagnostic:
+    """E0734: `reason` is the system's."""
+    return Diagnostic("E0734", f"cannot write {path!r}: {reason}")

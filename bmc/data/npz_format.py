@@ -1,0 +1,83 @@
+"""Reads numpy's npz, and columns in memory.
+
+In: a file's bytes, or arrays and lists by column name. Out: `RawTable`. Guaranteed: nothing is unpickled, no code of the file runs.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bmc.data import data_errors
+from bmc.data.convert import Converted, WrongType, from_array, from_values
+from bmc.data.raw import RawTable, place_of_row
+from bmc.errors import BmcError
+from bmc.frontend.unit import ColumnSpec
+from bmc_runtime.table import Column
+
+__all__ = ["read_memory", "read_npz"]
+
+
+def read_npz(data: bytes, name: str, columns: Sequence[ColumnSpec], na: Sequence[str]) -> RawTable:
+    """The columns of an npz file: arrays `[N, *cell]` by name. Raises BmcError when the file or an array is wrong."""
+    arrays: dict[str, Any] = {}
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise BmcError(data_errors.malformed(name, "", "this is a single array, not an npz file"))
+            _require(columns, name, list(file.files))
+            for spec in columns:
+                try:
+                    arrays[spec.header] = file[spec.header]
+                except ValueError as error:
+                    found = "Python objects, which are not loaded" if "pickle" in str(error) else f"no array ({error})"
+                    raise BmcError(data_errors.wrong_type(spec, name, found)) from None
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        reason = "this is not an npz file" if isinstance(error, ValueError) else f"this npz file cannot be read: {error}"
+        raise BmcError(data_errors.malformed(name, "", reason)) from None
+    return _table(arrays, name, columns, na)
+
+
+def read_memory(values: Mapping[str, Any], name: str, columns: Sequence[ColumnSpec], na: Sequence[str]) -> RawTable:
+    """Columns in memory: numpy arrays, lists of Python values, anything that numpy takes as an array. None and NaN are missing."""
+    _require(columns, name, [str(key) for key in values])
+    return _table({spec.header: values[spec.header] for spec in columns}, name, columns, na)
+
+
+def _require(columns: Sequence[ColumnSpec], name: str, present: Sequence[str]) -> None:
+    for spec in columns:
+        if spec.header not in present:
+            raise BmcError(data_errors.no_such_column(spec, name, present))
+
+
+def _table(values: Mapping[str, Any], name: str, columns: Sequence[ColumnSpec], na: Sequence[str]) -> RawTable:
+    found: dict[str, Converted] = {}
+    for spec in columns:
+        value = values[spec.header]
+        try:
+            found[spec.name] = _convert(spec, value, frozenset(na))
+        except WrongType as error:
+            raise BmcError(data_errors.wrong_type(spec, name, error.found)) from None
+    lengths = [(spec.header, len(found[spec.name].column)) for spec in columns]
+    if len({rows for _, rows in lengths}) > 1:
+        raise BmcError(data_errors.different_lengths(name, lengths))
+    return RawTable(found, lengths[0][1] if lengths else 0, place_of_row)
+
+
+def _convert(spec: ColumnSpec, value: Any, na: frozenset[str]) -> Converted:
+    if isinstance(value, Column):
+        return from_values(spec, value.to_python(), na)
+    if isinstance(value, list | tuple):
+        return from_values(spec, value, na)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        raise WrongType(type(value).__name__, spec) from None
+    if array.ndim == 0:
+        raise WrongType(f"a single value of type {type(value).__name__}", spec)
+    return from_array(spec, np.ascontiguousarray(array), None, na)
