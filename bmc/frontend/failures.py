@@ -38,6 +38,11 @@ _BLOCKS = {
     "columns": ("among columns", 'columns are written `name: type` or `"header" as name: type`'),
     "train": ("in a `train` block", "a `train` block holds `key = expr` and let"),
 }
+# What other languages call it.
+_FOREIGN = {
+    "def": "fn", "func": "fn", "function": "fn", "import": "use", "include": "use", "class": "layer", "module": "layer",
+    "const": "let", "var": "let", "for": "repeat", "loop": "repeat", "dataset": "data",
+}  # fmt: skip
 _STARTERS = {
     "file": ("use", "let", "fn", "layer", "model", "optimizer", "data", "train"),
     "body": ("param", "state", "let", "if", "repeat", "scan", "yield", "assert", "return"),
@@ -74,7 +79,7 @@ def _expected_words(expected: frozenset[str]) -> list[str]:
         rest -= _STATEMENTS | {"LET", "NAME", "RBRACE"}
     if len(rest & _OPERATORS) > 1:
         words.append("an operator")
-        rest -= _OPERATORS | {"DOT"}
+        rest -= _OPERATORS | {"DOT", "PIPE", "LPAR", "LSQB"}
     rest -= {"ERROR", "DOT"} if len(rest) > 2 else {"ERROR"}
     order = list(_WORDS)
     words += [_WORDS.get(k, f"`{k.lower()}`") for k in sorted(rest, key=lambda k: (order.index(k) if k in order else 99, k))]
@@ -192,13 +197,20 @@ class Failures:
         token = self._tokens[failure.index]
         block = self._block(failure)
         first = self._tokens[failure.statement]
-        meant = nearest(first.text, _STARTERS[block]) if first.kind == "NAME" else None
+        meant = self._meant(first, block)
         at_start = failure.index == failure.statement and (token.kind in _KEYWORDS or block == "file")
         misspelt = failure.index == failure.statement + 1 and meant is not None and token.kind != "EQUAL"
         if not at_start and not misspelt:
             return None
         where, allowed = _BLOCKS[block]
         return syntax_errors.misplaced_statement(self._span(failure.statement), _found(first), where, allowed, meant)
+
+    def _meant(self, first: Token, block: str) -> str | None:
+        """The keyword that a statement's first word stands for, if it is none itself."""
+        if first.kind != "NAME":
+            return None
+        foreign = _FOREIGN.get(first.text)
+        return foreign if foreign in _STARTERS[block] else nearest(first.text, _STARTERS[block])
 
     def _chained(self, failure: Failure) -> Diagnostic | None:
         index = failure.index
@@ -278,6 +290,8 @@ class Failures:
             return None
         if self._tokens[index].kind in _OPERATORS | {"EQUAL", "COLON", "COMMA", "PIPE", "RBRACE", "NEWLINE", "$END"}:
             return None
+        if self._tokens[index].text == "elif":
+            return syntax_errors.misplaced_statement(self._span(index), "`elif`", *_BLOCKS["body"], "else if")
         return syntax_errors.missing_line_end(self._span(index), _found(self._tokens[index]), self._span(index - 1))
 
     def _unexpected(self, failure: Failure) -> Diagnostic:
@@ -286,4 +300,6 @@ class Failures:
         expected = _expected_words(failure.expected)
         if failure.expected == {"NAME"} and after is not None and self._tokens[index - 1].kind in ("COLON", "ARROW"):
             expected = ["a type"]
+        if failure.expected == {"NAME"} and after is not None and self._tokens[index - 1].kind == "PIPE":
+            expected = ["a function or a layer"]
         return syntax_errors.unexpected_token(self._span(index), _found(self._tokens[index]), expected, after)

@@ -4,7 +4,7 @@ In: a `SourceFile`. Out: its text, formatted. Guaranteed: the result means the s
 has the same comments, or `CompilerBug` is raised; formatting it again changes nothing; a source with syntax errors raises
 `BmcError` with all of them.
 
-Line breaks are the author's, except that a block that does not fit its line breaks after `{` and before `}`, and that `{` and
+Line breaks are the author's, except that a block that does not fit its line breaks after `{` and before `}`, and that `{`, `->` and
 `else` stand on the line of what they belong to. Blocks and continued lines are indented by 2, a line inside a bracket that has
 something behind it on its line by the column of that. At most one empty line in a row. A pipe's value gets parentheses when it
 is an operation. `=` of neighbouring bindings stay aligned where the author aligned them, comments stay at their columns.
@@ -120,7 +120,7 @@ class _Writer:
             return not (self._open[-1].one_line or piece.kind == "RBRACE")
         if piece.kind == "RBRACE":
             return not self._open[-1].one_line
-        if piece.kind == "LBRACE" or (piece.kind == "ELSE" and previous.kind == "RBRACE"):
+        if piece.kind in ("LBRACE", "ARROW") or (piece.kind == "ELSE" and previous.kind == "RBRACE"):
             return False
         return piece.breaks > 0
 

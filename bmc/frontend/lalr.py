@@ -72,6 +72,18 @@ def _expected(table: Table, states: Sequence[int]) -> frozenset[str]:
     return frozenset(k for k in table.states[states[-1]] if k.lstrip("$").isupper() and _accepts(table, states, k))
 
 
+def _statement_height(rows: Sequence[dict[str, int]], states: Sequence[int], stack: Sequence[Entry]) -> int:
+    """How many states to keep so that the failing statement may start anew: down to where an ERROR is taken, past blocks that
+    are closed but not reduced yet, which belong to the failing statement."""
+    height, closed = len(states), 0
+    while closed or "ERROR" not in rows[states[height - 1]]:
+        height -= 1
+        value = stack[height - 1][0]
+        if isinstance(value, Token):
+            closed += (value.kind == "RBRACE") - (value.kind == "LBRACE" and closed > 0)
+    return height
+
+
 def _statement_end(tokens: Sequence[Token], start: int) -> int:
     depth = 0
     for i in range(start, len(tokens)):
@@ -152,9 +164,7 @@ def run(table: Table, tokens: Sequence[Token], actions: Actions, on_failure: Cal
             continue
 
         # The token cannot come next. Recovery: cut back to where a statement may start, and skip the failing one.
-        height = len(states)
-        while "ERROR" not in rows[states[height - 1]]:
-            height -= 1
+        height = _statement_height(rows, states, stack)
         statement = stack[height - 1][1] if height <= len(stack) else index
         end = max(_statement_end(tokens, statement), index if recovered_at < index else index + 1)
         expected: frozenset[str] = frozenset() if too_deep else _expected(table, states)

@@ -47,7 +47,7 @@ def _without_idle_newlines(tokens: list[Token]) -> list[Token]:
             if not out or out[-1].kind in ("NEWLINE", "LBRACE"):
                 continue
         else:
-            if kind in ("PIPE", "LBRACE", "RBRACE", "$END") or (token.text == "else" and _ends_block(out)):
+            if kind in ("PIPE", "ARROW", "LBRACE", "RBRACE", "$END") or (token.text == "else" and _ends_block(out)):
                 while out and out[-1].kind == "NEWLINE" and (kind != "PIPE" or out[-1].text == "\n"):
                     out.pop()
             if kind in ("LPAR", "LSQB", "LBRACE"):

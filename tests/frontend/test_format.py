@@ -77,6 +77,7 @@ def test_well_written_examples_stay_as_they_are(name: str) -> None:
         ("fn f() -> f32 # why\n{\n  return 1 }", "fn f() -> f32  # why\n{\n  return 1\n}\n"),
         ("layer L(x: f32) -> f32 {\n  scan(axis=1,reverse = r)a,b in x,y{ yield o=a }\n}",
          "layer L(x: f32) -> f32 {\n  scan(axis = 1, reverse = r) a, b in x, y { yield o = a }\n}\n"),
+        ("fn f(x: f32)\n  -> f32 { return x }", "fn f(x: f32) -> f32 { return x }\n"),
         ("layer L(x: f32) -> f32 {\n  repeat(n-1)as b{ }\n repeat c in(x){}\n}",
          "layer L(x: f32) -> f32 {\n  repeat (n - 1) as b {}\n  repeat c in (x) {}\n}\n"),
     ],

@@ -138,6 +138,20 @@ def test_return_and_assert_may_be_columns_too() -> None:
     assert len(data.entries) == 2
 
 
+def test_arrow_and_brace_may_start_a_line() -> None:
+    (fn,) = tree_of("fn f(x: f32)\n  # why\n  -> f32\n{\n  return x\n}").declarations
+    assert isinstance(fn, s.Callable)
+
+
+def test_error_behind_a_closed_block_is_that_of_the_outer_statement() -> None:
+    text = "fn f() -> f32 {\n  if a { if b { x = 1 } } elif c { y = 2 }\n  z = 3\n}"
+    tree, diagnostics = parse(SourceFile("a", text))
+    assert len(diagnostics) == 1
+    fn = tree.declarations[0]
+    assert isinstance(fn, s.Callable)
+    assert [type(x).__name__ for x in fn.body] == ["Assign"]
+
+
 def test_scan_forms() -> None:
     with_options, plain = body("scan(axis = 1) a, b in x, y { yield o = a }\nscan a in in { yield o = a }")
     assert isinstance(with_options, s.Scan)

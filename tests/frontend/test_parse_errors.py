@@ -17,6 +17,8 @@ from bmc.source import SourceFile
 # name: source. The name starts with the code of the first diagnostic that the source must give.
 CASES = {
     "E0101-line-end": "let a = 1 +\nlet b = 2\n",
+    "E0101-stage": "let a = x |> 3\n",
+    "E0101-list": "let a = [1 2]\n",
     "E0101-two-operators": "train M on D { batch = 3 * * 4 }\n",
     "E0101-type": "data D { columns {\n  a: }\n}\n",
     "E0101-return-of-nothing": "fn f(x: float) -> float {\n  return\n}\n",
@@ -61,6 +63,8 @@ CASES = {
     "E0117-body": "fn f(x: float) -> float {\n  where x\n  retrun x\n}\n",
     "E0117-data": "data D {\n  param w: float\n  colums { a: f32 }\n}\n",
     "E0117-train": "train M on D {\n  if a { b = 1 }\n}\n",
+    "E0117-elif": "fn f(a) -> float {\n  if a { x = 1 } elif b { x = 2 }\n  for i in x { y = 1 }\n  return x\n}\n",
+    "E0117-other-languages": "def f(x): return x\nclass A { }\nimport x\n",
     "E0118-result": "fn f(x: float) { return x }\n",
     "E0118-param": "layer L(x: float) -> float {\n  param w = zeros\n  return x\n}\n",
     "E0118-column": "data D { columns { a; b: f32 } }\n",
