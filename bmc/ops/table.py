@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, ModuleType
 
-from bmc.ops import binary, choice, contract, control, index, order, random, reduce, shape, sources, text, unary
-from bmc.ops.kernel import kernel_operator
+from bmc.ops import binary, choice, contract, control, index, kernel, order, random, reduce, shape, sources, text, unary
 from bmc.ops.registry import Operator
 
-__all__ = ["definition", "operators"]
+__all__ = ["chapters", "definition", "operators"]
 
 _MODULES = (unary, binary, choice, sources, random, shape, reduce, contract, index, order, text, control)
-
-
-def _collect() -> Mapping[str, Operator]:
-    records: dict[str, Operator] = {}
-    for record in (*(record for module in _MODULES for record in module.OPERATORS), kernel_operator(definition)):
-        if record.name in records:
-            raise TypeError(f"operator {record.name} is defined twice")
-        records[record.name] = record
-    return MappingProxyType(records)
 
 
 def operators() -> Mapping[str, Operator]:
@@ -33,4 +23,27 @@ def definition(name: str) -> Operator:
     return _TABLE[name]
 
 
+def chapters() -> Sequence[tuple[str, Sequence[Operator]]]:
+    """All operators by what they are about: the first sentence of each module, and the module's records."""
+    return _CHAPTERS
+
+
+def _title(module: ModuleType) -> str:
+    return " ".join((module.__doc__ or "").split()).split(". ")[0].rstrip(".")
+
+
+def _collect() -> Mapping[str, Operator]:
+    records: dict[str, Operator] = {}
+    for _, chapter in _CHAPTERS:
+        for record in chapter:
+            if record.name in records:
+                raise TypeError(f"operator {record.name} is defined twice")
+            records[record.name] = record
+    return MappingProxyType(records)
+
+
+_CHAPTERS: Sequence[tuple[str, Sequence[Operator]]] = (
+    *((_title(module), module.OPERATORS) for module in _MODULES),
+    (_title(kernel), (kernel.kernel_operator(definition),)),
+)
 _TABLE = _collect()

@@ -179,7 +179,8 @@ def _torch_gradients(torch: Any, function: Callable[..., Any], arrays: Sequence[
     return weights, [None if leaf.grad is None else leaf.grad.numpy() for leaf in leaves]
 
 
-_SAME_NAME = ["neg", "abs", "sqrt", "rsqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "sigmoid", "erf", "add", "sub", "mul", "div", "pow", "maximum", "minimum"]
+_UNARY = ["neg", "abs", "sqrt", "rsqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "sigmoid", "erf"]
+_SAME_NAME = [*_UNARY, "add", "sub", "mul", "div", "pow", "maximum", "minimum"]
 _COMPOSED: dict[str, tuple[Any, tuple[tuple[int, ...], ...], Callable[..., Any]]] = {
     "fma": (NoAttrs(), ((3, 4),) * 3, lambda torch, x, y, z: x * y + z),
     "reduce_sum": (ReduceAttrs((0, 2)), ((3, 4, 5),), lambda torch, x: x.sum((0, 2))),
