@@ -1,0 +1,101 @@
+"""Reductions of fitting that native code leaves to the host: tables of distinct values.
+
+In: a reducer's name and attributes, the arrays that it reads and fills. Out: the filled arrays, and the buffers that their texts lie
+in. Guaranteed: the result does not depend on how rows are cut into blocks: a reducer is `partial(block) → merge → finish`, and
+`merge` is exact, associative and commutative.
+
+`distinct(x, keep)` with `limit`: the values of x `[N]` where `keep` `[N]`, each once, by falling count, equal counts by bytes (of
+integers: by value), at most `limit`. It fills `table` `[limit]` (empty text or 0 in places left over), `order` i32 `[limit]` (the
+places that sort the table, then -1) and `count` i32 `[]`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from bmc_runtime.memory import DTYPES, Array
+from bmc_runtime.table import Bytes, text_column
+
+__all__ = ["BLOCK_ROWS", "REDUCERS", "Reducer", "run_reducer", "texts_of"]
+
+BLOCK_ROWS = 1 << 16
+
+Attributes = Mapping[str, Any]
+Counts = Counter[Any]
+
+
+class Reducer(Protocol):
+    """One reducer; its state between the three stages is its own affair, and can be pickled."""
+
+    def partial(self, inputs: Sequence[Array], attributes: Attributes) -> Any:
+        """The state of one block of rows: `inputs` are its rows."""
+
+    def merge(self, left: Any, right: Any) -> Any:
+        """The state of two blocks together."""
+
+    def finish(self, state: Any, outputs: Sequence[Array], attributes: Attributes) -> tuple[Bytes, ...]:
+        """Fills the outputs. Gives the buffers that texts in them point into: they must live as long as the outputs."""
+
+
+def texts_of(cells: Array) -> list[bytes]:
+    """The texts that the views of a `str` array point to."""
+    flat = cells.reshape(-1)
+    addresses, lengths = flat["address"].tolist(), flat["length"].tolist()  # type: ignore[call-overload]
+    return list(map(_text_at, addresses, lengths))
+
+
+def _text_at(address: int, length: int) -> bytes:
+    return ctypes.string_at(address, length) if length else b""
+
+
+@dataclass(frozen=True)
+class _Distinct:
+    """State: how often each value (bytes or int) occurs."""
+
+    def partial(self, inputs: Sequence[Array], attributes: Attributes) -> Counts:
+        x, keep = inputs
+        kept = x[keep.astype(np.bool_)]
+        if x.dtype == DTYPES["str"]:
+            return Counter(texts_of(kept))
+        values, counts = np.unique(kept, return_counts=True)
+        return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+
+    def merge(self, left: Counts, right: Counts) -> Counts:
+        return left + right
+
+    def finish(self, state: Counts, outputs: Sequence[Array], attributes: Attributes) -> tuple[Bytes, ...]:
+        table, order, count = outputs
+        limit = int(attributes["limit"])
+        ranked = sorted(state, key=lambda value: (-state[value], value))[:limit]
+        used = len(ranked)
+        order[...] = -1
+        order[:used] = sorted(range(used), key=ranked.__getitem__)
+        count[...] = used
+        if table.dtype == DTYPES["str"]:
+            column = text_column([*ranked, *[b""] * (limit - used)])
+            table[...] = column.data
+            return column.keep
+        table[...] = 0
+        table[:used] = ranked
+        return ()
+
+
+REDUCERS: Mapping[str, Reducer] = {"distinct": _Distinct()}
+
+
+def run_reducer(name: str, inputs: Sequence[Array], outputs: Sequence[Array], attributes: Attributes) -> tuple[Bytes, ...]:
+    """Runs a reducer over all rows of `inputs` (each `[N, ...]`) in this process. Gives the buffers that must outlive the outputs.
+    KeyError: there is no reducer of that name."""
+    reducer = REDUCERS[name]
+    rows = len(inputs[0])
+    state = reducer.partial([array[:BLOCK_ROWS] for array in inputs], attributes)
+    for start in range(BLOCK_ROWS, rows, BLOCK_ROWS):
+        block = [array[start : start + BLOCK_ROWS] for array in inputs]
+        state = reducer.merge(state, reducer.partial(block, attributes))
+    return reducer.finish(state, outputs, attributes)

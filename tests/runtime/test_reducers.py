@@ -1,0 +1,96 @@
+"""`distinct` counts exactly, whatever the blocks, and its tables own their text."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from functools import reduce
+
+import numpy as np
+import pytest
+
+from bmc_runtime.memory import Array, allocate
+from bmc_runtime.reducers import REDUCERS, run_reducer, texts_of
+from bmc_runtime.table import text_column
+
+WORDS = ["b", "é", "a", "z", "b", "", "a", "b", "zz", "中"]
+
+
+def outputs(dtype: str, limit: int) -> list[Array]:
+    filled = [allocate(dtype, (limit,)), allocate("i32", (limit,)), allocate("i32", ())]
+    filled[1][...] = 7  # type: ignore[call-overload]
+    return filled
+
+
+def expected(values: list[bytes] | list[int], limit: int) -> tuple[list[bytes] | list[int], list[int], int]:
+    """By the definition, in Python."""
+    counts = Counter(values)
+    ranked = sorted(counts, key=lambda value: (-counts[value], value))[:limit]
+    empty = b"" if values and isinstance(values[0], bytes) else 0
+    order = sorted(range(len(ranked)), key=lambda place: ranked[place])
+    padding = limit - len(ranked)
+    return [*ranked, *[empty] * padding], [*order, *[-1] * padding], len(ranked)  # type: ignore[list-item, return-value]
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3, 7, 20])
+def test_text_by_count_then_bytes(limit: int) -> None:
+    column = text_column(WORDS)
+    keep = np.array([word != "zz" for word in WORDS])
+    table, order, count = filled = outputs("str", limit)
+    buffers = run_reducer("distinct", [column.data, keep], filled, {"limit": limit})
+    wanted = expected([word.encode() for word in WORDS if word != "zz"], limit)
+    assert (texts_of(table), order.tolist(), int(count)) == wanted
+    assert all(isinstance(buffer, np.ndarray) for buffer in buffers)
+
+
+@pytest.mark.parametrize("dtype", ["i32", "i64"])
+@pytest.mark.parametrize("limit", [0, 2, 9])
+def test_integers_by_count_then_value(dtype: str, limit: int) -> None:
+    values = [5, -3, 5, 0, -3, 5, 2**31 - 1, 8]
+    x = np.array(values, dtype={"i32": np.int32, "i64": np.int64}[dtype])
+    keep = np.array([True] * 7 + [False])
+    table, order, count = filled = outputs(dtype, limit)
+    assert run_reducer("distinct", [x, keep], filled, {"limit": limit}) == ()
+    assert (table.tolist(), order.tolist(), int(count)) == expected(values[:7], limit)
+
+
+def test_tables_own_their_text() -> None:
+    column = text_column([f"word {i % 50}" for i in range(1000)])
+    filled = outputs("str", 50)
+    buffers = run_reducer("distinct", [column.data, np.ones(1000, np.bool_)], filled, {"limit": 50})
+    table = filled[0]
+    addresses = table["address"]  # type: ignore[call-overload]
+    base = buffers[0].ctypes.data
+    assert ((addresses >= base) & (addresses <= base + len(buffers[0]))).all()
+    column.keep[0].flags.writeable  # noqa: B018 - the column lives up to here
+    del column
+    gc.collect()
+    assert sorted(texts_of(table)) == sorted(f"word {i}".encode() for i in range(50))
+
+
+def test_does_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    x, keep = rng.integers(0, 40, 1000), rng.integers(0, 2, 1000) > 0
+    whole = outputs("i64", 30)
+    run_reducer("distinct", [x, keep], whole, {"limit": 30})
+    monkeypatch.setattr("bmc_runtime.reducers.BLOCK_ROWS", 7)
+    blocks = outputs("i64", 30)
+    run_reducer("distinct", [x, keep], blocks, {"limit": 30})
+    assert [array.tolist() for array in blocks] == [array.tolist() for array in whole]
+
+
+def test_merge_commutes() -> None:
+    reducer = REDUCERS["distinct"]
+    parts = [reducer.partial([np.arange(i, i + 4), np.ones(4, np.bool_)], {}) for i in range(5)]
+    assert reduce(reducer.merge, parts) == reduce(reducer.merge, parts[::-1])
+
+
+def test_no_rows() -> None:
+    table, order, count = filled = outputs("str", 3)
+    run_reducer("distinct", [text_column([]).data, np.zeros(0, np.bool_)], filled, {"limit": 3})
+    assert (texts_of(table), order.tolist(), int(count)) == ([b"", b"", b""], [-1, -1, -1], 0)
+
+
+def test_unknown_reducers_are_refused() -> None:
+    with pytest.raises(KeyError):
+        run_reducer("median_of_medians", [np.zeros(1)], [], {})
