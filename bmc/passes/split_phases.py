@@ -100,7 +100,28 @@ def _slots(function: Function) -> tuple[dict[Operation, _Slot], frozenset[Operat
             if _is_repeated(op, at, repeatable):
                 repeated.add(op)
                 repeatable.update(op.results)
+    _sink(function, slots, repeated)
     return slots, frozenset(repeated)
+
+
+def _sink(function: Function, slots: dict[Operation, _Slot], repeated: set[Operation]) -> None:
+    """Move what runs once as late as its readers allow, so that it meets them in one kernel. Effects stay early; updates go last, where
+    nothing can stop the step any more.
+    """
+    last = max(slot.level for slot in slots.values())
+    latest = {result.value: last for result in function.results if result.role == "update"}
+    for op in reversed(function.ops):
+        slot = slots[op]
+        if slot.place == "once" and op not in repeated and not definition(op.name).effect:
+            wanted = [latest[v] for v in op.results if v in latest]
+            if wanted:
+                slots[op] = slot = _Slot(max(slot.level, min(wanted)), "once")
+        bound = slot.level
+        if op in repeated:
+            # It runs wherever it is read, so what it reads must be there for the earliest of these.
+            bound = min((latest[v] for v in op.results if v in latest), default=slot.level)
+        for value in op.operands:
+            latest[value] = min(latest.get(value, bound), bound)
 
 
 def _is_repeated(op: Operation, level: int, repeatable: set[Value]) -> bool:

@@ -8,7 +8,7 @@ same large value. Time is linear in operations and uses.
 from __future__ import annotations
 
 from bmc.ir import Value
-from bmc.ops.lowering import Reduction
+from bmc.ops.lowering import Reduction, View
 from bmc.passes.fusion.graph import OpGraph
 from bmc.passes.fusion.groups import Group, Reading, merge_into, mergeable
 from bmc.passes.fusion.sweep import Grouping
@@ -63,16 +63,33 @@ def _target(
     """The group that `group` moves into, if any."""
     if latest is not None:
         shared = {value for value, source in reads.items() if source is latest}
-        if shared and mergeable(latest, group, shared) and _returns_folds(graph, latest, group, shared):
+        if shared and _fits(graph, latest, group, shared):
             return latest
     for signature in _signatures(group, reads):
         sibling = last.get(signature)
         if sibling is None or sibling.anchor >= group.anchor or (latest is not None and latest.anchor > sibling.anchor):
             continue
         shared = {value for value, source in reads.items() if source is sibling}
-        if sibling.kind == group.kind and mergeable(sibling, group, shared) and _returns_folds(graph, sibling, group, shared):
+        if sibling.kind == group.kind and _fits(graph, sibling, group, shared):
             return sibling
     return None
+
+
+def _fits(graph: OpGraph, target: Group, group: Group, shared: set[Value]) -> bool:
+    if not mergeable(target, group, shared) or not _returns_folds(graph, target, group, shared):
+        return False
+    return not _computes_given(graph, target, group, set()) and not _computes_given(graph, group, target, shared)
+
+
+def _computes_given(graph: OpGraph, reader: Group, maker: Group, besides: set[Value]) -> bool:
+    """Whether `maker` has operations, copies of cheap ones for example, for values that `reader` must be given as parameters."""
+    for i in maker.members:
+        is_view = isinstance(lowering_of(graph.ops[i]), View)
+        for value in graph.ops[i].results:
+            how = reader.given.get(value)
+            if how is not None and value not in besides and not (is_view and how in (Reading.VIEWED, Reading.RETURNED)):
+                return True
+    return False
 
 
 def _returns_folds(graph: OpGraph, target: Group, group: Group, shared: set[Value]) -> bool:

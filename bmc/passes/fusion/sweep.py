@@ -58,13 +58,29 @@ def group_operations(graph: OpGraph) -> Grouping:
             homes[i] = copies
         else:
             earliest = min((*readers.values(), *waiting.values()), key=lambda g: g.anchor, default=None)
-            home = earliest if earliest is not None and any(g is earliest for g in fitting) else group_of(i, op)
+            home = group_of(i, op)
+            if earliest is not None and any(g is earliest for g in fitting) and _may_store(earliest, op):
+                stored_anyway = live_out or len(readers) > 1
+                home = home if stored_anyway and _is_stored_better(earliest, op) else earliest
             provider[i] = home
             homes[i] = [home, *(g for g in copies if g is not home)]
         for group in homes[i]:
             add(group, i, op)
     _put_out_lone_rows(graph, homes, provider)
     return Grouping(graph, homes, provider)
+
+
+def _may_store(group: Group, op: Operation) -> bool:
+    """Whether a result of `op` has a shape that the kernel of `group` can give out."""
+    shape = op.results[0].type.shape
+    return shape == group.space or (group.kind == "reduce" and shape == group.kept)
+
+
+def _is_stored_better(group: Group, op: Operation) -> bool:
+    """Whether `op`, whose result must be stored anyway, is better computed elsewhere than in `group`: folds of columns walk their operands
+    the wrong way, and the product that `op` follows takes it for nothing.
+    """
+    return group.kind == "reduce" and not group.by_rows and op.results[0].type.shape == group.space
 
 
 def _reduction_sources(graph: OpGraph) -> list[tuple[Shape, tuple[int, ...]] | None]:
@@ -102,8 +118,16 @@ def _is_copied(graph: OpGraph, op: Operation, stored: set[Value], live_out: bool
         return readers <= COPIES or not chained
     if not isinstance(lowering, Elementwise) or lowering.cost > CHEAP or live_out or readers > COPIES:
         return False
-    inputs = [v for v in dict.fromkeys(op.operands) if not (v in graph.producer and is_leaf(graph.ops[graph.producer[v]]))]
-    return len(inputs) == 1 and inputs[0] in stored
+    inputs = {_viewed(graph, v) for v in op.operands if not (v in graph.producer and is_leaf(graph.ops[graph.producer[v]]))}
+    return len(inputs) == 1 and inputs <= stored
+
+
+def _viewed(graph: OpGraph, value: Value) -> Value:
+    """The value of which `value` is a view, if it is one."""
+    maker = graph.producer.get(value)
+    if maker is not None and isinstance(lowering_of(graph.ops[maker]), View):
+        return graph.ops[maker].operands[0]
+    return value
 
 
 def _put_out_lone_rows(graph: OpGraph, homes: list[list[Group]], provider: list[Group | None]) -> None:
@@ -123,7 +147,7 @@ def _put_out_lone_rows(graph: OpGraph, homes: list[list[Group]], provider: list[
                 folded.update(op.results)
             elif any(v in folded for v in op.operands):
                 folded.update(op.results)
-            elif isinstance(lowering_of(op), Elementwise) and op.results[0].type.shape == group.kept:
+            elif op.results[0].type.shape == group.kept and (isinstance(lowering_of(op), Elementwise) or provider[i] is group):
                 candidates.append(i)
         rows = _lone(graph, group, candidates) if folds else set(candidates)
         if rows:
