@@ -50,7 +50,8 @@ class Pass:
     """One pass. Its name is its flag (`--after NAME`), its module and its function.
 
     requires, ensures: what must hold before, and holds after. optional: programs are right without it, only slower.
-    stage: the stage of `bmc dump` that shows what the pass makes.
+    stage: the stage of `bmc dump` that shows what the pass makes. refusal: what the pass raises when a program, though
+    right, cannot be (rows that mix where shards are on): not a bug, and passed on.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Pass:
     ensures: tuple[Property, ...] = ()
     optional: bool = False
     stage: str = "grad"
+    refusal: type[Exception] = BmcError
 
 
 @dataclass(frozen=True)
@@ -103,17 +105,17 @@ def run_pipeline(
     disabled: Collection[str] = (),
     observer: Observer = check_after,
     crash_directory: Path | None = None,
+    number: int = 0,
 ) -> Function:
     """`function` after all `passes` but the `disabled` ones.
 
     Raises ValueError if a pass of `disabled` is not optional or not there; CompilerBug if a pass fails.
     `crash_directory` gets the input of the pass that failed; None: no file is written, and the bug carries the text
-    alone.
+    alone. `number`: of the passes that ran on the function before, so that observers count on.
     """
     optional = {p.name for p in passes if p.optional}
     if unknown := sorted(set(disabled) - optional):
         raise ValueError(f"no optional pass is called {', '.join(unknown)}; there are {', '.join(sorted(optional))}")
-    number = 0
     for current in passes:
         if current.name in disabled:
             continue
@@ -131,8 +133,8 @@ def _run(function: Function, number: int, current: Pass, observer: Observer, cra
         seconds = perf_counter() - start
         observer(PassRun(number, current, function, after, seconds))
         _hold(after, current.ensures, "ensures")
-    except BmcError:
-        raise  # the user's: a pass may find that a program cannot be (rows that mix where shards are on)
+    except (BmcError, current.refusal):
+        raise
     except CompilerBug as bug:
         raise _report(function, current, bug.message, crash_directory) from bug
     except Exception as error:
@@ -194,7 +196,7 @@ class Recorder:
 
     def __call__(self, run: PassRun) -> None:
         if not self.snapshots:
-            self.snapshots.append(Snapshot(0, "input", run.before, 0.0))
+            self.snapshots.append(Snapshot(run.number - 1, "input", run.before, 0.0))
         self.snapshots.append(Snapshot(run.number, run.of.name, run.after, run.seconds))
 
 

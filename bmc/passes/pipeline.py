@@ -1,7 +1,8 @@
 """The passes, in order: a literal list with the reason for each line.
 
-In: nothing. Out: the passes from graph to graph that `run_pipeline` runs. What follows them gives lowered forms,
-which are no functions any more: `split_rows`, `split_phases`, `fuse` on phases, `plan_memory`.
+In: nothing. Out: the passes from graph to graph that `run_pipeline` runs: `GRAPH_PASSES` on every function, then
+`SHARD_PASSES` on a training step of which several shards, or several micro-batches, are summed. What follows them
+gives lowered forms, which are no functions any more: `split_rows`, `split_phases`, `fuse` on phases, `plan_memory`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Final
 
 from bmc.ir import Function, Operation
 from bmc.ops.lowering import Expanded
+from bmc.ops.registry import RowMix
 from bmc.ops.table import definition
 from bmc.passes.autodiff import autodiff
 from bmc.passes.canonicalise import canonicalise
@@ -18,8 +20,10 @@ from bmc.passes.cse import cse
 from bmc.passes.dce import dce
 from bmc.passes.fold import fold
 from bmc.passes.manager import Pass, Property
+from bmc.passes.rows import operation_rows, row_states
+from bmc.passes.shard import RowsDoNotSplit, shard
 
-__all__ = ["GRAPH_PASSES", "expanded"]
+__all__ = ["GRAPH_PASSES", "SHARD_PASSES", "expanded", "rows_kept_apart"]
 
 
 def expanded(by: str) -> Property:
@@ -35,6 +39,20 @@ def _left_over(by: str, function: Function) -> tuple[str, Operation] | None:
     return None
 
 
+def rows_kept_apart() -> Property:
+    """No operation mixes the rows of a shard but through a sum over all shards."""
+    return Property("rows kept apart", _mixing)
+
+
+def _mixing(function: Function) -> tuple[str, Operation] | None:
+    states = row_states(function)
+    for op in function.ops:
+        found = operation_rows(op, [states[value].axis for value in op.operands], function.row)
+        if RowMix.OTHER in found:
+            return f"{op.name} mixes rows", op
+    return None
+
+
 GRAPH_PASSES: Final = (
     # First, so that gradient rules see operators as they were written, and what follows treats both directions alike.
     Pass("autodiff", "expand gradients by one reverse sweep", autodiff, ensures=(expanded("autodiff"),)),
@@ -46,4 +64,15 @@ GRAPH_PASSES: Final = (
     Pass("cse", "compute equal things once", cse, optional=True),
     # Last of these: each of the others leaves operations behind that nobody uses.
     Pass("dce", "remove what nobody uses", dce, optional=True),
+)
+
+SHARD_PASSES: Final = (
+    # After simplification: what is equal or dead need not be summed over shards.
+    Pass(
+        "shard",
+        "make sums over rows partial sums of a shard, and a sum over shards",
+        partial(shard, shards=True),
+        ensures=(rows_kept_apart(),),
+        refusal=RowsDoNotSplit,
+    ),
 )

@@ -14,7 +14,8 @@ from bmc.ir import Function, Operation
 from bmc.ir.text import print_function
 from bmc.ops.parse_text import parse_module
 from bmc.passes.manager import Pass, PassRun, Property, Recorder, check_after, observers, run_pipeline, write_after_all
-from bmc.passes.pipeline import GRAPH_PASSES
+from bmc.passes.pipeline import GRAPH_PASSES, SHARD_PASSES
+from bmc.passes.shard import RowsDoNotSplit
 from bmc.source import SourceFile
 
 TEXT = """
@@ -55,9 +56,10 @@ def test_the_pipeline_runs_in_order_and_verifies() -> None:
 
 
 def test_names_flags_and_modules_agree() -> None:
-    for p in GRAPH_PASSES:
-        assert p.run.__name__ == p.name
-        assert p.run.__module__ == f"bmc.passes.{p.name}"
+    for p in (*GRAPH_PASSES, *SHARD_PASSES):
+        run = getattr(p.run, "func", p.run)
+        assert run.__name__ == p.name
+        assert run.__module__ == f"bmc.passes.{p.name}"
         assert p.purpose
 
 
@@ -142,6 +144,25 @@ def test_errors_of_the_user_pass_through() -> None:
 
     with pytest.raises(BmcError):
         run_pipeline(function(), (Pass("refuse", "p", refuse),))
+
+
+def test_refusals_pass_through_and_numbers_count_on() -> None:
+    text = """
+    function "train" rows B {
+      param %x: f32[B, 4] = input "x"
+      %m = reduce_MIX(%x, axes = [0]) : f32[4]
+      output "m" = %m
+    }"""
+
+    def step(fold: str) -> Function:
+        return parse_module(SourceFile("test.bmir", text.replace("MIX", fold))).functions[0]
+
+    recorder = Recorder()
+    result = run_pipeline(step("sum"), SHARD_PASSES, observer=recorder, number=5)
+    assert [op.name for op in result.ops] == ["reduce_sum", "shard_sum"]
+    assert [(s.number, s.name) for s in recorder.snapshots] == [(5, "input"), (6, "shard")]
+    with pytest.raises(RowsDoNotSplit):
+        run_pipeline(step("max"), SHARD_PASSES)
 
 
 def test_every_version_is_written(tmp_path: Path) -> None:
