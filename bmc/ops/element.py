@@ -32,9 +32,9 @@ ULP_BOUND: Final[Mapping[str, Mapping[str, float]]] = MappingProxyType(
             ("log1p", 2.0, 4.0),
             ("sin", 2.0, 4.0),
             ("cos", 2.0, 4.0),
-            ("tanh", 2.25, 4.0),
+            ("tanh", 2.5, 4.0),
             ("sigmoid", 2.5, 4.0),
-            ("erf", 2.0, 4.0),
+            ("erf", 2.25, 4.0),
             ("pow", 2.0, 4.0),
             ("rsqrt", 1.5, 1.5),
         )
