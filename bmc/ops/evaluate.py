@@ -8,7 +8,7 @@ no recursion but into regions.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from bmc.ir import Function, Operation, Poly, Value
@@ -17,7 +17,10 @@ from bmc.ops.arrays import dtype_of
 from bmc.ops.registry import Operator
 from bmc.ops.table import definition
 
-__all__ = ["bind_attrs", "bindings_of", "evaluate", "evaluate_ops"]
+__all__ = ["After", "bind_attrs", "bindings_of", "evaluate", "evaluate_ops"]
+
+After = Callable[[Operation, Sequence[Any], Sequence[Any]], Sequence[Any]]
+"""(operation without regions, operand arrays, result arrays) -> the result arrays to go on with."""
 
 
 def bindings_of(function: Function, inputs: Mapping[str, Any]) -> dict[str, int]:
@@ -51,8 +54,11 @@ def _bind(value: Any, bindings: Mapping[str, int]) -> Any:
     return value
 
 
-def evaluate(function: Function, inputs: Mapping[str, Any], bindings: Mapping[str, int], np: Any) -> dict[str, Any]:
-    """The results of `function` by key, outputs and updates alike. `inputs` are arrays by parameter key.
+def evaluate(
+    function: Function, inputs: Mapping[str, Any], bindings: Mapping[str, int], np: Any, after: After | None = None
+) -> dict[str, Any]:
+    """The results of `function` by key, outputs and updates alike. `inputs` are arrays by parameter key. `after`
+    sees, and may replace, the results of each operation.
 
     KeyError: an input or a binding is missing. ValueError: an array does not have the type of its parameter, or a
     rule breaks its promise. NotImplementedError: the graph holds an operator that a pass must expand before
@@ -61,27 +67,31 @@ def evaluate(function: Function, inputs: Mapping[str, Any], bindings: Mapping[st
     values: dict[Value, Any] = {}
     for param in function.params:
         values[param.value] = _checked(f"input {param.key!r}", param.value, inputs[param.key], bindings)
-    evaluate_ops(function.ops, values, bindings, np)
+    evaluate_ops(function.ops, values, bindings, np, after)
     return {result.key: values[result.value] for result in function.results}
 
 
 def evaluate_ops(
-    ops: Sequence[Operation], values: MutableMapping[Value, Any], bindings: Mapping[str, int], np: Any
+    ops: Sequence[Operation], values: MutableMapping[Value, Any], bindings: Mapping[str, int], np: Any, after: After | None = None
 ) -> None:
     """Run operations in order; `values` holds the array of each value and receives the results."""
     for op in ops:
         arrays = [values[operand] for operand in op.operands]
-        results = _run(definition(op.name), op, arrays, bindings, np)
+        results = _run(definition(op.name), op, arrays, bindings, np, after)
+        if after is not None and not op.regions:
+            results = after(op, arrays, results)
         for i, (value, array) in enumerate(zip(op.results, results, strict=True)):
             values[value] = _checked(f"result {i} of {op.name}", value, array, bindings)
 
 
-def _run(record: Operator, op: Operation, arrays: Sequence[Any], bindings: Mapping[str, int], np: Any) -> Sequence[Any]:
+def _run(
+    record: Operator, op: Operation, arrays: Sequence[Any], bindings: Mapping[str, int], np: Any, after: After | None
+) -> Sequence[Any]:
     if not op.regions:
         return record.reference(np, bind_attrs(op.attrs, bindings), arrays)
     (region,) = op.regions
     inner: dict[Value, Any] = dict(zip(region.params, arrays, strict=True))
-    evaluate_ops(region.ops, inner, bindings, np)
+    evaluate_ops(region.ops, inner, bindings, np, after)
     return [inner[value] for value in region.results]
 
 
