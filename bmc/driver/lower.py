@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import llvmlite.ir as llvm
-from bmc.passes.memory.check import check_memory
+from bmc.passes.check_memory import check_memory
 
 from bmc.codegen.cache import ObjectCache, compiler_identity
 from bmc.codegen.contract import vector_bytes_of
@@ -26,9 +26,8 @@ from bmc.passes.fuse import fuse_phases
 from bmc.passes.fusion.kernels import kernel_key
 from bmc.passes.manager import Observer, check_after, run_pipeline
 from bmc.passes.phase import Phase
-from bmc.passes.pipeline import GRAPH_PASSES
+from bmc.passes.pipeline import GRAPH_PASSES, SHARD_PASSES
 from bmc.passes.plan_memory import MemoryPlan, plan_memory
-from bmc.passes.shard import shard
 from bmc.passes.split_phases import split_phases
 from bmc.passes.split_rows import split_rows
 from bmc_runtime.plan import FunctionPlan, Program
@@ -64,7 +63,8 @@ def lower_function(function: Function, options: Options, observer: Observer = ch
             run_pipeline(part, GRAPH_PASSES, options.disabled, observer, options.crash_directory) for part in split_rows(graph)
         ]
     elif function.name == "train":
-        parts = [run_pipeline(shard(graph, options.sharded), GRAPH_PASSES, options.disabled, observer, options.crash_directory)]
+        passes = SHARD_PASSES if options.sharded else ()
+        parts = [run_pipeline(graph, passes, (), observer, options.crash_directory)]
     else:
         parts = [graph]
     return [_lower_part(part) for part in parts]
@@ -74,7 +74,7 @@ def _lower_part(graph: Function) -> Lowered:
     phases = split_phases(graph)
     fused = fuse_phases(graph, phases)
     memory = plan_memory(graph, fused)
-    check_memory(graph, memory)
+    check_memory(graph, memory.plan, memory.phases, memory.places)
     return Lowered(graph.name, graph, phases, fused, memory)
 
 

@@ -180,6 +180,8 @@ class _Layout:
         self.whole: dict[int, Array] = {}
         self.local: dict[tuple[int, int], Array] = {}
         self._steps()
+        # Tables hold addresses only: the binding must hold the arrays.
+        self.binding.keep.extend([*self.whole.values(), *self.local.values()])
 
     def _steps(self) -> None:
         plan, binding = self.plan, self.binding
