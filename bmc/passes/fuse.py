@@ -19,6 +19,7 @@ from bmc.passes.fusion.kernels import kernel_key, kernels_of
 from bmc.passes.fusion.merge import merge_groups
 from bmc.passes.fusion.sweep import group_operations
 from bmc.passes.fusion.traits import lowering_of
+from bmc.passes.fusion.unit_dims import without_unit_dims
 from bmc.passes.phase import Phase
 
 __all__ = ["fuse", "fuse_phases", "kernel_counts", "kernel_key"]
@@ -50,7 +51,7 @@ def kernel_counts(ops: Iterable[Operation]) -> Counter[str]:
 
 def _fuse(ops: Sequence[Operation], live_out: Iterable[Value], updates: Sequence[tuple[Value, Value]]) -> tuple[Operation, ...]:
     wanted = frozenset(live_out)
-    graph = OpGraph.build(_live(ops, wanted), wanted, updates)
+    graph = OpGraph.build(_live(without_unit_dims(ops), wanted), wanted, updates)
     return kernels_of(merge_groups(group_operations(graph)))
 
 
