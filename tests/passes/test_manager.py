@@ -63,6 +63,12 @@ def test_names_flags_and_modules_agree() -> None:
         assert p.purpose
 
 
+def test_the_documentation_lists_the_passes() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "passes.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if re.fullmatch(r"\| `\w+` \| .* \|", line)]
+    assert rows == [f"| `{p.name}` | {p.purpose} |" for p in (*GRAPH_PASSES, *SHARD_PASSES)]
+
+
 @pytest.mark.parametrize("name", [p.name for p in GRAPH_PASSES if p.optional])
 def test_each_optional_pass_can_be_left_out(name: str) -> None:
     recorder = Recorder()

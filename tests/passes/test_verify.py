@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -30,6 +31,26 @@ function "f" rows B {
 """
 
 
+MUTATED = """
+function "g" rows B {
+  param %x: f32[B, 4] = input "x"
+  param %w: f32[4, 3] = weight "w"
+  param %k: i32[B] = input "k"
+  %t = transpose(%w, permutation = [1, 0]) : f32[3, 4]
+  %y = contract(%x, %w, lhs_batch = [], lhs_contract = [1], rhs_batch = [], rhs_contract = [0]) : f32[B, 3]
+  %s = slice(%x, starts = [0, 3], stops = [B, -1], steps = [1, -1]) : f32[B, 4]
+  %p = pad(%s, low = [0, 1], high = [0, 2], interior = [0, 1], value = 0.5) : f32[B, 10]
+  %r = reshape(%s, shape = [B, 2, 2]) : f32[B, 2, 2]
+  %b = broadcast(%y, shape = [2, B, 3], axes = [1, 2]) : f32[2, B, 3]
+  %m = reduce_max(%r, axes = [1, 2]) : f32[B]
+  %c = concat(%s, %p, axis = 1) : f32[B, 14]
+  %a = scatter_add(%k, %y, rows = 5) : f32[5, 3]
+  %n = kernel(%m, kind = "map", name = "neg") : f32[B] region(%v: f32[B]) { %u = neg(%v) : f32[B] yield %u }
+  output "n" = %n
+}
+"""
+
+
 def parse(text: str) -> Module:
     return parse_module(SourceFile("test.bmir", text))
 
@@ -41,6 +62,7 @@ def messages(text: str) -> list[str]:
 def test_a_good_function_has_no_faults() -> None:
     verify_module(parse(GOOD))
     assert messages(GOOD) == []
+    check_module(parse(MUTATED))
 
 
 @pytest.mark.parametrize(
@@ -217,6 +239,19 @@ def test_random_damage_is_found_or_harmless(function: Function, data: st.DataObj
     found = list(faults(replace(function, ops=ops)))
     assert not (harmless and found)
     assert harmless or found or value in before
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_any_text_that_parses_is_well_formed_or_gets_a_diagnostic(data: st.DataObject) -> None:
+    """Numbers, types and values exchanged: type rules must refuse by TypeRuleError whatever the attributes."""
+    words = [word for word in re.split(r"([\s(),\[\]:]+)", MUTATED) if word]
+    for _ in range(data.draw(st.integers(1, 3))):
+        words[data.draw(st.integers(0, len(words) - 1))] = data.draw(st.sampled_from([*words, "7", "-1", "0 - 3", "B - 2", "f64"]))
+    try:
+        check_module(parse("".join(words)))
+    except BmcError as error:
+        assert error.diagnostics  # noqa: PT017  (either outcome is right; any other exception fails)
 
 
 def test_reserved_words_cannot_be_symbols() -> None:
