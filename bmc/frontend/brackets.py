@@ -31,9 +31,10 @@ _DECLARATIONS = frozenset({"use", "let", "fn", "layer", "model", "optimizer", "d
 def match_brackets(file: SourceFile, tokens: list[Token]) -> tuple[list[Token], list[Diagnostic]]:
     """Tokens with matching brackets, and what was wrong."""
     errors: list[Diagnostic] = []
-    if not _matches(tokens):
+    hopeless = _too_deep(tokens, 20 * MAX_BRACKETS)  # a megabyte of `(` is not worth repairing
+    if hopeless is None and not _matches(tokens):
         tokens, errors = _repair_declarations(file, tokens)
-    deepest = _too_deep(tokens)
+    deepest = _too_deep(tokens, MAX_BRACKETS)
     if deepest is not None:
         errors.append(syntax_errors.nested_too_deeply(_span(file, tokens[deepest]), f"{MAX_BRACKETS} brackets"))
         return [tokens[-1]], errors[:1]
@@ -59,12 +60,13 @@ def _span(file: SourceFile, token: Token) -> Span:
     return Span(file, token.start, token.end)
 
 
-def _too_deep(tokens: Sequence[Token]) -> int | None:
+def _too_deep(tokens: Sequence[Token], limit: int) -> int | None:
+    """The index of the first bracket that more than `limit` are open at, itself among them."""
     depth = 0
     for i, token in enumerate(tokens):
         if token.kind in _CLOSER:
             depth += 1
-            if depth > MAX_BRACKETS:
+            if depth > limit:
                 return i
         elif token.kind in _CLOSING:
             depth = max(0, depth - 1)
