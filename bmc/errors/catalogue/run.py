@@ -6,4 +6,70 @@ from bmc.errors.catalogue.entry import Entry
 
 __all__ = ["ENTRIES"]
 
-ENTRIES: tuple[Entry, ...] = ()
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        "E0801",
+        "A file cannot be written",
+        "The system refused to write the file, for the reason in the message. Files are written whole or not at all: a file of that "
+        "name is as it was before.",
+    ),
+    Entry(
+        "E0802",
+        "The loss is not finite",
+        "The loss of a training step was NaN or infinite, so training stopped before anything was updated. The message names the "
+        "step, the label the first operation whose result was not finite: a logarithm of zero, a division by zero, or numbers that "
+        "grew too large. A lower learning rate, `clip`, or a small constant under the logarithm are the usual cures. The weights as "
+        "they were at the last epoch's end are in the checkpoint beside the artefact.",
+    ),
+    Entry(
+        "E0803",
+        "The checkpoint belongs to another run",
+        "`--resume` goes on where a run of the same program on the same data was interrupted. The program, its settings or the data "
+        "have changed since the checkpoint was written: going on would mix two runs. Train anew without `--resume`.",
+    ),
+    Entry(
+        "E0805",
+        "A split has no rows",
+        "After `where`, `distinct` and the cut into splits no row is left in a split that is needed. Look at `where`, and at the "
+        "fractions of the split.",
+    ),
+    Entry(
+        "E0806",
+        "A worker process ended",
+        "One of the processes of `--workers` came to an end by itself, most likely for want of memory; what it wrote to standard "
+        "error says more. `--resume` goes on from the last checkpoint.",
+    ),
+    Entry(
+        "E0807",
+        "There is no such split",
+        "The data block's `split` does not make a split of that name. The message lists those it makes.",
+    ),
+    Entry(
+        "E0808",
+        "There is nothing to train",
+        "The file declares a model, but no `train` block that says on which data to train it, and towards what.",
+    ),
+    Entry(
+        "E0809",
+        "The columns given do not fit",
+        "Columns from Python are given by the names of the data block's columns, or by the names of its outputs; each as an array or "
+        "list of the declared type, all of the same length.",
+    ),
+    Entry(
+        "E0810",
+        "The weights given do not fit",
+        "Weights from Python are given by their keys, each an array of the shape that the model declares.",
+    ),
+    Entry(
+        "E0811",
+        "The data of the model is not at hand",
+        "A model file holds no data and no absolute paths. `bmc eval` looks where the data lay when this machine trained the model, "
+        "then beside the model file, then in the current folder; `--data NAME=PATH` says where it is.",
+    ),
+    Entry(
+        "E0812",
+        "A setting of the command does not fit the program",
+        "A command or a method was asked for something that this program cannot give: a stage or pass that does not exist, a column "
+        "that is not predicted. The message lists what there is.",
+    ),
+)

@@ -1,0 +1,80 @@
+"""From arguments to an exit code.
+
+In: the arguments. Out: never returns: SystemExit with a code of `bmc.cli.exits`. Guaranteed: the user's errors are printed with their
+spans; anything unexpected becomes a crash report in a file and the command that repeats it, never a bare traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn, TextIO
+
+import click
+
+from bmc.cli.crash import report_crash
+from bmc.cli.exits import BUG, DONE, INTERRUPTED, RUN, USAGE, exit_code
+from bmc.cli.group import bmc
+from bmc.cli.output import note, print_diagnostics
+from bmc.errors import BmcError
+
+__all__ = ["main"]
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line `args` (the process's by default) and exit."""
+    given = list(sys.argv[1:] if args is None else args)
+    for stream in (sys.stdout, sys.stderr):
+        _write_anything(stream)
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output is gone (`bmc dump ... | head`): nothing is left to say, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = DONE
+    except OSError as error:
+        note(f"error: cannot write the output: {error.strerror or error}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = RUN
+    sys.exit(code)
+
+
+def _write_anything(stream: TextIO) -> None:
+    """Text that the terminal's encoding lacks is written with escapes, not refused."""
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _run(args: list[str]) -> int:
+    try:
+        code = bmc.main(args=args, prog_name="bmc", standalone_mode=False)
+    except BmcError as error:
+        print_diagnostics(error.diagnostics)
+        return exit_code(error.diagnostics)
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except (KeyboardInterrupt, click.Abort):
+        note("\ninterrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            note(f"error: {error.strerror}{f': {error.filename}' if error.filename else ''}")
+            return RUN
+        return _bug(args, error)
+    except MemoryError:
+        note("error: there is not enough memory for this")
+        return RUN
+    except Exception as error:  # noqa: BLE001 - the top: what nobody expected is our bug, and is reported as one
+        return _bug(args, error)
+    return code if isinstance(code, int) else DONE
+
+
+def _bug(args: list[str], error: Exception) -> int:
+    note(report_crash(args, error))
+    return BUG

@@ -1,0 +1,82 @@
+"""From a path or a text to a unit: parsed, elaborated, with all findings.
+
+In: a source (`FILE`, `FILE:NAME`, `-`, or a text), overrides (`--set`), the float type. Out: the `Unit`, or BmcError with every
+diagnostic. Guaranteed: imports neither numpy nor llvmlite; a `use` is read relative to the file that says it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bmc.errors import BmcError, Diagnostic
+from bmc.frontend.elaborate import check, elaborate
+from bmc.frontend.read_source import read_source
+from bmc.frontend.unit import Unit
+from bmc.source import SourceFile
+
+__all__ = ["FloatType", "SourceText", "check_source", "find_source", "load_unit", "parse_overrides", "text_source"]
+
+FloatType = Literal["f32", "f64"]
+
+
+@dataclass(frozen=True)
+class SourceText:
+    """A program's main file. `select`: the train block or model picked. `given`: files that come with it (an artefact's), which stand
+    in for those on disk. `folder`: where relative data paths begin, None for the folder of the file that says them. `on_disk`:
+    whether what it uses may be read from disk."""
+
+    main: SourceFile
+    select: str | None = None
+    given: tuple[SourceFile, ...] = ()
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    float_type: FloatType = "f32"
+    on_disk: bool = True
+
+
+def find_source(
+    argument: str, overrides: Mapping[str, str] | None = None, float_type: FloatType = "f32", select: str | None = None
+) -> SourceText:
+    """The source that a command line names: `FILE`, `FILE:NAME` or `-`. Raises BmcError when it cannot be read."""
+    path = argument
+    head, separator, tail = argument.rpartition(":")
+    if separator and head and tail.isidentifier() and not os.path.exists(argument):
+        path, select = head, tail
+    return SourceText(read_source(path), select, (), dict(overrides or {}), float_type)
+
+
+def text_source(
+    text: str, overrides: Mapping[str, str] | None = None, float_type: FloatType = "f32", select: str | None = None
+) -> SourceText:
+    """A program given as text; what it uses and its data are relative to the current folder."""
+    return SourceText(SourceFile("<text>", text), select, (), dict(overrides or {}), float_type)
+
+
+def parse_overrides(items: Sequence[str]) -> dict[str, str]:
+    """`KEY=VALUE` texts as a mapping. ValueError names one that is not of this form, or a key given twice."""
+    found: dict[str, str] = {}
+    for item in items:
+        key, separator, value = item.partition("=")
+        if not separator or not key.strip() or not value.strip():
+            raise ValueError(f"{item!r} is not of the form KEY=VALUE")
+        if key.strip() in found:
+            raise ValueError(f"{key.strip()!r} is given twice")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def load_unit(source: SourceText) -> Unit:
+    """Elaborate the block that is picked. Raises BmcError with every error and warning; a unit carries its own warnings."""
+    unit, diagnostics = elaborate(
+        source.main, source.select, source.overrides, source.float_type, source.given, read_source if source.on_disk else None
+    )
+    if unit is None or any(d.level == "error" for d in diagnostics):
+        raise BmcError(diagnostics)
+    return unit
+
+
+def check_source(source: SourceText) -> tuple[Diagnostic, ...]:
+    """What is wrong with any block of a file, warnings and notes included."""
+    return check(source.main, source.overrides, source.float_type, source.given, read_source if source.on_disk else None)

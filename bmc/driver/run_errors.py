@@ -1,0 +1,103 @@
+"""Errors of runs, as named constructors.
+
+In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0812 of `bmc.errors.catalogue.run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bmc.errors import Diagnostic, Label, Suggestion, nearest
+from bmc.source import Span
+
+__all__ = [
+    "cannot_write", "columns_do_not_fit", "data_not_at_hand", "input_not_finite", "no_such_choice", "no_such_split", "not_finite",
+    "nothing_to_train", "other_checkpoint", "split_without_rows", "weight_not_finite", "weights_do_not_fit", "worker_lost",
+]  # fmt: skip
+
+
+def _did_you_mean(name: str, names: Sequence[str]) -> tuple[Suggestion, ...]:
+    near = nearest(name, names)
+    return (Suggestion(f"did you mean {near!r}?"),) if near else ()
+
+
+def cannot_write(path: str, reason: str) -> Diagnostic:
+    """E0801: `reason` is the system's."""
+    return Diagnostic("E0801", f"cannot write {path!r}: {reason}")
+
+
+def not_finite(step: int, epoch: int, operation: str | None, value: str, spans: Sequence[Span], gradient: bool) -> Diagnostic:
+    """E0802: `operation` is the first whose result was not finite, None if the replay stayed finite. `step`, `epoch` count from 1."""
+    message = f"the loss of step {step} (epoch {epoch}) is not finite"
+    if operation is None:
+        return Diagnostic("E0802", message, notes=("replayed operation by operation, the step stayed finite: it is at the edge of its type",))
+    what = f"`{operation}` gives {value} first{', in the gradient of this' if gradient else ''}"
+    labels = tuple(Label(span, what if i == 0 else "part of it", primary=i == 0) for i, span in enumerate(spans[:2]))
+    notes = () if labels else (what,)
+    return Diagnostic("E0802", message, labels, (*notes, "no weight was changed by this step"))
+
+
+def input_not_finite(step: int, epoch: int, output: str, value: str, row: int) -> Diagnostic:
+    """E0802: the data has it. `row` counts from 0 within the batch."""
+    message = f"the loss of step {step} (epoch {epoch}) is not finite"
+    return Diagnostic("E0802", message, notes=(f"the data output `{output}` holds {value}, first in row {row} of the batch",))
+
+
+def weight_not_finite(step: int, epoch: int, key: str, value: str, span: Span | None) -> Diagnostic:
+    """E0802: an update before made it."""
+    message = f"the loss of step {step} (epoch {epoch}) is not finite"
+    what = f"`{key}` holds {value}: an update before this step made it so"
+    labels = () if span is None else (Label(span, what, primary=True),)
+    notes = ("the gradient or the learning rate was too large; `clip` bounds gradients",)
+    return Diagnostic("E0802", message, labels, notes if labels else (what, *notes))
+
+
+def other_checkpoint(path: str, what: str) -> Diagnostic:
+    """E0803: `what` is different."""
+    return Diagnostic("E0803", f"the checkpoint {path!r} belongs to another run: {what}", notes=("without --resume, training begins anew",))
+
+
+def split_without_rows(name: str, span: Span | None) -> Diagnostic:
+    """E0805"""
+    labels = () if span is None else (Label(span, "its source is declared here", primary=True),)
+    return Diagnostic("E0805", f"no row is left for the split {name!r}", labels)
+
+
+def worker_lost(reason: str) -> Diagnostic:
+    """E0806"""
+    return Diagnostic("E0806", reason)
+
+
+def no_such_split(name: str, names: Sequence[str]) -> Diagnostic:
+    """E0807"""
+    return Diagnostic("E0807", f"there is no split {name!r}", notes=(f"splits are: {', '.join(names)}",), suggestions=_did_you_mean(name, names))
+
+
+def nothing_to_train(name: str) -> Diagnostic:
+    """E0808"""
+    return Diagnostic("E0808", f"{name} is a model alone: no train block says how to train it", notes=("write `train MODEL on DATA { ... }`",))
+
+
+def columns_do_not_fit(reason: str, notes: Sequence[str] = ()) -> Diagnostic:
+    """E0809"""
+    return Diagnostic("E0809", reason, notes=tuple(notes))
+
+
+def weights_do_not_fit(reason: str, notes: Sequence[str] = ()) -> Diagnostic:
+    """E0810"""
+    return Diagnostic("E0810", reason, notes=tuple(notes))
+
+
+def data_not_at_hand(name: str, pattern: str, tried: Sequence[str]) -> Diagnostic:
+    """E0811: `tried` are the folders looked into."""
+    return Diagnostic(
+        "E0811",
+        f"the data {pattern!r} of source {name!r} is not at hand",
+        notes=(f"looked in: {', '.join(tried)}",),
+        suggestions=(Suggestion(f"say where it is: --data {name}=PATH"),),
+    )
+
+
+def no_such_choice(what: str, name: str, names: Sequence[str]) -> Diagnostic:
+    """E0812: `what` is a noun: stage, pass, prediction."""
+    return Diagnostic("E0812", f"there is no {what} {name!r}", notes=(f"there are: {', '.join(names)}",), suggestions=_did_you_mean(name, names))
