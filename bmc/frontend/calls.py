@@ -68,7 +68,7 @@ class Calls(Expressions):
         if isinstance(callee, Constructed):
             if callee.closure.kind != "fn":
                 raise Failure(name_errors.not_callable(span, describe(callee)))
-            return self._apply_body(callee.closure, callee.hyper, positional, keyword, span)
+            return self.apply_body(callee.closure, callee.hyper, positional, keyword, span)
         if isinstance(callee, LayerInstance):
             return self.apply_layer(callee, positional, keyword, span, None)
         raise Failure(name_errors.not_callable(span, describe(callee)))
@@ -80,7 +80,7 @@ class Calls(Expressions):
         if closure.kind == "fn" and declaration.hyper is None:
             if not declaration.inputs and not positional and not keyword and declaration.results[0].type.dims:
                 return self._closure_generator(closure, {}, span)
-            return self._apply_body(closure, {}, positional, keyword, span)
+            return self.apply_body(closure, {}, positional, keyword, span)
         if declaration.hyper is None and (positional or keyword):
             raise Failure(layer_errors.wrong_inputs(span, closure.name))
         hyper = self._bind_hyper(closure, positional, keyword, span)
@@ -372,7 +372,7 @@ class Calls(Expressions):
             self.active.pop()
             self.binding = binding
 
-    def _apply_body(
+    def apply_body(
         self,
         closure: Closure,
         hyper: Mapping[str, Bound],
@@ -476,7 +476,7 @@ class Calls(Expressions):
         self.frozen = before or layer.frozen
         try:
             with self.scope(inner):
-                return self._apply_body(layer.closure, layer.hyper, positional, keyword, span)
+                return self.apply_body(layer.closure, layer.hyper, positional, keyword, span)
         finally:
             self.frozen = before
 

@@ -161,10 +161,10 @@ class Statements(Calls):
         if isinstance(value, LayerInstance) and value.original is None and value.path is None:
             self.name_layer(value, name, target.name.span)
         if target.type is not None:
-            value = self._annotated(target.type, value, name, span, env)
+            value = self.annotated(target.type, value, name, span, env)
         env.names[name] = Bound(value, span if isinstance(value, Tensor) else self.origin(expression, env))
 
-    def _annotated(self, wanted: syntax.TypeExpr, value: Datum, name: str, span: Span, env: Environment) -> Datum:
+    def annotated(self, wanted: syntax.TypeExpr, value: Datum, name: str, span: Span, env: Environment) -> Datum:
         """The value under an annotation: a generator is made, a tensor is checked."""
         solver = env.solver if isinstance(env, BodyEnvironment) else self.fixed_dims(env)
         dtype = self.dtype(wanted)
@@ -192,7 +192,7 @@ class Statements(Calls):
     def _let(self, statement: syntax.Let, env: Environment) -> None:
         value = self.evaluate(statement.value, env)
         if statement.type is not None:
-            value = self._annotated(statement.type, value, statement.name.text, statement.value.span, env)
+            value = self.annotated(statement.type, value, statement.name.text, statement.value.span, env)
         env.names[statement.name.text] = Bound(value, self.origin(statement.value, env))
 
     # --- parameters and states -------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bmc.frontend import type_errors
 from bmc.frontend.dims import Failure
 from bmc.frontend.primitive import Arguments, Primitive
-from bmc.frontend.values import Datum, ListValue, Tensor, TupleValue, describe
+from bmc.frontend.values import Datum, ListValue, Plateau, Tensor, TupleValue, describe
 from bmc.ir.types import is_integer
 
 __all__ = ["PRIMITIVES"]
@@ -54,7 +54,21 @@ def _size(arguments: Arguments) -> Datum:
     return tensor.shape[arguments.axis("axis", tensor.rank, describe(tensor))]
 
 
+def _plateau(arguments: Arguments) -> Datum:
+    factor, delta = float(arguments.number("factor")), float(arguments.number("delta"))
+    if not 0 < factor < 1:
+        raise arguments.wrong("factor", "a number between 0 and 1")
+    return Plateau(
+        float(arguments.number("peak")), factor, arguments.integer("patience"), delta, float(arguments.number("least")), arguments.text("on"),
+        arguments.span,
+    )  # fmt: skip
+
+
 PRIMITIVES = (
+    Primitive(
+        "plateau", 'peak, factor = 0.1, patience = 10, delta = 0.0, least = 0.0, on = "valid.loss"',
+        "a learning rate: `peak`, times `factor` whenever the metric has not improved by more than `delta` for `patience` epochs", _plateau,
+    ),  # fmt: skip
     Primitive("zip", "*lists", "a list of tuples, one of each list", _zip),
     Primitive("range", "n", "the list 0, 1, ... below n", _range),
     Primitive("rank", "x", "the number of dims", _rank),
