@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bmc.errors import BmcError, Diagnostic
-from bmc.frontend.elaborate import check, elaborate
+from bmc.errors import BmcError
+from bmc.frontend.elaborate import Checked, check, elaborate
 from bmc.frontend.read_source import read_source
 from bmc.frontend.unit import Unit
 from bmc.source import SourceFile
@@ -24,9 +24,8 @@ FloatType = Literal["f32", "f64"]
 
 @dataclass(frozen=True)
 class SourceText:
-    """A program's main file. `select`: the train block or model picked. `given`: files that come with it (an artefact's), which stand
-    in for those on disk. `folder`: where relative data paths begin, None for the folder of the file that says them. `on_disk`:
-    whether what it uses may be read from disk."""
+    """A program's main file. `select`: the train block or model picked. `given`: files that come with it (an artefact's), which
+    stand in for those on disk. `on_disk`: whether what it uses may be read from disk."""
 
     main: SourceFile
     select: str | None = None
@@ -69,14 +68,14 @@ def parse_overrides(items: Sequence[str]) -> dict[str, str]:
 
 def load_unit(source: SourceText) -> Unit:
     """Elaborate the block that is picked. Raises BmcError with every error and warning; a unit carries its own warnings."""
-    unit, diagnostics = elaborate(
-        source.main, source.select, source.overrides, source.float_type, source.given, read_source if source.on_disk else None
-    )
+    files = (source.main, *source.given)
+    read = read_source if source.on_disk else None
+    unit, diagnostics = elaborate(files, source.select, source.overrides, source.float_type, read)
     if unit is None or any(d.level == "error" for d in diagnostics):
         raise BmcError(diagnostics)
     return unit
 
 
-def check_source(source: SourceText) -> tuple[Diagnostic, ...]:
-    """What is wrong with any block of a file, warnings and notes included."""
-    return check(source.main, source.overrides, source.float_type, source.given, read_source if source.on_disk else None)
+def check_source(source: SourceText) -> Checked:
+    """What is wrong with any block of a file, warnings and notes included, and the units that are right."""
+    return check((source.main, *source.given), source.overrides, source.float_type, read_source if source.on_disk else None)
