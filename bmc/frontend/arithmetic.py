@@ -7,7 +7,6 @@ broadcasts written out; a weak number never changes the dtype of a tensor; stati
 from __future__ import annotations
 
 import datetime
-import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from bmc.frontend import type_errors
 from bmc.frontend.core import Core
 from bmc.frontend.dims import Failure
 from bmc.frontend.values import Bound, Constructed, Datum, ListValue, Plateau, Poison, Tensor, describe, is_number
-from bmc.ir import Dim, Poly, Shape, TensorType, Value
+from bmc.ir import Dim, Poly, Shape, Value
 from bmc.ir.dims import floor_divide, product
 from bmc.ir.types import is_float, is_integer
 from bmc.source import Span
@@ -88,9 +87,18 @@ def scalar(core: Core, value: Datum, span: Span) -> Tensor:
         return core.tensor(core.trace.dim(value, "i64"), weak=True)
     if isinstance(value, Plateau) or (isinstance(value, Constructed) and value.is_schedule):
         return schedule_value(core, value, span)
+    if isinstance(value, ListValue) and value.items and all(isinstance(i, (int, float)) and not isinstance(i, bool) for i in value.items):
+        return _vector(core, [i for i in value.items if isinstance(i, (int, float))])
     if isinstance(value, Poison):
         raise Failure
     raise Failure(type_errors.wrong_value(span, "this", "a number or a tensor", describe(value)))
+
+
+def _vector(core: Core, items: Sequence[float]) -> Tensor:
+    """A list of numbers next to a tensor: a weak vector."""
+    dtype = "f64" if any(isinstance(i, float) for i in items) else "i32"
+    cells = [core.trace.constant(i, dtype, (1,)) for i in items]
+    return core.tensor(core.trace.op("concat", *cells, axis=0), weak=True)
 
 
 def to_dtype(core: Core, tensor: Tensor, dtype: str) -> Tensor:
@@ -250,6 +258,10 @@ def binary(core: Core, symbol: str, left: Datum, right: Datum, left_span: Span, 
         return ListValue(left.items + right.items)
     if isinstance(left, str) and isinstance(right, str) and symbol == "+":
         return left + right
+    for value, where in ((left, left_span), (right, right_span)):
+        other = right if value is left else left
+        if isinstance(value, ListValue) and not isinstance(other, Tensor):
+            raise Failure(type_errors.operand_type(where, symbol, describe(value)))
     core.at(span)
     if symbol == "**" and isinstance(right, (int, float)):
         return _power(core, scalar(core, left, left_span), right, left_span, span)
@@ -481,22 +493,14 @@ def matmul(core: Core, left: Datum, right: Datum, left_span: Span, right_span: S
     origins_a = a.origins or (None,) * a.rank
     origins_b = b.origins or (None,) * b.rank
     origins = origins_a[:-1] + (origins_b[-1:] if b.rank > 1 else ())
-    assert_valid(core, [_Side(a, left_span), _Side(b, right_span)], span)
+    _require_cells(core, [_Side(a, left_span), _Side(b, right_span)], span)
     return core.tensor(value, origins=origins)
 
 
-def assert_valid(core: Core, sides: Sequence[_Side], span: Span) -> None:
+def _require_cells(core: Core, sides: Sequence[_Side], span: Span) -> None:
     for side in sides:
         if side.tensor.valid is not None:
             raise Failure(type_errors.may_be_missing(side.span, describe(side.tensor), "a product", None))
-
-
-def is_finite_number(value: Datum) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def zeros_like(core: Core, of_type: TensorType) -> Tensor:
-    return core.full(0, of_type.dtype, of_type.shape)
 
 
 def common_dtype(core: Core, tensors: Sequence[Tensor], spans: Sequence[Span], symbol: str, whole: Span) -> str:

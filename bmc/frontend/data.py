@@ -120,7 +120,8 @@ def _bind_columns(core: Elaborator, block: DataBlock, clause: syntax.Columns, so
         if column.type.nullable:
             valid = block.trace.parameter("input", f"{name}.valid", TensorType("bool", shape))
         origins = (None, *(column.type.span for _ in cell))
-        tensor = Tensor(value, block.trace, valid, origins=origins, kind=kind)
+        below = 256 if dtype == "u8" else None
+        tensor = Tensor(value, block.trace, valid, below=below, below_origin=column.type.span, origins=origins, kind=kind)
         env.names[name] = Bound(tensor, column.span)
     block.columns = tuple(specs)
 

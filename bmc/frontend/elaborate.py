@@ -209,7 +209,7 @@ def _model_unit(core: Elaborator, program: Program, model: syntax.Callable) -> U
     except Failure as failure:
         core.report(failure.diagnostic)
         return None
-    if core.failed or _wrong(program.diagnostics):
+    if core.failed or core.undecided or _wrong(program.diagnostics):
         return None
     predict = trace.cut("predict", [Result(t.value, "output", n) for n, t in outputs])
     return Unit(

@@ -51,6 +51,7 @@ def trace_model(core: Elaborator, closure: Closure) -> tuple[Trace, list[tuple[s
     where = declaration.name.span
     trace = Trace("predict", ROW)
     core.trace = trace
+    core.lenient = True
     for parameter in declaration.hyper or ():
         if parameter.default is None:
             raise Failure(layer_errors.missing_argument(where, closure.name, parameter.name.text, parameter.span))

@@ -316,8 +316,8 @@ class Statements(Calls):
                 value = self.run(statement.body, env)
             if value is not None:
                 return value
-            if len(self.diagnostics) > errors and self.failed:
-                break
+            if any(d.level == "error" and not d.code.startswith("E09") for d in self.diagnostics[errors:]):
+                break  # the other passes would say the same
         return None
 
     def _bind_targets(self, statement: syntax.Repeat, item: Datum, env: Environment) -> None:

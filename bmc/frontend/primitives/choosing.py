@@ -49,6 +49,8 @@ def _take(arguments: Arguments) -> Datum:
     index = arguments.tensor("i")
     axis = arguments.axis("axis", x.rank, describe(x))
     check_bound(arguments, index, "i", x, axis)
+    if index.dtype == "u8":
+        index = arithmetic.to_dtype(core, index, "i32")
     if x.rank == 0:
         raise Failure(type_errors.operand_type(arguments.where("x"), "take", describe(x)))
     origins = index.origins or (None,) * index.rank
@@ -76,6 +78,15 @@ def onehot_of(arguments: Arguments, index: Tensor, size: int, origin: Span) -> T
     places = trace.op("iota", dtype=index.dtype, shape=shape, axis=index.rank)
     equal = trace.op("compare", wide, places, predicate="eq")
     return core.tensor(trace.cast(equal, core.float_type), origins=(*(index.origins or (None,) * index.rank), origin))
+
+
+def _within(arguments: Arguments) -> Datum:
+    """The integers, after the check that they pick from the last dim of x."""
+    index, x = arguments.tensor("i"), arguments.tensor("x")
+    if x.rank == 0:
+        raise Failure(type_errors.operand_type(arguments.where("x"), "within", describe(x)))
+    check_bound(arguments, index, "i", x, x.rank - 1)
+    return arithmetic.to_dtype(arguments.core, index, "i32") if index.dtype == "u8" else index
 
 
 def _average_ranks(arguments: Arguments) -> Datum:
@@ -124,6 +135,7 @@ def _counts(arguments: Arguments) -> Datum:
 
 PRIMITIVES = (
     Primitive("take", "x, i, axis = 0", "what the integers `i` pick from an axis of x", _take),
+    Primitive("within", "i, x", "the integers `i`, checked to stay below the last dim of x", _within),
     Primitive("counts", "x, size", "how often each of the integers below `size` occurs", _counts),
     Primitive("ranks", "x", "ranks from 1 along one dim, ties share their mean; f64", _average_ranks),
 )
