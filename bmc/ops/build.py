@@ -42,10 +42,17 @@ def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
             if result[axis] == 1:
                 result[axis], source[axis] = dim, which
             elif dim not in (1, result[axis]):
-                raise TypeRuleError(
-                    f"dims {result[axis]} and {dim} of axis {axis - rank} do not broadcast", which, source[axis]
-                )
+                raise TypeRuleError(f"dims {result[axis]} and {dim} of axis {axis - rank} do not broadcast", which, source[axis])
     return tuple(result)
+
+
+def _cell(value: bool | int | float, dtype: str) -> bool | int | float:
+    """The number as a cell of `dtype` is written, where nothing is lost: 1.0 for 1, or 1 for 1.0."""
+    if is_float(dtype) and not isinstance(value, bool):
+        return float(value)
+    if dtype != "bool" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
 
 
 class Builder:
@@ -86,11 +93,7 @@ class Builder:
 
     def full(self, value: bool | int | float, tensor_type: TensorType) -> Value:
         """A constant of that type. A number is converted where nothing is lost: 1.0 to 1, 1 to 1.0."""
-        if is_float(tensor_type.dtype) and not isinstance(value, bool):
-            value = float(value)
-        elif tensor_type.dtype != "bool" and isinstance(value, float) and value.is_integer():
-            value = int(value)
-        return self.emit("constant", attrs=ConstantAttrs(value, tensor_type.dtype, tensor_type.shape))
+        return self.emit("constant", attrs=ConstantAttrs(_cell(value, tensor_type.dtype), tensor_type.dtype, tensor_type.shape))
 
     def full_like(self, x: Value, value: bool | int | float) -> Value:
         return self.full(value, x.type)
@@ -103,9 +106,7 @@ class Builder:
 
     def dim_value(self, dim: Dim, dtype: str) -> Value:
         """The value of a dim: a constant where it is known."""
-        return (
-            self.scalar(dim, dtype) if isinstance(dim, int) else self.emit("dim_value", attrs=DimValueAttrs(dim, dtype))
-        )
+        return self.scalar(dim, dtype) if isinstance(dim, int) else self.emit("dim_value", attrs=DimValueAttrs(dim, dtype))
 
     # --- element-wise ---
 
@@ -262,7 +263,7 @@ class Builder:
         interior = (0,) * x.type.rank if interior is None else tuple(interior)
         if all(amount == 0 for amount in (*low, *high, *interior)):
             return x
-        return self.emit("pad", x, attrs=PadAttrs(tuple(low), tuple(high), interior, value))
+        return self.emit("pad", x, attrs=PadAttrs(tuple(low), tuple(high), interior, _cell(value, x.type.dtype)))
 
     # --- folds, contractions, indices ---
 
@@ -270,11 +271,7 @@ class Builder:
         """`reduce_sum`, `reduce_max` or `reduce_min` over `axes`; `keep` leaves dims of 1. x itself over no axes."""
         axes = sorted(axes)
         folded = self.emit(name, x, attrs=ReduceAttrs(tuple(axes))) if axes else x
-        return (
-            self.reshape(folded, [1 if axis in axes else dim for axis, dim in enumerate(x.type.shape)])
-            if keep
-            else folded
-        )
+        return self.reshape(folded, [1 if axis in axes else dim for axis, dim in enumerate(x.type.shape)]) if keep else folded
 
     def contract(
         self,

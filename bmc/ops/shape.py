@@ -20,7 +20,7 @@ from bmc.ops.rules import (
     require_dtype,
 )
 from bmc.ops.simplify import simplify_broadcast, simplify_concat, simplify_reshape, simplify_slice, simplify_transpose
-from bmc.ops.sources import check_shape
+from bmc.ops.sources import check_cell, check_shape
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
@@ -283,6 +283,7 @@ def _infer_pad(types: Sequence[TensorType], attrs: PadAttrs) -> tuple[TensorType
         raise TypeRuleError(f"padding of {len(attrs.low)} axes for rank {x.rank}", 0)
     if any(is_negative(amount) for amount in (*attrs.low, *attrs.high, *attrs.interior)):
         raise TypeRuleError("padding is negative", 0)
+    check_cell(attrs.value, x.dtype)
     padding = zip(x.shape, attrs.low, attrs.high, attrs.interior, strict=True)
     return (x.with_shape(tuple(padded_dim(*axis) for axis in padding)),)
 
@@ -309,10 +310,7 @@ def _pad_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
     operand = op.operands[0].type
     if any(dim == 0 for dim in operand.shape):
         return (b.full(0.0, operand),)
-    stops = [
-        low + (dim - 1) * (step + 1) + 1
-        for low, dim, step in zip(attrs.low, operand.shape, attrs.interior, strict=True)
-    ]
+    stops = [low + (dim - 1) * (step + 1) + 1 for low, dim, step in zip(attrs.low, operand.shape, attrs.interior, strict=True)]
     return (b.slice(g, attrs.low, stops, [step + 1 for step in attrs.interior]),)
 
 
@@ -361,13 +359,9 @@ OPERATORS = (
         infer=_infer_transpose,
         grad=pointwise(_transpose_grad),
         rows=_transpose_rows,
-        lowering=View(
-            lambda attrs, operand, result: [AxisMap(attrs.permutation.index(i)) for i in range(operand.rank)]
-        ),
+        lowering=View(lambda attrs, operand, result: [AxisMap(attrs.permutation.index(i)) for i in range(operand.rank)]),
         reference=lambda np, attrs, arrays: (
-            np.ascontiguousarray(arrays[0].transpose(attrs.permutation)).reshape(
-                [arrays[0].shape[i] for i in attrs.permutation]
-            ),
+            np.ascontiguousarray(arrays[0].transpose(attrs.permutation)).reshape([arrays[0].shape[i] for i in attrs.permutation]),
         ),
         samples=lambda: [
             Sample((x,), TransposeAttrs(permutation))

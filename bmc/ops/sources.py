@@ -14,7 +14,7 @@ from bmc.ops.registry import NotDifferentiable, Operator, Sample, TypeRuleError
 from bmc.ops.rules import CELLS, NUMBERS, is_negative, normal_axis
 from bmc.ops.simplify import simplify_constant
 
-__all__ = ["OPERATORS", "ConstantAttrs", "DimValueAttrs", "IotaAttrs", "check_shape"]
+__all__ = ["OPERATORS", "ConstantAttrs", "DimValueAttrs", "IotaAttrs", "check_cell", "check_shape"]
 
 _NO_OPERANDS = NotDifferentiable("it has no operands")
 _INTEGER_RANGE = {"u8": (0, 255), "i32": (-(2**31), 2**31 - 1), "i64": (-(2**63), 2**63 - 1)}
@@ -52,6 +52,17 @@ def check_shape(shape: Shape) -> None:
             raise TypeRuleError(f"a dim is negative: {dim}")
 
 
+def check_cell(value: object, dtype: str) -> None:
+    """Raise TypeRuleError unless `value` is what a cell of `dtype` may be written as."""
+    wanted: type | tuple[type, ...] = bool if dtype == "bool" else int if dtype in INTEGERS else (int, float)
+    if not isinstance(value, wanted) or (dtype != "bool" and isinstance(value, bool)):
+        raise TypeRuleError(f"{value!r} is no {dtype}")
+    if dtype in INTEGERS and isinstance(value, int):
+        least, most = _INTEGER_RANGE[dtype]
+        if not least <= value <= most:
+            raise TypeRuleError(f"{value} is outside the range of {dtype}")
+
+
 def _no_rows(op: Operation, axes: Sequence[int | None]) -> tuple[None, ...]:
     return (None,)
 
@@ -60,15 +71,7 @@ def _infer_constant(types: Sequence[TensorType], attrs: ConstantAttrs) -> tuple[
     check_shape(attrs.shape)
     if attrs.dtype not in CELLS:
         raise TypeRuleError(f"no constants of dtype {attrs.dtype}")
-    wanted: type | tuple[type, ...] = (
-        bool if attrs.dtype == "bool" else int if attrs.dtype in INTEGERS else (int, float)
-    )
-    if not isinstance(attrs.value, wanted) or (attrs.dtype != "bool" and isinstance(attrs.value, bool)):
-        raise TypeRuleError(f"{attrs.value!r} is no {attrs.dtype}")
-    if attrs.dtype in INTEGERS:
-        least, most = _INTEGER_RANGE[attrs.dtype]
-        if not least <= attrs.value <= most:
-            raise TypeRuleError(f"{attrs.value} is outside the range of {attrs.dtype}")
+    check_cell(attrs.value, attrs.dtype)
     return (TensorType(attrs.dtype, attrs.shape),)
 
 
@@ -148,9 +151,7 @@ OPERATORS = (
         lowering=Elementwise(lambda b, attrs: b.cast(b.dim(attrs.dim), attrs.dtype)),
         reference=lambda np, attrs, arrays: (np.array(attrs.dim, dtype=numpy_dtype(np, attrs.dtype)),),
         samples=lambda: [
-            Sample((), DimValueAttrs(dim, dtype))
-            for dim in (7, Poly.symbol("B") * 3)
-            for dtype in ("i64", "f32", "f64")
+            Sample((), DimValueAttrs(dim, dtype)) for dim in (7, Poly.symbol("B") * 3) for dtype in ("i64", "f32", "f64")
         ],
         measures=lambda attrs: attrs.dim,
     ),
