@@ -40,7 +40,9 @@ def split_rows(function: Function) -> tuple[Function, Function]:
         if any(_keeps_rows(states[v]) for v in op.operands):
             raise CompilerBug("split_rows", f"{op.name} has an effect for every row")
     after, frontier = _after_the_cut(function, states, producer, [r.value for r in finished], effects)
-    cut = [v for v in _defined(function) if v in frontier]
+    # A parameter is at hand for both parts: it needs no copy.
+    params = {param.value for param in function.params}
+    cut = [v for v in _defined(function) if v in frontier and v not in params]
     results = [*by_row, *(Result(value, "output", f"{CUT}{i}") for i, value in enumerate(cut))]
     rows = Function(
         f"{function.name}.rows",
@@ -52,7 +54,7 @@ def split_rows(function: Function) -> tuple[Function, Function]:
     given = tuple(Parameter(value, "input", f"{CUT}{i}") for i, value in enumerate(cut))
     finish = Function(
         f"{function.name}.finish",
-        (*given, *(p for p in _needed_params(function, after, [r.value for r in finished]) if p.value not in frontier)),
+        (*given, *_needed_params(function, after, [r.value for r in finished])),
         _in_order(function, after),
         tuple(finished),
         None,
@@ -89,8 +91,6 @@ def _after_the_cut(
             continue
         after.add(op)
         needed.update(op.operands)
-    params = {param.value for param in function.params}
-    frontier.update(v for v in needed if v in params and _keeps_rows(states[v]))
     return after, frontier
 
 
