@@ -1,6 +1,7 @@
 """Operators of expressions on static values and tensors: which dtype, which shape, which operations.
 
-In: evaluated operands with their spans. Out: values. Guaranteed: operands reach the graph with one dtype and one shape, casts and
+In: evaluated operands with their spans. Out: values. Guaranteed: operands reach the graph with one dtype and one shape,
+casts and
 broadcasts written out; a weak number never changes the dtype of a tensor; static operands stay static.
 """
 
@@ -23,9 +24,23 @@ from bmc.ir.types import is_float, is_integer
 from bmc.source import Span
 
 __all__ = [
-    "binary", "broadcast_shape", "broadcast_tensor", "combined_origins", "compare", "elementwise", "join_valid", "logical", "matmul", "negate",
-    "scalar", "schedule_value", "select", "to_dtype", "unify", "date_number",
-]  # fmt: skip
+    "binary",
+    "broadcast_shape",
+    "broadcast_tensor",
+    "combined_origins",
+    "compare",
+    "elementwise",
+    "join_valid",
+    "logical",
+    "matmul",
+    "negate",
+    "scalar",
+    "schedule_value",
+    "select",
+    "to_dtype",
+    "unify",
+    "date_number",
+]
 
 _STATIC: Mapping[str, Callable[[float, float], float]] = MappingProxyType(
     {
@@ -87,7 +102,11 @@ def scalar(core: Core, value: Datum, span: Span) -> Tensor:
         return core.tensor(core.trace.dim(value, "i64"), weak=True)
     if isinstance(value, Plateau) or (isinstance(value, Constructed) and value.is_schedule):
         return schedule_value(core, value, span)
-    if isinstance(value, ListValue) and value.items and all(isinstance(i, (int, float)) and not isinstance(i, bool) for i in value.items):
+    if (
+        isinstance(value, ListValue)
+        and value.items
+        and all(isinstance(i, (int, float)) and not isinstance(i, bool) for i in value.items)
+    ):
         return _vector(core, [i for i in value.items if isinstance(i, (int, float))])
     if isinstance(value, Poison):
         raise Failure
@@ -112,7 +131,9 @@ def to_dtype(core: Core, tensor: Tensor, dtype: str) -> Tensor:
     return replace(tensor if keep else tensor.plain(), value=value, weak=False)
 
 
-def _common(core: Core, tensors: Sequence[Tensor], spans: Sequence[Span], symbol: str, divide: bool, whole: Span) -> tuple[str, bool]:
+def _common(
+    core: Core, tensors: Sequence[Tensor], spans: Sequence[Span], symbol: str, divide: bool, whole: Span
+) -> tuple[str, bool]:
     """The dtype in which operands meet, and whether the result is weak."""
     for tensor, span in zip(tensors, spans, strict=True):
         if tensor.dtype == "bool":
@@ -131,8 +152,8 @@ def _common(core: Core, tensors: Sequence[Tensor], spans: Sequence[Span], symbol
     if divide or any(is_float(t.dtype) for t in tensors):
         rank0 = weak and all(t.rank == 0 for t in tensors)
         return ("f64", True) if rank0 else (core.float_type, False)
-    dtype = max((t.dtype for t in tensors), key=_WIDTH.__getitem__) if weak else max(
-        (t.dtype for t in strong), key=_WIDTH.__getitem__
+    dtype = (
+        max((t.dtype for t in tensors), key=_WIDTH.__getitem__) if weak else max((t.dtype for t in strong), key=_WIDTH.__getitem__)
     )
     return ("i32" if dtype == "u8" else dtype), weak
 
@@ -145,7 +166,7 @@ def broadcast_shape(shapes: Sequence[Shape]) -> Shape | None:
         dim: Dim = 1
         for shape in shapes:
             here = shape[axis] if -axis <= len(shape) else 1
-            if here == 1 or here == dim:
+            if here in (1, dim):
                 continue
             if dim != 1:
                 return None
@@ -223,7 +244,7 @@ def _static_binary(symbol: str, left: float | Poly, right: float | Poly, span: S
             return None
         if symbol in ("+", "-", "*"):
             return _STATIC[symbol](left, right)  # type: ignore[arg-type]  # Poly has the three operators
-        if symbol in ("//", "%") and right != 0:
+        if symbol in ("//", "%") and not (isinstance(right, int) and right == 0):
             floor = floor_divide(left, right)
             return floor if symbol == "//" else left - floor * right
         if symbol == "**" and isinstance(right, int) and 0 <= right <= 16:
@@ -265,10 +286,10 @@ def binary(core: Core, symbol: str, left: Datum, right: Datum, left_span: Span, 
     core.at(span)
     if symbol == "**" and isinstance(right, (int, float)):
         return _power(core, scalar(core, left, left_span), right, left_span, span)
-    operands, weak = unify(core, [left, right], [left_span, right_span], symbol, span, divide=symbol == "/" or symbol == "**")
+    operands, weak = unify(core, [left, right], [left_span, right_span], symbol, span, divide=symbol in {"/", "**"})
     a, b = operands
-    value = core.trace.op(_OPERATOR[symbol], a.value, b.value)
-    result = Tensor(value, core.trace, join_valid(core, operands), weak, origins=combined_origins(operands, a.shape))
+    made = core.trace.op(_OPERATOR[symbol], a.value, b.value)
+    result = Tensor(made, core.trace, join_valid(core, operands), weak, origins=combined_origins(operands, a.shape))
     if symbol == "+" and is_integer(a.dtype) and a.below is not None and isinstance(right, int) and right >= 0:
         return replace(result, below=a.below + right, below_origin=a.below_origin)
     if symbol == "%" and is_integer(a.dtype) and isinstance(right, int) and right > 0:
@@ -320,9 +341,9 @@ def negate(core: Core, value: Datum, span: Span, operand: Span) -> Datum:
     return replace(tensors[0].plain(), value=core.trace.op("neg", tensors[0].value), weak=weak)
 
 
-def elementwise(core: Core, name: str, tensor: Tensor, **attributes: object) -> Tensor:
+def elementwise(core: Core, name: str, tensor: Tensor) -> Tensor:
     """A unary operator of the IR, gaps kept."""
-    return replace(tensor.plain(), value=core.trace.op(name, tensor.value, **attributes))
+    return replace(tensor.plain(), value=core.trace.op(name, tensor.value))
 
 
 # --- comparison and logic ----------------------------------------------------------------------------------------------
@@ -334,7 +355,7 @@ def date_number(text: str, kind: str, span: Span) -> int:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError:
         raise Failure(type_errors.wrong_value(span, kind, 'a date like "2023-01-31"', f'"{text}"')) from None
-    utc = moment if moment.tzinfo is None else moment.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+    utc = moment if moment.tzinfo is None else moment.astimezone(datetime.UTC).replace(tzinfo=None)
     return (utc - datetime.datetime(1970, 1, 1)) // datetime.timedelta(microseconds=1)
 
 
@@ -356,7 +377,7 @@ def compare(core: Core, symbol: str, left: Datum, right: Datum, left_span: Span,
     """`left symbol right`: a static bool, or a bool tensor."""
     if core.is_poison(left, right):
         raise Failure
-    tensors = [v for v in (left, right) if isinstance(v, Tensor) or (isinstance(v, (Constructed, Plateau)))]
+    tensors = [v for v in (left, right) if isinstance(v, (Tensor, Constructed, Plateau))]
     if symbol in ("==", "!=") and (left is None or right is None or not tensors):
         same = _same_static(left, right)
         if same is not None:
@@ -400,11 +421,11 @@ def _compare_tensors(core: Core, symbol: str, left: Datum, right: Datum, left_sp
         operands, _ = unify(core, both, [left_span, right_span], symbol, span, cast=False)
     else:
         operands, _ = unify(core, [left, right], [left_span, right_span], symbol, span)
-    value = core.trace.op("compare", operands[0].value, operands[1].value, predicate=_PREDICATE[symbol])
+    made = core.trace.op("compare", operands[0].value, operands[1].value, predicate=_PREDICATE[symbol])
     valid = join_valid(core, operands)
     if valid is not None:
-        value = core.trace.op("logical_and", value, valid)
-    return core.tensor(value, origins=combined_origins(operands, operands[0].shape))
+        made = core.trace.op("logical_and", made, valid)
+    return core.tensor(made, origins=combined_origins(operands, operands[0].shape))
 
 
 def logical(core: Core, symbol: str, values: Sequence[Datum], spans: Sequence[Span], span: Span) -> Datum:
@@ -487,9 +508,14 @@ def matmul(core: Core, left: Datum, right: Datum, left_span: Span, right_span: S
         a = broadcast_tensor(core, a, lead + a.shape[-2:]) if a.rank > 1 else broadcast_tensor(core, a, lead + a.shape)
         b = broadcast_tensor(core, b, lead + b.shape[-2:])
     value = core.trace.op(
-        "contract", a.value, b.value, lhs_batch=tuple(range(batch)), lhs_contract=(a.rank - 1,), rhs_batch=tuple(range(batch)),
+        "contract",
+        a.value,
+        b.value,
+        lhs_batch=tuple(range(batch)),
+        lhs_contract=(a.rank - 1,),
+        rhs_batch=tuple(range(batch)),
         rhs_contract=(max(b.rank - 2, 0),),
-    )  # fmt: skip
+    )
     origins_a = a.origins or (None,) * a.rank
     origins_b = b.origins or (None,) * b.rank
     origins = origins_a[:-1] + (origins_b[-1:] if b.rank > 1 else ())

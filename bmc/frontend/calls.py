@@ -1,6 +1,7 @@
 """Calls: binding arguments, constructing layers, and tracing the body of what is applied.
 
-In: evaluated callees and arguments. Out: results. Guaranteed: the shapes in a signature are matched against the arguments before the body
+In: evaluated callees and arguments. Out: results. Guaranteed: the shapes in a signature are matched against the arguments
+before the body
 runs, so a conflict is reported at the call; a layer's parameters are made at its first application and shared by the
 others; calls nest at most `MAX_CALLS` deep and never recurse.
 """
@@ -73,9 +74,7 @@ class Calls(Expressions):
             return self.apply_layer(callee, positional, keyword, span, None)
         raise Failure(name_errors.not_callable(span, describe(callee)))
 
-    def _apply_closure(
-        self, closure: Closure, positional: Sequence[Bound], keyword: Mapping[str, Bound], span: Span
-    ) -> Datum:
+    def _apply_closure(self, closure: Closure, positional: Sequence[Bound], keyword: Mapping[str, Bound], span: Span) -> Datum:
         declaration = closure.declaration
         if closure.kind == "fn" and declaration.hyper is None:
             if not declaration.inputs and not positional and not keyword and declaration.results[0].type.dims:
@@ -274,7 +273,13 @@ class Calls(Expressions):
             if not wanted.dims and not isinstance(value, (Closure, Primitive, Generator, ListValue)):
                 return value
             known = env.solver.shape(wanted)
-            if known is None and wanted.dims and len(wanted.dims) == 1 and isinstance(wanted.dims[0], syntax.Rest) and is_number(value):
+            if (
+                known is None
+                and wanted.dims
+                and len(wanted.dims) == 1
+                and isinstance(wanted.dims[0], syntax.Rest)
+                and is_number(value)
+            ):
                 env.solver.rest = ((), ())
                 known = ((), ())
             if known is None:
@@ -283,9 +288,7 @@ class Calls(Expressions):
         what = f"{wanted.span.text}"
         raise Failure(type_errors.wrong_value(bound.span, parameter.name.text, what, describe(value)))
 
-    def materialise(
-        self, value: Datum, of_type: TensorType, name: str, span: Span, origins: Sequence[Span | None] = ()
-    ) -> Tensor:
+    def materialise(self, value: Datum, of_type: TensorType, name: str, span: Span, origins: Sequence[Span | None] = ()) -> Tensor:
         """A static value or generator as a tensor of a known type."""
         if isinstance(value, Tensor):
             return self.own(value, span)

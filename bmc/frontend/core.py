@@ -30,7 +30,8 @@ TYPE_NAMES = ("float", "bool", "u8", "i32", "i64", "f32", "f64", "str", "date", 
 FloatType = Literal["f32", "f64"]
 
 _ABOUT_DIMS = frozenset({"E0301", "E0304", "E0305", "E0311", "E0321"})
-"""Findings that a model checked alone must not make of rounded dims: whether `H // 2 * 2` is H depends on H. `lenient` says that this is such a
+"""Findings that a model checked alone must not make of rounded dims: whether `H // 2 * 2` is H depends on H. `lenient`
+says that this is such a
 check, `undecided` that something was left open."""
 
 
@@ -160,7 +161,7 @@ class Core(ABC):
     # --- places ----------------------------------------------------------------------------------------------------
     def at(self, span: Span) -> None:
         """What is built next comes from `span`."""
-        spans = (span,)
+        spans: tuple[Span, ...] = (span,)
         if self.program.is_library(span.file):
             call = self.user_call()
             if call is not None:
@@ -187,7 +188,9 @@ class Core(ABC):
             self.keys = before
 
     # --- tensors ---------------------------------------------------------------------------------------------------
-    def tensor(self, value: Value, *, like: Tensor | None = None, origins: Sequence[Span | None] = (), weak: bool = False) -> Tensor:
+    def tensor(
+        self, value: Value, *, like: Tensor | None = None, origins: Sequence[Span | None] = (), weak: bool = False
+    ) -> Tensor:
         """A tensor of the present trace; `like` gives the origins where the shape is the same."""
         if like is not None and not origins and like.shape == value.type.shape:
             origins = like.origins

@@ -1,15 +1,16 @@
 """A `data` block: columns, outputs, fits, conditions, as one trace.
 
-In: the syntax of a block. Out: a `DataBlock`. Guaranteed: every expression of the block is checked whether or not a train block uses
+In: the syntax of a block. Out: a `DataBlock`. Guaranteed: every expression of the block is checked whether or not a train
+block uses
 its value; the functions are cut later, from what turned out to be used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-
-
+from functools import partial
+from typing import TypeVar
 
 from bmc.frontend import data_errors, syntax, type_errors
 from bmc.frontend.core import FitRecord, Fitting
@@ -27,6 +28,8 @@ from bmc.ops.registry import TypeRuleError
 from bmc.source import Span
 
 __all__ = ["DataBlock", "DataFunctions", "data_functions", "trace_data"]
+
+_Made = TypeVar("_Made")
 
 
 @dataclass(eq=False)
@@ -154,7 +157,7 @@ def _clauses(core: Elaborator, block: DataBlock, env: Environment) -> None:
             first[key] = entry.span
     for entry in entries:
         if isinstance(entry, syntax.Setting) and entry.key.text == "source":
-            source = _guarded(core, lambda e=entry: read_source_clause(core, e.value, env, name.text), entry.span)
+            source = _guarded(core, partial(read_source_clause, core, entry.value, env, name.text), entry.span)
             if source is not None:
                 block.sources = source.specs
     if "source" not in first:
@@ -185,10 +188,10 @@ def _clause_name(entry: syntax.DataEntry) -> str | None:
             return None
 
 
-def _guarded(core: Elaborator, work: object, span: Span) -> object:
+def _guarded(core: Elaborator, work: Callable[[], _Made], span: Span) -> _Made | None:
     """The result of `work`, or None after a report."""
     try:
-        return work()  # type: ignore[operator]
+        return work()
     except Failure as failure:
         core.report(failure.diagnostic)
     except TypeRuleError as error:
@@ -200,7 +203,7 @@ def _entry(core: Elaborator, block: DataBlock, entry: syntax.DataEntry, env: Env
     match entry:
         case syntax.Setting() if entry.key.text == "split":
             split = _guarded(core, lambda: read_split(core, entry.value, env), entry.span)
-            if isinstance(split, SplitSpec):
+            if split is not None:
                 block.split = split
         case syntax.Setting() if entry.key.text == "fitted":
             core.report(not_yet(entry.span, "transfer"))
@@ -208,11 +211,10 @@ def _entry(core: Elaborator, block: DataBlock, entry: syntax.DataEntry, env: Env
             _guarded(core, lambda: _where(core, block, entry, env), entry.span)
         case syntax.Distinct():
             keys = entry.keys
-            found = () if keys is None else _guarded(core, lambda: columns_of(core, keys, env), entry.span)
-            block.distinct = found if isinstance(found, tuple) else None
+            block.distinct = () if keys is None else _guarded(core, lambda: columns_of(core, keys, env), entry.span)
         case syntax.Let() | syntax.Output():
             bound = _guarded(core, lambda: _output(core, entry, env), entry.span)
-            made = bound if isinstance(bound, Bound) else Bound(POISON, entry.value.span)
+            made = Bound(POISON, entry.value.span) if bound is None else bound
             env.names[entry.name.text] = made
             if isinstance(entry, syntax.Output):
                 block.outputs[entry.name.text] = made
@@ -245,7 +247,8 @@ def _output(core: Elaborator, entry: syntax.Let | syntax.Output, env: Environmen
 def data_functions(
     block: DataBlock, used_outputs: Sequence[str], predict: Sequence[Function], models: Sequence[Function]
 ) -> DataFunctions:
-    """`fit.*`, `where` and `data`, as far as `used_outputs` and the other functions need them: `predict` reads columns, `models` data
+    """`fit.*`, `where` and `data`, as far as `used_outputs` and the other functions need them: `predict` reads columns,
+    `models` data
     outputs."""
     trace = block.trace
     functions: list[Function] = []
@@ -262,7 +265,9 @@ def data_functions(
     for record in reversed(block.records):
         if not wanted & set(record.keys):
             continue
-        function = trace.cut(f"fit.{record.keys[0]}", [Result(v, "update", k) for k, v in zip(record.keys, record.values, strict=True)])
+        function = trace.cut(
+            f"fit.{record.keys[0]}", [Result(v, "update", k) for k, v in zip(record.keys, record.values, strict=True)]
+        )
         depends = tuple(p.key for p in function.params if p.role == "fitted")
         columns = tuple(p.key for p in function.params if p.role == "input")
         wanted |= set(depends)
@@ -290,5 +295,3 @@ def data_functions(
         block.distinct,
     )
     return DataFunctions((*fits, *functions), spec)
-
-

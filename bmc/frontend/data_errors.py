@@ -9,10 +9,23 @@ from bmc.frontend.name_errors import did_you_mean, listed, primary
 from bmc.source import Span
 
 __all__ = [
-    "bad_column_type", "bad_fractions", "bad_source", "bad_split", "bad_where", "cannot_undo", "clause_twice", "column_not_in_file",
-    "column_twice", "column_type_in_file", "fit_has_rows", "fit_outside", "header_unreadable", "missing_clause", "output_rows",
+    "bad_column_type",
+    "bad_fractions",
+    "bad_source",
+    "bad_split",
+    "bad_where",
+    "cannot_undo",
+    "clause_twice",
+    "column_not_in_file",
+    "column_twice",
+    "column_type_in_file",
+    "fit_has_rows",
+    "fit_outside",
+    "header_unreadable",
+    "missing_clause",
+    "output_rows",
     "unknown_split_argument",
-]  # fmt: skip
+]
 
 
 def missing_clause(span: Span, name: str, clause: str) -> Diagnostic:
@@ -38,18 +51,21 @@ def bad_column_type(span: Span, reason: str) -> Diagnostic:
 def column_not_in_file(span: Span, header: str, file: str, headers: Sequence[str], source: Span) -> Diagnostic:
     """E0504: a declared column that the file's header does not have."""
     return Diagnostic(
-        "E0504", f'{file} has no column "{header}"', (primary(span, "no such column"), Label(source, "in this file")),
+        "E0504",
+        f'{file} has no column "{header}"',
+        (primary(span, "no such column"), Label(source, "in this file")),
         (f"its columns are: {listed(headers)}", 'a column whose header is no name is written `"unit price" as price: f32`'),
         did_you_mean(span, header, headers),
-    )  # fmt: skip
+    )
 
 
 def column_type_in_file(span: Span, name: str, declared: str, found: str, file: str, source: Span) -> Diagnostic:
     """E0505: npz arrays whose dtype or shape is another."""
     return Diagnostic(
-        "E0505", f"the column `{name}` is declared as {declared}, but {file} has {found}",
+        "E0505",
+        f"the column `{name}` is declared as {declared}, but {file} has {found}",
         (primary(span, f"declared as {declared}"), Label(source, f"{found} in this file")),
-    )  # fmt: skip
+    )
 
 
 def header_unreadable(source: Span, file: str, reason: str) -> Diagnostic:
@@ -60,17 +76,21 @@ def header_unreadable(source: Span, file: str, reason: str) -> Diagnostic:
 def bad_source(span: Span, reason: str) -> Diagnostic:
     """E0507."""
     return Diagnostic(
-        "E0507", f"this is not a source of rows: {reason}", (primary(span),),
+        "E0507",
+        f"this is not a source of rows: {reason}",
+        (primary(span),),
         ('a source is written `csv("a.csv")`, `parquet("a/*.parquet")`, or `[train = csv("a.csv"), test = csv("b.csv")]`',),
-    )  # fmt: skip
+    )
 
 
 def bad_split(span: Span, reason: str) -> Diagnostic:
     """E0508."""
     return Diagnostic(
-        "E0508", f"this is not a split: {reason}", (primary(span),),
+        "E0508",
+        f"this is not a split: {reason}",
+        (primary(span),),
         ("a split is written `by_hash(train = 0.8, valid = 0.1, test = 0.1, seed = 1)`, `by_order(...)` or `by_time(day, ...)`",),
-    )  # fmt: skip
+    )
 
 
 def bad_fractions(span: Span, total: float) -> Diagnostic:
@@ -103,9 +123,11 @@ def fit_outside(span: Span) -> Diagnostic:
 def fit_has_rows(span: Span, what: str) -> Diagnostic:
     """E0513."""
     return Diagnostic(
-        "E0513", f"a fitted value cannot have a value for each row, but this is {what}", (primary(span, what),),
+        "E0513",
+        f"a fitted value cannot have a value for each row, but this is {what}",
+        (primary(span, what),),
         ("reduce over the rows first: `fit(mean(x, axis = 0))`",),
-    )  # fmt: skip
+    )
 
 
 def cannot_undo(span: Span, y: Span, reason: str, place: Span | None) -> Diagnostic:

@@ -1,6 +1,7 @@
 """Shapes in declarations against shapes of values: unification over integer polynomials.
 
-In: dim expressions, the dims that hyper-parameters and `let`s fix, and the shapes of arguments. Out: what each name stands for, or
+In: dim expressions, the dims that hyper-parameters and `let`s fix, and the shapes of arguments. Out: what each name stands
+for, or
 a diagnostic with both sides. Guaranteed: names are solved from the places where they stand alone first, then from
 polynomials that are linear in one unknown; each solved name remembers the source that fixed it.
 """
@@ -137,7 +138,14 @@ class ShapeSolver:
             axis += 1
 
     def _match_rest(
-        self, pattern: syntax.Rest, dims: Shape, origins: tuple[Span | None, ...], argument: str, actual: object, span: Span, axis: int
+        self,
+        pattern: syntax.Rest,
+        dims: Shape,
+        origins: tuple[Span | None, ...],
+        argument: str,
+        actual: object,
+        span: Span,
+        axis: int,
     ) -> None:
         if self.rest is None:
             self.rest = (dims, origins)
@@ -155,7 +163,8 @@ class ShapeSolver:
         raise Failure(type_errors.rank_mismatch(span, argument, actual, pattern.span, wanted))
 
     def solve(self) -> None:
-        """Use the equations collected so far. Raises Failure at the first that does not hold; those that cannot be solved yet wait."""
+        """Use the equations collected so far. Raises Failure at the first that does not hold; those that cannot be solved
+        yet wait."""
         progress = True
         while progress and self._waiting:
             progress = False
@@ -198,10 +207,17 @@ class ShapeSolver:
         shown = str(value).replace(_OPEN, "")
         raise Failure(
             type_errors.dim_mismatch(
-                equation.span, equation.argument, equation.actual, equation.axis, equation.pattern.span, equation.pattern.span.text, shown,
-                equation.dim, pairs,
+                equation.span,
+                equation.argument,
+                equation.actual,
+                equation.axis,
+                equation.pattern.span,
+                equation.pattern.span.text,
+                shown,
+                equation.dim,
+                pairs,
             )
-        )  # fmt: skip
+        )
 
     # --- results ---------------------------------------------------------------------------------------------------
     def shape(self, pattern: syntax.TypeExpr) -> tuple[Shape, tuple[Span | None, ...]] | None:

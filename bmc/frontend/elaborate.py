@@ -1,6 +1,7 @@
 """Syntax tree to `Unit`: the whole of elaboration on one page.
 
-In: source files, which block to take, overrides, the float type. Out: a unit, or None, and diagnostics (errors, warnings and notes in
+In: source files, which block to take, overrides, the float type. Out: a unit, or None, and diagnostics (errors, warnings
+and notes in
 the order in which they were found). Guaranteed: a unit comes back only when there is no error; several errors are
 reported in one run; the same input gives the same unit.
 """
@@ -77,7 +78,8 @@ def elaborate(
     float_type: FloatType = "f32",
     read: Reader | None = None,
 ) -> tuple[Unit | None, tuple[Diagnostic, ...]]:
-    """`files[0]` is the main file; the others, and then `read`, give what it uses. A library file among them stands in for the installed
+    """`files[0]` is the main file; the others, and then `read`, give what it uses. A library file among them stands in for
+    the installed
     one. `read` None: no file is opened. `select`: the name of a train block or of a model, needed where there are several."""
     with _room():
         program = load_program(files[0], files[1:], read)
@@ -93,10 +95,7 @@ def elaborate(
         if block is None or _wrong(findings):
             return None, findings
         core = Elaborator(program, float_type)
-        if isinstance(block, syntax.Train):
-            unit = _train_unit(core, program, block)
-        else:
-            unit = _model_unit(core, program, block)
+        unit = _train_unit(core, program, block) if isinstance(block, syntax.Train) else _model_unit(core, program, block)
         library = tuple(d for d in program.diagnostics if d not in findings)
         return unit, (*findings, *library, *core.diagnostics)
 
@@ -240,7 +239,10 @@ class Checked:
 
 
 def check(
-    files: Sequence[SourceFile], overrides: Mapping[str, str] | None = None, float_type: FloatType = "f32", read: Reader | None = None
+    files: Sequence[SourceFile],
+    overrides: Mapping[str, str] | None = None,
+    float_type: FloatType = "f32",
+    read: Reader | None = None,
 ) -> Checked:
     """All blocks of the main file: every train block, every model and data block that no train block uses."""
     with _room():

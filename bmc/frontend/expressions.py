@@ -1,6 +1,7 @@
 """Expressions: syntax to static values and tensors.
 
-In: an expression and the names around it. Out: its value. Guaranteed: operands are evaluated left to right; the operations of an
+In: an expression and the names around it. Out: its value. Guaranteed: operands are evaluated left to right; the operations
+of an
 expression carry its span; `and` and `or` leave the right side alone where the left side, static, decides.
 """
 
@@ -54,7 +55,7 @@ class Expressions(Core):
         if bound is not None:
             if bound.hidden:
                 spaces = [b.value.name for b in env.names.values() if isinstance(b.value, Namespace) and text in b.value.members]
-                raise Failure(name_errors.ambiguous_output(name.span, text, *(spaces + ["?", "?"])[:2]))
+                raise Failure(name_errors.ambiguous_output(name.span, text, *([*spaces, "?", "?"])[:2]))
             return bound
         if text == "training":
             return Bound(self.trace.training, name.span)
@@ -263,10 +264,15 @@ class Expressions(Core):
         if len(node.items) != 1 or isinstance(item, syntax.Rest):
             raise Failure(type_errors.bad_index(node.span, "a list has one index"))
         if isinstance(item, syntax.Slice):
-            bounds = [None if e is None else self.evaluate(e, env) for e in (item.start, item.stop, item.step)]
-            if not all(b is None or (isinstance(b, int) and not isinstance(b, bool)) for b in bounds) or bounds[2] == 0:
-                raise Failure(type_errors.bad_index(item.span, "bounds of a list's slice are whole numbers"))
-            return ListValue(value.items[slice(*bounds)])
+            bounds: list[int | None] = []
+            for expression in (item.start, item.stop, item.step):
+                bound = None if expression is None else self.evaluate(expression, env)
+                if isinstance(bound, bool) or not (bound is None or isinstance(bound, int)):
+                    raise Failure(type_errors.bad_index(item.span, "bounds of a list's slice are whole numbers"))
+                bounds.append(bound)
+            if bounds[2] == 0:
+                raise Failure(type_errors.bad_index(item.span, "the step of a slice is not 0"))
+            return ListValue(value.items[bounds[0] : bounds[1] : bounds[2]])
         index = self.evaluate(item, env)
         if not isinstance(index, int) or isinstance(index, bool):
             raise Failure(type_errors.bad_index(item.span, f"the index of a list is a whole number, not {describe(index)}"))

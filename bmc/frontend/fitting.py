@@ -1,6 +1,7 @@
 """Fitted statistics of a data block, and the way back through what they made.
 
-In: values of the data trace. Out: `fitted` parameters, and records of what computes them. Guaranteed: a fitted value has no row dim; its key
+In: values of the data trace. Out: `fitted` parameters, and records of what computes them. Guaranteed: a fitted value has
+no row dim; its key
 is the path of names by which it is reached; `undo` reads fitted values only, never the column.
 """
 

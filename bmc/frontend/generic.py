@@ -1,6 +1,7 @@
 """One model alone: checked with rigid symbols for the dims that its data would fix.
 
-In: a model declaration. Out: the traces `init` and `predict`. Guaranteed: a name in the input shapes that nothing fixes stands for itself;
+In: a model declaration. Out: the traces `init` and `predict`. Guaranteed: a name in the input shapes that nothing fixes
+stands for itself;
 what holds for it holds for every size.
 """
 
@@ -17,7 +18,9 @@ from bmc.source import Span
 __all__ = ["trace_model"]
 
 
-def _rigid(core: Elaborator, instance: LayerInstance, wanted: syntax.TypeExpr, rows: str | None) -> tuple[TensorType, tuple[Span, ...]]:
+def _rigid(
+    core: Elaborator, instance: LayerInstance, wanted: syntax.TypeExpr, rows: str | None
+) -> tuple[TensorType, tuple[Span, ...]]:
     """The type of an input whose open names stand for themselves; `rows` is the name of the row dim."""
     solver = core.fixed_dims(Environment(instance.closure.scope, dict(instance.hyper)))
     dims: list[Dim] = []

@@ -1,6 +1,7 @@
 """`x[:, -1]`, `pos[:T]`, `keep[:, none, none, :]`: indices and slices of tensors.
 
-In: a tensor and evaluated index items. Out: slices and reshapes. Guaranteed: integer indices are checked against dims that are known; a
+In: a tensor and evaluated index items. Out: slices and reshapes. Guaranteed: integer indices are checked against dims that
+are known; a
 bound that is a dim known only at run time stays a polynomial; `none` adds a dim of 1.
 """
 

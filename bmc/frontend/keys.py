@@ -1,6 +1,7 @@
 """Key paths: what parameters, random sites and fitted values are called.
 
-In: explicit names (`as name`, a layer's binding) and kinds. Out: names unique within a scope. Guaranteed: the result depends on the
+In: explicit names (`as name`, a layer's binding) and kinds. Out: names unique within a scope. Guaranteed: the result
+depends on the
 text of the scope alone: the same body gives the same keys in every trace; two equal explicit names are reported by the caller.
 """
 

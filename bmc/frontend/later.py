@@ -1,6 +1,7 @@
 """E09xx: what the language has and the compiler does not do yet.
 
-In: the span of a use. Out: the diagnostic, which names the feature. Guaranteed: checking goes on behind it with a value of the right
+In: the span of a use. Out: the diagnostic, which names the feature. Guaranteed: checking goes on behind it with a value of
+the right
 type wherever the type is known.
 """
 

@@ -9,17 +9,39 @@ from bmc.frontend.name_errors import did_you_mean, listed, primary
 from bmc.source import Span
 
 __all__ = [
-    "bare_kind", "carried_type", "duplicate_key", "has_name", "hyper_type", "missing_argument", "no_return", "not_applied", "param_in_fn",
-    "pipe_into", "repeat_over", "result_count", "shared_shape", "too_many_arguments", "twice_given", "unknown_argument", "wrong_inputs",
-    "outside_scan", "target_count", "key_taken_by_parameter", "not_initial",
-]  # fmt: skip
+    "bare_kind",
+    "carried_type",
+    "duplicate_key",
+    "has_name",
+    "hyper_type",
+    "missing_argument",
+    "no_return",
+    "not_applied",
+    "param_in_fn",
+    "pipe_into",
+    "repeat_over",
+    "result_count",
+    "shared_shape",
+    "too_many_arguments",
+    "twice_given",
+    "unknown_argument",
+    "wrong_inputs",
+    "outside_scan",
+    "target_count",
+    "key_taken_by_parameter",
+    "not_initial",
+]
 
 
 def unknown_argument(span: Span, callee: str, name: str, known: Sequence[str]) -> Diagnostic:
     """E0401."""
     notes = (f"`{callee}` takes {listed(known)}",) if known else (f"`{callee}` takes no arguments",)
     return Diagnostic(
-        "E0401", f"`{callee}` has no argument `{name}`", (primary(span, "no such argument"),), notes, did_you_mean(span, name, known)
+        "E0401",
+        f"`{callee}` has no argument `{name}`",
+        (primary(span, "no such argument"),),
+        notes,
+        did_you_mean(span, name, known),
     )
 
 
@@ -52,9 +74,11 @@ def hyper_type(span: Span, name: str, wanted: str, got: str, declared: Span) -> 
 def duplicate_key(span: Span, name: str, before: Span) -> Diagnostic:
     """E0405."""
     return Diagnostic(
-        "E0405", f"two layers of this scope are called `{name}`", (primary(span, "again here"), Label(before, "first here")),
+        "E0405",
+        f"two layers of this scope are called `{name}`",
+        (primary(span, "again here"), Label(before, "first here")),
         ("a parameter's key is the path of names, so names within a scope differ; bind the layer to a name to share it",),
-    )  # fmt: skip
+    )
 
 
 def key_taken_by_parameter(span: Span, name: str, before: Span) -> Diagnostic:
@@ -65,18 +89,22 @@ def key_taken_by_parameter(span: Span, name: str, before: Span) -> Diagnostic:
 def bare_kind(span: Span, name: str) -> Diagnostic:
     """E0406."""
     return Diagnostic(
-        "E0406", f"`{name}` alone is a kind of layer, not a layer", (primary(span, "which layer?"),),
+        "E0406",
+        f"`{name}` alone is a kind of layer, not a layer",
+        (primary(span, "which layer?"),),
         ("a kind makes fresh parameters at each use, so a name cannot stand for one layer of it",),
         (Suggestion("construct it", span, f"{span.text}()"),),
-    )  # fmt: skip
+    )
 
 
 def pipe_into(span: Span, what: str) -> Diagnostic:
     """E0407."""
     return Diagnostic(
-        "E0407", f"cannot pipe into {what}", (primary(span, what),),
+        "E0407",
+        f"cannot pipe into {what}",
+        (primary(span, what),),
         ("right of `|>` stands a function or a layer: `x |> f(a)`; to add or multiply, write `x + y`",),
-    )  # fmt: skip
+    )
 
 
 def has_name(span: Span, name: str, key: str) -> Diagnostic:
@@ -93,21 +121,28 @@ def shared_shape(span: Span, key: str, wanted: object, before: object, first: Sp
 def param_in_fn(span: Span, what: str, name: str) -> Diagnostic:
     """E0409."""
     return Diagnostic(
-        "E0409", f"a fn has no parameters of its own, but `{name}` makes {what}", (primary(span, what),), ("declare it as a `layer`",)
+        "E0409",
+        f"a fn has no parameters of its own, but `{name}` makes {what}",
+        (primary(span, what),),
+        ("declare it as a `layer`",),
     )
 
 
 def carried_type(span: Span, name: str, before: object, after: object, first: Span) -> Diagnostic:
     """E0410."""
     return Diagnostic(
-        "E0410", f"`{name}` is carried, so it keeps its type: {before}, not {after}", (primary(span, str(after)), Label(first, str(before)))
+        "E0410",
+        f"`{name}` is carried, so it keeps its type: {before}, not {after}",
+        (primary(span, str(after)), Label(first, str(before))),
     )
 
 
 def result_count(span: Span, callee: str, wanted: int, got: int, declared: Span) -> Diagnostic:
     """E0411."""
     return Diagnostic(
-        "E0411", f"`{callee}` returns {got} values, but declares {wanted}", (primary(span, f"{got} here"), Label(declared, f"{wanted} here"))
+        "E0411",
+        f"`{callee}` returns {got} values, but declares {wanted}",
+        (primary(span, f"{got} here"), Label(declared, f"{wanted} here")),
     )
 
 
@@ -124,9 +159,11 @@ def no_return(span: Span, name: str) -> Diagnostic:
 def not_applied(span: Span, name: str, layer: str) -> Diagnostic:
     """E0413: `value.w` before the layer has parameters."""
     return Diagnostic(
-        "E0413", f"`{name}` is not known before the layer is applied", (primary(span, f"{layer} has not been applied yet"),),
+        "E0413",
+        f"`{name}` is not known before the layer is applied",
+        (primary(span, f"{layer} has not been applied yet"),),
         ("a parameter's dims may depend on what its layer is applied to",),
-    )  # fmt: skip
+    )
 
 
 def repeat_over(span: Span, what: str) -> Diagnostic:
@@ -137,7 +174,10 @@ def repeat_over(span: Span, what: str) -> Diagnostic:
 def wrong_inputs(span: Span, callee: str) -> Diagnostic:
     """E0415: a layer of one list called with its inputs at once."""
     return Diagnostic(
-        "E0415", f"`{callee}` is constructed first, then applied", (primary(span),), (f"write `{callee}()(...)`, or `... |> {callee}`",)
+        "E0415",
+        f"`{callee}` is constructed first, then applied",
+        (primary(span),),
+        (f"write `{callee}()(...)`, or `... |> {callee}`",),
     )
 
 
@@ -149,6 +189,8 @@ def outside_scan(span: Span) -> Diagnostic:
 def not_initial(span: Span, name: str, what: str) -> Diagnostic:
     """E0417: what a parameter cannot start from."""
     return Diagnostic(
-        "E0417", f"`{name}` cannot start as {what}", (primary(span, what),),
+        "E0417",
+        f"`{name}` cannot start as {what}",
+        (primary(span, what),),
         ("a parameter starts from a number, a list of numbers, or a generator such as `zeros` or `normal(std = 0.02)`",),
-    )  # fmt: skip
+    )

@@ -8,10 +8,23 @@ from bmc.errors import Diagnostic, Label, Suggestion, nearest
 from bmc.source import Span
 
 __all__ = [
-    "ambiguous_output", "assertion_failed", "circular", "circular_use", "declared_twice", "needs_choice", "no_member", "nested_calls",
-    "not_callable", "nothing_to_override", "override_syntax", "shadows_library", "unknown_declaration", "unknown_name", "unknown_selection",
+    "ambiguous_output",
+    "assertion_failed",
+    "circular",
+    "circular_use",
+    "declared_twice",
+    "needs_choice",
+    "no_member",
+    "nested_calls",
+    "not_callable",
+    "nothing_to_override",
+    "override_syntax",
+    "shadows_library",
+    "unknown_declaration",
+    "unknown_name",
+    "unknown_selection",
     "use_of_file",
-]  # fmt: skip
+]
 
 
 def primary(span: Span, text: str = "") -> Label:
@@ -40,7 +53,11 @@ def unknown_declaration(span: Span, name: str, kind: str, candidates: Sequence[s
     """E0202: a model or data block that a train block names."""
     notes = (f"there {'is' if len(candidates) == 1 else 'are'}: {listed(candidates)}",) if candidates else ()
     return Diagnostic(
-        "E0202", f"there is no {kind} called `{name}`", (primary(span, f"no such {kind}"),), notes, did_you_mean(span, name, candidates)
+        "E0202",
+        f"there is no {kind} called `{name}`",
+        (primary(span, f"no such {kind}"),),
+        notes,
+        did_you_mean(span, name, candidates),
     )
 
 
@@ -53,7 +70,9 @@ def declared_twice(span: Span, name: str, before: Span) -> Diagnostic:
 
 def circular(span: Span, name: str) -> Diagnostic:
     """E0204: a `let` that needs itself, or a declaration that applies itself."""
-    return Diagnostic("E0204", f"`{name}` needs itself", (primary(span, "needed again here"),), ("recursion is not part of the language",))
+    return Diagnostic(
+        "E0204", f"`{name}` needs itself", (primary(span, "needed again here"),), ("recursion is not part of the language",)
+    )
 
 
 def circular_use(span: Span, path: str) -> Diagnostic:
@@ -77,15 +96,15 @@ def assertion_failed(span: Span, message: str | None, facts: Sequence[str], call
 def needs_choice(names: Sequence[str], kind: str, span: Span | None) -> Diagnostic:
     """E0207: several train blocks and none picked."""
     labels = () if span is None else (primary(span, "the first of them"),)
-    return Diagnostic(
-        "E0207", f"the file has several {kind}s: {listed(names)}", labels, ("pick one by FILE:NAME or --model NAME",)
-    )
+    return Diagnostic("E0207", f"the file has several {kind}s: {listed(names)}", labels, ("pick one by FILE:NAME or --model NAME",))
 
 
 def unknown_selection(name: str, names: Sequence[str]) -> Diagnostic:
     """E0207: a picked block that is not there."""
     near = nearest(name, names)
-    notes = [f"there {'is' if len(names) == 1 else 'are'}: {listed(names)}"] if names else ["the file has no train block and no model"]
+    notes = (
+        [f"there {'is' if len(names) == 1 else 'are'}: {listed(names)}"] if names else ["the file has no train block and no model"]
+    )
     if near is not None:
         notes.append(f"did you mean `{near}`?")
     return Diagnostic("E0207", f"there is no train block or model called `{name}`", (), tuple(notes))
@@ -118,7 +137,9 @@ def not_callable(span: Span, what: str) -> Diagnostic:
 def no_member(span: Span, name: str, what: str, members: Sequence[str]) -> Diagnostic:
     """E0211: `value.name`."""
     notes = (f"it has {listed(members)}",) if members else ()
-    return Diagnostic("E0211", f"{what} has no `{name}`", (primary(span, "no such member"),), notes, did_you_mean(span, name, members))
+    return Diagnostic(
+        "E0211", f"{what} has no `{name}`", (primary(span, "no such member"),), notes, did_you_mean(span, name, members)
+    )
 
 
 def ambiguous_output(span: Span, name: str, model: str, data: str) -> Diagnostic:

@@ -1,6 +1,7 @@
 """`--set KEY=VALUE`: changes to the text of the program, before anything is elaborated.
 
-In: a program and (key, value text) pairs. Out: the files with the changes written into them. Guaranteed: what is elaborated, and what the artefact
+In: a program and (key, value text) pairs. Out: the files with the changes written into them. Guaranteed: what is
+elaborated, and what the artefact
 stores, is the changed text; a key that reaches nothing is reported.
 """
 
@@ -73,7 +74,8 @@ def _candidates(program: Program, block: syntax.Train | None) -> list[str]:
 def apply_overrides(
     program: Program, block: syntax.Train | None, overrides: Mapping[str, str]
 ) -> tuple[Sequence[SourceFile], list[Diagnostic]]:
-    """The program's own files, changed, the main one first, and what is wrong. A key of the train block comes before a hyper-parameter of its
+    """The program's own files, changed, the main one first, and what is wrong. A key of the train block comes before a
+    hyper-parameter of its
     model, and that before a `let`."""
     errors: list[Diagnostic] = []
     edits: dict[SourceFile, list[tuple[Span, str]]] = {}

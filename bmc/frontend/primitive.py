@@ -51,7 +51,9 @@ class Arguments:
         tensor = self.tensor(name)
         if tensor.dtype in ("f32", "f64"):
             return tensor
-        if tensor.weak or (tensor.dtype in ("u8", "i32", "i64") and self.name in ("mean", "std", "var", "median", "quantile", "moments")):
+        if tensor.weak or (
+            tensor.dtype in ("u8", "i32", "i64") and self.name in ("mean", "std", "var", "median", "quantile", "moments")
+        ):
             dtype = "f64" if tensor.weak and tensor.rank == 0 else self.core.float_type
             value = self.core.trace.cast(tensor.value, dtype)
             return Tensor(value, self.core.trace, tensor.valid, tensor.weak and tensor.rank == 0, origins=tensor.origins)

@@ -1,6 +1,7 @@
 """Files and the names in them: `use`, the standard library, and one namespace for each file.
 
-In: the main file, files given beside it, a reader for files that are not given. Out: a `Program` of `FileScope`s. Guaranteed: a name
+In: the main file, files given beside it, a reader for files that are not given. Out: a `Program` of `FileScope`s.
+Guaranteed: a name
 resolves to the file's own declaration, else to that of a used file, else to the library's; library files are parsed only
 when a name of theirs is asked for; a program holds the text of every file that it took anything from.
 """
@@ -104,7 +105,8 @@ def _installed_library() -> tuple[SourceFile, ...]:
 
 
 def library_files(given: Sequence[SourceFile] = ()) -> Mapping[str, SourceFile]:
-    """The library's names and the files that declare them; a file in `given` (an artefact's) stands in for the installed one."""
+    """The library's names and the files that declare them; a file in `given` (an artefact's) stands in for the installed
+    one."""
     own = {f.name: f for f in given if f.name.startswith(LIBRARY_PREFIX)}
     files = {f.name: f for f in _installed_library()} | own
     return {name: file for file in files.values() for name in _DECLARED.findall(file.text)}

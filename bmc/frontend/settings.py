@@ -1,6 +1,7 @@
 """The plain settings of a train block: numbers, the optimizer's patterns, clipping, stopping.
 
-In: the entries of the block. Out: values and the lines of the report of defaults. Guaranteed: an unknown key, a key set twice, and a value of the
+In: the entries of the block. Out: values and the lines of the report of defaults. Guaranteed: an unknown key, a key set
+twice, and a value of the
 wrong kind are reported with their spans; everything else has its default.
 """
 
@@ -20,12 +21,40 @@ from bmc.frontend.unit import SettingReport, StopSpec
 from bmc.frontend.values import Closure, Constructed, Datum, Environment, KeyedItem, ListValue, Special, describe
 from bmc.source import Span
 
-__all__ = ["DEFAULTS", "HIGHER_IS_BETTER", "KEYS", "Clip", "OptimizerRule", "Settings", "read_clip", "read_optimizer", "read_stop", "rule_for"]
+__all__ = [
+    "DEFAULTS",
+    "HIGHER_IS_BETTER",
+    "KEYS",
+    "Clip",
+    "OptimizerRule",
+    "Settings",
+    "read_clip",
+    "read_optimizer",
+    "read_stop",
+    "rule_for",
+]
 
 KEYS = (
-    "loss", "weight", "class_weight", "optimizer", "clip", "metrics", "predict", "next", "inputs", "batch", "shards", "accumulate", "epochs",
-    "steps", "stop", "seed", "init", "memory", "keep",
-)  # fmt: skip
+    "loss",
+    "weight",
+    "class_weight",
+    "optimizer",
+    "clip",
+    "metrics",
+    "predict",
+    "next",
+    "inputs",
+    "batch",
+    "shards",
+    "accumulate",
+    "epochs",
+    "steps",
+    "stop",
+    "seed",
+    "init",
+    "memory",
+    "keep",
+)
 
 DEFAULTS: Mapping[str, int] = MappingProxyType({"batch": 32, "shards": 0, "accumulate": 1, "epochs": 10, "seed": 0})
 
@@ -72,7 +101,9 @@ class Settings:
             if key in entries:
                 core.report(not_yet(entries[key].span, feature))
         report = [
-            SettingReport(key, entries[key].value.span.text if key in entries else _shown(key, numbers.get(key)), key not in entries)
+            SettingReport(
+                key, entries[key].value.span.text if key in entries else _shown(key, numbers.get(key)), key not in entries
+            )
             for key in ("loss", "optimizer", "batch", "shards", "accumulate", "epochs", "steps", "seed", "clip", "stop")
             if key in entries or numbers.get(key) is not None
         ]

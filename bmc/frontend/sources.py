@@ -1,6 +1,7 @@
 """Where rows come from: `source`, `split` and the columns' cells, from syntax to specifications; the headers of files at hand.
 
-In: expressions of a data block. Out: `SourceSpec`s and a `SplitSpec`. Guaranteed: no data is read but the first line of a csv file and the
+In: expressions of a data block. Out: `SourceSpec`s and a `SplitSpec`. Guaranteed: no data is read but the first line of a
+csv file and the
 directory of an npz file, and only where such a file exists.
 """
 
@@ -140,7 +141,8 @@ def read_split(core: Core, expression: syntax.Expr, env: Environment) -> SplitSp
         return _by_time(core, expression, env)
     names: list[str] = []
     fractions: list[float] = []
-    seed, key = 0, ()
+    seed = 0
+    key: tuple[str, ...] = ()
     for argument in expression.arguments:
         if argument.name is None:
             raise Failure(data_errors.bad_split(argument.span, "shares are written by name: `train = 0.8`"))
@@ -168,7 +170,9 @@ def read_split(core: Core, expression: syntax.Expr, env: Environment) -> SplitSp
 def _by_time(core: Core, expression: syntax.Call, env: Environment) -> SplitSpec:
     positional = [a for a in expression.arguments if a.name is None]
     if len(positional) != 1:
-        raise Failure(data_errors.bad_split(expression.span, "by_time takes one date column, then the first day of each later split"))
+        raise Failure(
+            data_errors.bad_split(expression.span, "by_time takes one date column, then the first day of each later split")
+        )
     column = column_of(core, positional[0].value, env)
     value = core.evaluate(positional[0].value, env)
     kind = value.kind if isinstance(value, Tensor) else "plain"
@@ -180,7 +184,9 @@ def _by_time(core: Core, expression: syntax.Call, env: Environment) -> SplitSpec
             continue
         day = core.evaluate(argument.value, env)
         if not isinstance(day, str):
-            raise Failure(type_errors.wrong_value(argument.value.span, argument.name.text, 'a date like "2023-01-31"', describe(day)))
+            raise Failure(
+                type_errors.wrong_value(argument.value.span, argument.name.text, 'a date like "2023-01-31"', describe(day))
+            )
         names.append(argument.name.text)
         boundaries.append(arithmetic.date_number(day, kind, argument.value.span))
     if boundaries != sorted(set(boundaries)) or not boundaries or "train" in names[1:]:

@@ -1,6 +1,7 @@
 """Statements of bodies: bindings, parameters and states, static `if`, `repeat`, `scan`.
 
-In: statements and the environment of an application. Out: the value returned. Guaranteed: a statement that fails is reported, its names
+In: statements and the environment of an application. Out: the value returned. Guaranteed: a statement that fails is
+reported, its names
 become poison, and the next one runs; `repeat` and `if` open no scope of names; time is linear in the statements expanded.
 """
 
@@ -133,8 +134,8 @@ class Statements(Calls):
                 self._bind_one(target, value, item, env)
             return
         value = self.evaluate(statement.value, env)
-        for target, item in zip(targets, self._unpack(value, len(targets), statement.value.span), strict=True):
-            self._bind_one(target, item, statement.value, env)
+        for target, part in zip(targets, self._unpack(value, len(targets), statement.value.span), strict=True):
+            self._bind_one(target, part, statement.value, env)
 
     def _unpack(self, value: Datum, count: int, span: Span) -> Sequence[Datum]:
         if isinstance(value, Poison):
@@ -199,7 +200,9 @@ class Statements(Calls):
     def _declared_key(self, statement: syntax.Param | syntax.State, env: Environment) -> str:
         name = statement.name.text
         if isinstance(env, BodyEnvironment) and env.closure.kind == "fn":
-            raise Failure(layer_errors.param_in_fn(statement.span, f"a {'param' if isinstance(statement, syntax.Param) else 'state'}", name))
+            raise Failure(
+                layer_errors.param_in_fn(statement.span, f"a {'param' if isinstance(statement, syntax.Param) else 'state'}", name)
+            )
         before = self.keys.claim(name, statement.name.span)
         if before is not None:
             raise Failure(layer_errors.key_taken_by_parameter(statement.name.span, name, before))
@@ -237,7 +240,9 @@ class Statements(Calls):
                 tensor = arithmetic.to_dtype(self, tensor, wanted.dtype)
                 if arithmetic.broadcast_shape([tensor.shape, wanted.shape]) != wanted.shape:
                     raise Failure(
-                        type_errors.rank_mismatch(statement.init.span, statement.name.text, tensor.type, statement.type.span, str(wanted))
+                        type_errors.rank_mismatch(
+                            statement.init.span, statement.name.text, tensor.type, statement.type.span, str(wanted)
+                        )
                     )
                 tensor = arithmetic.broadcast_tensor(self, tensor, wanted.shape)
             self.registry.initial[key] = tensor.value
@@ -343,7 +348,11 @@ class Statements(Calls):
             if option.name is not None and option.name.text == "axis" and isinstance(value, int):
                 axis = value
             elif option.name is None or option.name.text not in ("axis", "reverse"):
-                raise Failure(layer_errors.unknown_argument(option.span, "scan", "" if option.name is None else option.name.text, ["axis", "reverse"]))
+                raise Failure(
+                    layer_errors.unknown_argument(
+                        option.span, "scan", "" if option.name is None else option.name.text, ["axis", "reverse"]
+                    )
+                )
         lengths = []
         for target, sequence in zip(statement.targets, statement.sequences, strict=False):
             value = self.evaluate(sequence, env)
@@ -406,4 +415,3 @@ def names_in(expression: syntax.Expr) -> list[str]:
             case _:
                 pass
     return found
-

@@ -1,6 +1,7 @@
 """One graph under construction: operations in order, and the parameters that they turned out to need.
 
-In: calls by the elaborator. Out: `Function`s cut from it. Guaranteed: a cut function holds exactly the operations that its results
+In: calls by the elaborator. Out: `Function`s cut from it. Guaranteed: a cut function holds exactly the operations that its
+results
 and its effects depend on, in the order in which they were made; parameters stand in the order of their first use within
 each role.
 """
@@ -130,7 +131,8 @@ class Trace:
         return cached
 
     def placeholder(self, of_type: TensorType, hint: str) -> Value:
-        """A value that nothing computes: stands for what the compiler cannot do yet, so that checking goes on. No function can be cut
+        """A value that nothing computes: stands for what the compiler cannot do yet, so that checking goes on. No function
+        can be cut
         through it."""
         return Value(of_type, hint)
 
@@ -138,7 +140,8 @@ class Trace:
     def cut(
         self, name: str, results: Sequence[Result], *, earlier: Trace | None = None, mapping: Mapping[Value, Value] | None = None
     ) -> Function:
-        """The function that computes `results`. Parameters of this trace in `mapping` become values of the trace `earlier`, whose
+        """The function that computes `results`. Parameters of this trace in `mapping` become values of the trace
+        `earlier`, whose
         operations come first."""
         roots = [r.value for r in results]
         ops = list(cone(self.builder.ops, roots, effects=mapping is None))

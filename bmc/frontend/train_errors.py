@@ -9,18 +9,37 @@ from bmc.frontend.name_errors import did_you_mean, listed, primary
 from bmc.source import Span
 
 __all__ = [
-    "bad_clip", "bad_optimizer", "bad_prediction", "bad_setting", "bad_stop", "both_lengths", "input_missing", "key_twice", "loss_type",
-    "metric_twice", "mixes_rows", "no_default_loss", "nothing_learns", "pattern_unused", "too_many_tables", "unknown_binding", "unknown_column",
-    "unknown_key", "unmatched_weight",
-]  # fmt: skip
+    "bad_clip",
+    "bad_optimizer",
+    "bad_prediction",
+    "bad_setting",
+    "bad_stop",
+    "both_lengths",
+    "input_missing",
+    "key_twice",
+    "loss_type",
+    "metric_twice",
+    "mixes_rows",
+    "no_default_loss",
+    "nothing_learns",
+    "pattern_unused",
+    "too_many_tables",
+    "unknown_binding",
+    "unknown_column",
+    "unknown_key",
+    "unmatched_weight",
+]
 
 
 def unknown_key(span: Span, key: str, known: Sequence[str]) -> Diagnostic:
     """E0601."""
     return Diagnostic(
-        "E0601", f"a train block has no `{key}`", (primary(span, "no such key"),), (f"its keys are {listed(known, 30)}",),
+        "E0601",
+        f"a train block has no `{key}`",
+        (primary(span, "no such key"),),
+        (f"its keys are {listed(known, 30)}",),
         did_you_mean(span, key, known),
-    )  # fmt: skip
+    )
 
 
 def key_twice(span: Span, key: str, before: Span) -> Diagnostic:
@@ -33,18 +52,23 @@ def input_missing(span: Span, model: str, name: str, declared: Span, data: str, 
     near = did_you_mean(span, name, outputs)
     suggestions = tuple(Suggestion(f"bind it: `inputs = [{name} = {s.replacement}]`") for s in near)
     return Diagnostic(
-        "E0603", f"nothing feeds the input `{name}` of {model}",
+        "E0603",
+        f"nothing feeds the input `{name}` of {model}",
         (primary(span, f"{data} has no output `{name}`"), Label(declared, "this input")),
-        (f"{data} gives {listed(outputs)}", f"an input takes the output of its name; `inputs = [{name} = ...]` binds another"), suggestions,
-    )  # fmt: skip
+        (f"{data} gives {listed(outputs)}", f"an input takes the output of its name; `inputs = [{name} = ...]` binds another"),
+        suggestions,
+    )
 
 
 def unknown_binding(span: Span, name: str, what: str, known: Sequence[str]) -> Diagnostic:
     """E0604: `inputs = [a = b]` where one of both does not exist."""
     return Diagnostic(
-        "E0604", f"there is no {what} `{name}`", (primary(span, f"no such {what}"),), (f"there are {listed(known)}",),
+        "E0604",
+        f"there is no {what} `{name}`",
+        (primary(span, f"no such {what}"),),
+        (f"there are {listed(known)}",),
         did_you_mean(span, name, known),
-    )  # fmt: skip
+    )
 
 
 def bad_setting(span: Span, key: str, wanted: str, got: str) -> Diagnostic:
@@ -55,16 +79,21 @@ def bad_setting(span: Span, key: str, wanted: str, got: str) -> Diagnostic:
 def both_lengths(span: Span, other: Span) -> Diagnostic:
     """E0606."""
     return Diagnostic(
-        "E0606", "`epochs` and `steps` both say how long to train", (primary(span, "and here"), Label(other, "here")), ("write one of them",)
+        "E0606",
+        "`epochs` and `steps` both say how long to train",
+        (primary(span, "and here"), Label(other, "here")),
+        ("write one of them",),
     )
 
 
 def no_default_loss(span: Span, reason: str) -> Diagnostic:
     """E0607."""
     return Diagnostic(
-        "E0607", f"the loss does not follow from the data: {reason}", (primary(span, "`loss` is missing"),),
+        "E0607",
+        f"the loss does not follow from the data: {reason}",
+        (primary(span, "`loss` is missing"),),
         ("write one: `loss = cross_entropy(logits, y)`",),
-    )  # fmt: skip
+    )
 
 
 def loss_type(span: Span, what: str) -> Diagnostic:
@@ -75,25 +104,32 @@ def loss_type(span: Span, what: str) -> Diagnostic:
 def bad_optimizer(span: Span, what: str) -> Diagnostic:
     """E0609."""
     return Diagnostic(
-        "E0609", f"{what} is no optimizer", (primary(span, what),),
+        "E0609",
+        f"{what} is no optimizer",
+        (primary(span, what),),
         ('write `adam(lr = 1e-3)`, or a list by key: `["enc.*" = frozen, "*" = adam(lr = 1e-3)]`',),
-    )  # fmt: skip
+    )
 
 
 def unmatched_weight(span: Span, keys: Sequence[str]) -> Diagnostic:
     """E0610."""
     return Diagnostic(
-        "E0610", f"no pattern matches {listed(keys, 4)}", (primary(span, "the first match wins; these match none"),),
+        "E0610",
+        f"no pattern matches {listed(keys, 4)}",
+        (primary(span, "the first match wins; these match none"),),
         ('end the list with `"*" = ...`; `frozen` leaves parameters as they are',),
-    )  # fmt: skip
+    )
 
 
 def pattern_unused(span: Span, pattern: str, keys: Sequence[str]) -> Diagnostic:
     """W0601."""
     return Diagnostic(
-        "W0601", f'the pattern "{pattern}" matches no parameter that is still free', (primary(span, "matches nothing"),),
-        (f"keys are {listed(keys, 6)}",), level="warning",
-    )  # fmt: skip
+        "W0601",
+        f'the pattern "{pattern}" matches no parameter that is still free',
+        (primary(span, "matches nothing"),),
+        (f"keys are {listed(keys, 6)}",),
+        level="warning",
+    )
 
 
 def nothing_learns(span: Span) -> Diagnostic:
@@ -117,7 +153,10 @@ def bad_stop(span: Span, reason: str, known: Sequence[str] = ()) -> Diagnostic:
 def metric_twice(span: Span, name: str) -> Diagnostic:
     """E0613."""
     return Diagnostic(
-        "E0613", f"two metrics or predictions are called `{name}`", (primary(span),), (f"give one another name: `[{name}_2 = ...]`",)
+        "E0613",
+        f"two metrics or predictions are called `{name}`",
+        (primary(span),),
+        (f"give one another name: `[{name}_2 = ...]`",),
     )
 
 
@@ -132,14 +171,22 @@ def mixes_rows(span: Span, name: str, place: Span | None, operator: str) -> Diag
     if place is not None and place != span:
         labels.append(Label(place, f"rows are mixed here ({operator})"))
     return Diagnostic(
-        "E0615", f"the prediction `{name}` depends on other rows", tuple(labels),
+        "E0615",
+        f"the prediction `{name}` depends on other rows",
+        tuple(labels),
         ("a row's prediction is the same alone and in any batch; statistics of the training rows come from `fit` or a `state`",),
-    )  # fmt: skip
+    )
 
 
 def unknown_column(span: Span, name: str, known: Sequence[str]) -> Diagnostic:
     """E0616: `keep` of something that is no column."""
-    return Diagnostic("E0616", f"there is no column `{name}`", (primary(span),), (f"columns are {listed(known)}",), did_you_mean(span, name, known))
+    return Diagnostic(
+        "E0616",
+        f"there is no column `{name}`",
+        (primary(span),),
+        (f"columns are {listed(known)}",),
+        did_you_mean(span, name, known),
+    )
 
 
 def too_many_tables(span: Span, what: str) -> Diagnostic:

@@ -1,6 +1,7 @@
 """A `train` block: model and data joined, the loss, its gradient and the update, metrics, predictions.
 
-In: the syntax of a block and the elaborated data. Out: the functions `init`, `train`, `eval`, `predict` and their settings. Guaranteed: the body of
+In: the syntax of a block and the elaborated data. Out: the functions `init`, `train`, `eval`, `predict` and their
+settings. Guaranteed: the body of
 the model is traced once as in training and once as in evaluation, with the same keys; what is predicted is cut from the
 evaluation trace, so that both are one computation.
 """
@@ -112,7 +113,11 @@ def _bindings(core: Elaborator, block: TrainBlock, settings: Settings) -> tuple[
         if not items:
             core.report(train_errors.bad_setting(entry.value.span, "inputs", "a list such as `[x = pixels]`", "something else"))
         for item in items:
-            if not isinstance(item, syntax.Keyed) or not isinstance(item.key, syntax.Name) or not isinstance(item.value, syntax.Name):
+            if (
+                not isinstance(item, syntax.Keyed)
+                or not isinstance(item.key, syntax.Name)
+                or not isinstance(item.value, syntax.Name)
+            ):
                 core.report(train_errors.bad_setting(item.span, "inputs", "pairs such as `x = pixels`", "something else"))
             elif item.key.text not in declared:
                 core.report(train_errors.unknown_binding(item.key.span, item.key.text, "input", list(declared)))
@@ -176,7 +181,9 @@ def _run_model(core: Elaborator, block: TrainBlock, bindings: Sequence[tuple[str
 
 
 # --- loss --------------------------------------------------------------------------------------------------------------
-def _default_loss(core: Elaborator, block: TrainBlock, settings: Settings, traced: _Pass, bound: Sequence[str]) -> tuple[Tensor, str]:
+def _default_loss(
+    core: Elaborator, block: TrainBlock, settings: Settings, traced: _Pass, bound: Sequence[str]
+) -> tuple[Tensor, str]:
     """The loss that follows from y's type: cross-entropy of integers, bce of conditions, squares of floats."""
     where = block.declaration.header
     free = [n for n in traced.inputs if n not in bound]
@@ -232,10 +239,14 @@ def _class_weight(core: Elaborator, traced: _Pass, entry: syntax.Setting, bound:
     if not isinstance(value, ListValue) or not all(is_number(i) for i in value.items):
         raise Failure(train_errors.bad_setting(span, "class_weight", "a list of numbers, one for each class", describe(value)))
     if len(labels) != 1:
-        raise Failure(train_errors.bad_setting(span, "class_weight", "for data with one output of categories", f"{len(labels)} of them"))
+        raise Failure(
+            train_errors.bad_setting(span, "class_weight", "for data with one output of categories", f"{len(labels)} of them")
+        )
     label = labels[0]
     if label.below != len(value.items):
-        raise Failure(train_errors.bad_setting(span, "class_weight", f"a list of {label.below} numbers", f"one of {len(value.items)}"))
+        raise Failure(
+            train_errors.bad_setting(span, "class_weight", f"a list of {label.below} numbers", f"one of {len(value.items)}")
+        )
     rows = [core.trace.constant(float(i), core.float_type, (1,)) for i in value.items if isinstance(i, (int, float))]
     table = core.trace.op("concat", *rows, axis=0)
     return core.tensor(core.trace.op("gather", table, label.value))
@@ -365,7 +376,7 @@ def _train_function(
         core.at(settings.entries["clip"].span)
         gradients = _clipped(core, clip, gradients)
     trace.ops("guard_finite", mean)
-    layer_states = {k: v for k, v in trace.states.items()}
+    layer_states = dict(trace.states.items())
     results = [Result(mean, "output", "loss")]
     for key, weight, gradient in zip(keys, weights, gradients, strict=True):
         try:
@@ -586,4 +597,3 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
             split, metric, plateau.factor, plateau.patience, plateau.delta, plateau.least, modes.get(metric, "min")
         )
     return result
-

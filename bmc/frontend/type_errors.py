@@ -9,11 +9,32 @@ from bmc.frontend.name_errors import did_you_mean, primary
 from bmc.source import Span
 
 __all__ = [
-    "axis_out_of_range", "bad_dim_division", "bad_index", "bad_pattern", "bad_size", "broadcast_mismatch", "dim_mismatch", "dtype_mismatch",
-    "element_count", "integers_reach", "label_bound", "may_be_missing", "missing_compare", "mixed_numbers", "not_a_dim", "not_static",
-    "open_shape", "operand_type", "product_mismatch", "rank_mismatch", "rule_violated", "unknown_type", "unsolved_dim", "unbounded_labels",
+    "axis_out_of_range",
+    "bad_dim_division",
+    "bad_index",
+    "bad_pattern",
+    "bad_size",
+    "broadcast_mismatch",
+    "dim_mismatch",
+    "dtype_mismatch",
+    "element_count",
+    "integers_reach",
+    "label_bound",
+    "may_be_missing",
+    "missing_compare",
+    "mixed_numbers",
+    "not_a_dim",
+    "not_static",
+    "open_shape",
+    "operand_type",
+    "product_mismatch",
+    "rank_mismatch",
+    "rule_violated",
+    "unknown_type",
+    "unsolved_dim",
+    "unbounded_labels",
     "wrong_value",
-]  # fmt: skip
+]
 
 
 def _origins(pairs: Sequence[tuple[Span | None, str]], taken: Sequence[Span]) -> list[Label]:
@@ -27,9 +48,16 @@ def _origins(pairs: Sequence[tuple[Span | None, str]], taken: Sequence[Span]) ->
 
 
 def dim_mismatch(
-    span: Span, argument: str, actual: object, axis: int, declared: Span, expected: str, wanted: object, got: object,
+    span: Span,
+    argument: str,
+    actual: object,
+    axis: int,
+    declared: Span,
+    expected: str,
+    wanted: object,
+    got: object,
     origins: Sequence[tuple[Span | None, str]],
-) -> Diagnostic:  # fmt: skip
+) -> Diagnostic:
     """E0301: dim `axis` of an argument is not what the declaration wants."""
     wanted_text = expected if expected == str(wanted) else f"{expected} = {wanted}"
     labels = [primary(span, f"this is {actual}"), Label(declared, f"`{argument}` wants {wanted_text} here")]
@@ -40,7 +68,9 @@ def dim_mismatch(
 def rank_mismatch(span: Span, argument: str, actual: object, declared: Span, wanted: str) -> Diagnostic:
     """E0302."""
     return Diagnostic(
-        "E0302", f"`{argument}` has the wrong number of dims", (primary(span, f"this is {actual}"), Label(declared, f"wants {wanted}"))
+        "E0302",
+        f"`{argument}` has the wrong number of dims",
+        (primary(span, f"this is {actual}"), Label(declared, f"wants {wanted}")),
     )
 
 
@@ -48,13 +78,21 @@ def dtype_mismatch(span: Span, argument: str, actual: object, declared: Span, wa
     """E0303. `fix`: what to apply to the argument."""
     suggestions = () if fix is None else (Suggestion(f"convert it: `{span.text} |> {fix}`", span, f"({span.text} |> {fix})"),)
     return Diagnostic(
-        "E0303", f"`{argument}` wants {wanted}, not {actual}",
-        (primary(span, f"this is {actual}"), Label(declared, f"declared as {wanted}")), suggestions=suggestions,
-    )  # fmt: skip
+        "E0303",
+        f"`{argument}` wants {wanted}, not {actual}",
+        (primary(span, f"this is {actual}"), Label(declared, f"declared as {wanted}")),
+        suggestions=suggestions,
+    )
 
 
 def broadcast_mismatch(
-    span: Span, operator: str, left: object, right: object, left_span: Span, right_span: Span, origins: Sequence[tuple[Span | None, str]]
+    span: Span,
+    operator: str,
+    left: object,
+    right: object,
+    left_span: Span,
+    right_span: Span,
+    origins: Sequence[tuple[Span | None, str]],
 ) -> Diagnostic:
     """E0304."""
     labels = [primary(span, "these shapes do not fit together"), Label(left_span, str(left)), Label(right_span, str(right))]
@@ -81,9 +119,11 @@ def axis_out_of_range(span: Span, axis: object, what: object) -> Diagnostic:
 def unsolved_dim(span: Span, name: str, declared: Span) -> Diagnostic:
     """E0307: nothing fixes a dim."""
     return Diagnostic(
-        "E0307", f"nothing says how large `{name}` is", (primary(span, f"`{name}` stays open"), Label(declared, "declared here")),
+        "E0307",
+        f"nothing says how large `{name}` is",
+        (primary(span, f"`{name}` stays open"), Label(declared, "declared here")),
         ("a dim is fixed by a hyper-parameter, a `let`, or an argument whose shape names it",),
-    )  # fmt: skip
+    )
 
 
 def not_a_dim(span: Span, what: str) -> Diagnostic:
@@ -94,9 +134,11 @@ def not_a_dim(span: Span, what: str) -> Diagnostic:
 def bad_dim_division(span: Span, numerator: object, denominator: object) -> Diagnostic:
     """E0309."""
     return Diagnostic(
-        "E0309", f"{numerator} is not divisible by {denominator}", (primary(span, "a dim must be whole"),),
+        "E0309",
+        f"{numerator} is not divisible by {denominator}",
+        (primary(span, "a dim must be whole"),),
         ("`//` rounds down",),
-    )  # fmt: skip
+    )
 
 
 def bad_index(span: Span, reason: str) -> Diagnostic:
@@ -118,11 +160,17 @@ def not_static(span: Span, what: str, example: str | None = None) -> Diagnostic:
 def operand_type(span: Span, operator: str, what: str, note: str | None = None, fix: Suggestion | None = None) -> Diagnostic:
     """E0313: an operator or function that does not take such a value."""
     return Diagnostic(
-        "E0313", f"`{operator}` does not take {what}", (primary(span, what),), () if note is None else (note,), () if fix is None else (fix,)
+        "E0313",
+        f"`{operator}` does not take {what}",
+        (primary(span, what),),
+        () if note is None else (note,),
+        () if fix is None else (fix,),
     )
 
 
-def label_bound(span: Span, labels: object, bound: object, classes: object, where: Span | None, classes_from: Span | None) -> Diagnostic:
+def label_bound(
+    span: Span, labels: object, bound: object, classes: object, where: Span | None, classes_from: Span | None
+) -> Diagnostic:
     """E0314: integers that reach beyond the axis they pick from."""
     parts = [primary(span, f"integers below {bound} pick from {classes}")]
     parts += _origins([(where, f"{bound} values come from here"), (classes_from, f"{classes} comes from here")], [span])
@@ -132,17 +180,21 @@ def label_bound(span: Span, labels: object, bound: object, classes: object, wher
 def mixed_numbers(span: Span, operator: str, left: object, right: object, integer: Span) -> Diagnostic:
     """E0315: integers meet floats."""
     return Diagnostic(
-        "E0315", f"{left} {operator} {right}: integers and floats do not mix by themselves", (primary(span), Label(integer, "integers")),
+        "E0315",
+        f"{left} {operator} {right}: integers and floats do not mix by themselves",
+        (primary(span), Label(integer, "integers")),
         suggestions=(Suggestion("make floats of the integers", integer, f"number({integer.text})"),),
-    )  # fmt: skip
+    )
 
 
 def open_shape(span: Span, name: str) -> Diagnostic:
     """E0316: a generator where no shape is known."""
     return Diagnostic(
-        "E0316", f"nothing gives `{name}` a shape", (primary(span, "its shape is open"),),
+        "E0316",
+        f"nothing gives `{name}` a shape",
+        (primary(span, "its shape is open"),),
         ("a generator takes the shape of what it is bound to: `eps: float[B, 8] = normal()`",),
-    )  # fmt: skip
+    )
 
 
 def bad_size(span: Span, reason: str) -> Diagnostic:
@@ -160,17 +212,21 @@ def may_be_missing(span: Span, what: object, needs: str, origin: Span | None) ->
     labels = [primary(span, f"{what}: cells may be missing")]
     labels += _origins([(origin, "because of this")], [span])
     return Diagnostic(
-        "E0319", f"{needs} needs every cell, but some may be missing", tuple(labels),
-        ("`fill(median)`, `fill(0)` or `fill(\"?\")` puts something in their place; `is_missing(x)` tells where they are",),
-    )  # fmt: skip
+        "E0319",
+        f"{needs} needs every cell, but some may be missing",
+        tuple(labels),
+        ('`fill(median)`, `fill(0)` or `fill("?")` puts something in their place; `is_missing(x)` tells where they are',),
+    )
 
 
 def missing_compare(span: Span, what: object, operand: Span) -> Diagnostic:
     """E0319 for comparisons."""
     return Diagnostic(
-        "E0319", f"comparing {what}: what is missing is neither equal nor unequal", (primary(operand, "cells may be missing"),),
+        "E0319",
+        f"comparing {what}: what is missing is neither equal nor unequal",
+        (primary(operand, "cells may be missing"),),
         ("ask `is_missing(x)`, or `fill` it first",),
-    )  # fmt: skip
+    )
 
 
 def unknown_type(span: Span, name: str, types: Sequence[str]) -> Diagnostic:
@@ -198,6 +254,9 @@ def integers_reach(span: Span, what: object) -> Diagnostic:
 def unbounded_labels(span: Span) -> Diagnostic:
     """W0301: integers without a known bound pick from an axis."""
     return Diagnostic(
-        "W0301", "nothing says how large these integers can be: one out of range would pick the last entry", (primary(span),),
-        ("`category(n)` in the data block bounds them",), level="warning",
-    )  # fmt: skip
+        "W0301",
+        "nothing says how large these integers can be: one out of range would pick the last entry",
+        (primary(span),),
+        ("`category(n)` in the data block bounds them",),
+        level="warning",
+    )

@@ -26,15 +26,32 @@ from bmc.ir import Module, TensorType
 from bmc.source import SourceFile, Span
 
 __all__ = [
-    "ColumnKind", "ColumnSpec", "DataSpec", "FitSpec", "FittedSpec", "MetricSpec", "MomentSpec", "OutputSpec", "PlateauSpec",
-    "PredictedColumn", "PredictionSpec", "SettingReport", "SourceSpec", "SplitSpec", "StateSpec", "StopSpec", "TrainingSpec", "Unit",
+    "ColumnKind",
+    "ColumnSpec",
+    "DataSpec",
+    "FitSpec",
+    "FittedSpec",
+    "MetricSpec",
+    "MomentSpec",
+    "OutputSpec",
+    "PlateauSpec",
+    "PredictedColumn",
+    "PredictionSpec",
+    "SettingReport",
+    "SourceSpec",
+    "SplitSpec",
+    "StateSpec",
+    "StopSpec",
+    "TrainingSpec",
+    "Unit",
     "WeightSpec",
-]  # fmt: skip
+]
 
 
 @dataclass(frozen=True)
 class WeightSpec:
-    """`optimizer` is what updates it, as the report prints it (`adam(lr = 0.001)`); `pattern` the text of the entry that matched
+    """`optimizer` is what updates it, as the report prints it (`adam(lr = 0.001)`); `pattern` the text of the entry that
+    matched
     its key, "*" for the only one. `named` is False where a default name (`dense_2`) is part of the key."""
 
     key: str
@@ -68,7 +85,8 @@ class MomentSpec:
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """One source of rows. `paths` are patterns (`sales/*.csv`) as written; relative ones are relative to `folder`, the folder of
+    """One source of rows. `paths` are patterns (`sales/*.csv`) as written; relative ones are relative to `folder`, the
+    folder of
     the file that has the block ("" for the current one). `name` is what `--data NAME=PATH` calls it: the split's name where
     sources are named by split, and the data block's name otherwise. `na`: texts of missing cells. `options`: the rest of the
     call's settings (`separator`), in order."""
@@ -126,7 +144,8 @@ class FittedSpec:
 
 @dataclass(frozen=True)
 class FitSpec:
-    """The function (`fit.KEY`) that makes the fitted values `keys`; `depends` are fitted keys that it reads; `columns` those it reads."""
+    """The function (`fit.KEY`) that makes the fitted values `keys`; `depends` are fitted keys that it reads; `columns`
+    those it reads."""
 
     function: str
     keys: tuple[str, ...]
@@ -192,7 +211,8 @@ class PlateauSpec:
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """`name` is an output of `eval`. `shape` is () but for tables such as `confusion`. `mode`: which way is better, for choosing epochs."""
+    """`name` is an output of `eval`. `shape` is () but for tables such as `confusion`. `mode`: which way is better, for
+    choosing epochs."""
 
     name: str
     shape: tuple[int, ...]
@@ -201,7 +221,8 @@ class MetricSpec:
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """`shards` 0: by the runtime's rule. `epochs` or `steps` is None, not both. `loss` is the text of the loss. `bindings`: (model input,
+    """`shards` 0: by the runtime's rule. `epochs` or `steps` is None, not both. `loss` is the text of the loss.
+    `bindings`: (model input,
     data output) pairs."""
 
     batch: int

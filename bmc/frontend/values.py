@@ -3,7 +3,8 @@
 In: nothing. Out: one class for each kind of value (`Datum` is their union). Guaranteed: a `Tensor` belongs to one trace; static
 numbers are plain Python numbers; a dim that is known only at run time is a `Poly`.
 
-`weak` numbers take the dtype of the tensor that they meet: Python numbers, rank-0 f64 tensors of schedules and of sums over a whole
+`weak` numbers take the dtype of the tensor that they meet: Python numbers, rank-0 f64 tensors of schedules and of sums
+over a whole
 split, and integers counted by `arange`.
 """
 
@@ -24,9 +25,26 @@ if TYPE_CHECKING:
     from bmc.frontend.trace import Trace
 
 __all__ = [
-    "POISON", "Bound", "Categories", "Closure", "Constructed", "Datum", "Environment", "Generator", "KeyedItem", "LayerInstance",
-    "ListValue", "Namespace", "Plateau", "Poison", "Special", "Tensor", "TupleValue", "describe", "is_number",
-]  # fmt: skip
+    "POISON",
+    "Bound",
+    "Categories",
+    "Closure",
+    "Constructed",
+    "Datum",
+    "Environment",
+    "Generator",
+    "KeyedItem",
+    "LayerInstance",
+    "ListValue",
+    "Namespace",
+    "Plateau",
+    "Poison",
+    "Special",
+    "Tensor",
+    "TupleValue",
+    "describe",
+    "is_number",
+]
 
 
 class Poison:
@@ -38,7 +56,8 @@ POISON = Poison()
 
 @dataclass(frozen=True)
 class Categories:
-    """What the integers of a tensor stand for: literal `labels`, or the fitted table of that key with `count` entries used. Slots of
+    """What the integers of a tensor stand for: literal `labels`, or the fitted table of that key with `count` entries
+    used. Slots of
     `capacity` beyond those mean other."""
 
     capacity: int
@@ -52,7 +71,8 @@ class Tensor:
     """A value of the graph under construction.
 
     valid: mask of cells that are there (same shape), None where all are. below: exclusive upper bound of integers, given at
-    `below_origin`. origins: for each dim the source that fixed it. kind: what i32 or i64 cells of a column count. behind: for a data
+    `below_origin`. origins: for each dim the source that fixed it. kind: what i32 or i64 cells of a column count. behind:
+    for a data
     output seen from a train block, the tensor of the data trace.
     """
 
@@ -196,8 +216,8 @@ class Namespace:
 
 
 Datum: TypeAlias = (
-    "int | float | bool | str | None | Poly | Tensor | ListValue | TupleValue | KeyedItem | Closure | Constructed | LayerInstance"
-    " | Generator | Plateau | Special | Namespace | Primitive | Poison"
+    "int | float | bool | str | Poly | Tensor | ListValue | TupleValue | KeyedItem | Closure | Constructed"
+    " | LayerInstance | Generator | Plateau | Special | Namespace | Primitive | Poison | None"
 )
 
 

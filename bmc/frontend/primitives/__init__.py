@@ -10,7 +10,18 @@ from functools import cache
 from types import MappingProxyType
 
 from bmc.frontend.primitive import Primitive
-from bmc.frontend.primitives import categories, choosing, coming, generators, pointwise, reductions, shapes, statics, statistics, notation
+from bmc.frontend.primitives import (
+    categories,
+    choosing,
+    coming,
+    generators,
+    notation,
+    pointwise,
+    reductions,
+    shapes,
+    statics,
+    statistics,
+)
 
 __all__ = ["GROUPS", "primitives"]
 

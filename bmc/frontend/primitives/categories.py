@@ -24,7 +24,7 @@ def _labels(arguments: Arguments, value: ListValue, x: Tensor) -> tuple[str | in
     items = [i for i in value.items if isinstance(i, wanted) and not isinstance(i, bool)]
     if len(items) != len(value.items) or not items or len(set(items)) != len(items):
         raise arguments.wrong("n", f"different {'texts' if wanted is str else 'whole numbers'} for {describe(x)}")
-    return tuple(items)  # type: ignore[arg-type]  # all of one kind, just checked
+    return tuple(items)
 
 
 def _category(arguments: Arguments) -> Datum:
@@ -32,7 +32,9 @@ def _category(arguments: Arguments) -> Datum:
     _require_cells(arguments, x)
     core, trace = arguments.core, arguments.core.trace
     if x.dtype not in ("str", "u8", "i32", "i64"):
-        raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, describe(x), "categories are text or whole numbers"))
+        raise Failure(
+            type_errors.operand_type(arguments.where("x"), arguments.name, describe(x), "categories are text or whole numbers")
+        )
     if arguments.given("max"):
         size = arguments.integer("max")
         if arguments.given("n") or size < 2:
@@ -58,10 +60,12 @@ def _category(arguments: Arguments) -> Datum:
     if x.dtype == "str":
         raise Failure(
             type_errors.operand_type(
-                arguments.where("x"), f"{arguments.name}({size})", describe(x),
+                arguments.where("x"),
+                f"{arguments.name}({size})",
+                describe(x),
                 f"integers from 0 to {size - 1}; for text write `max = {size}` or list the categories",
             )
-        )  # fmt: skip
+        )
     made = arithmetic.to_dtype(core, x, "i32")
     return replace(made, below=size, below_origin=arguments.where("n"), categories=Categories(size))
 
@@ -75,7 +79,8 @@ def _onehot(arguments: Arguments) -> Datum:
         size = arguments.integer("n")
         raise Failure(type_errors.label_bound(arguments.where("x"), "x", x.below, size, x.below_origin, arguments.where("n")))
     index = _category(arguments)
-    assert isinstance(index, Tensor) and isinstance(index.below, int)
+    assert isinstance(index, Tensor)
+    assert isinstance(index.below, int)
     where = arguments.where("max" if arguments.given("max") else "n")
     return onehot_of(arguments, index, index.below, where)
 
@@ -88,7 +93,9 @@ def _require_kind(arguments: Arguments, name: str) -> Tensor:
         day = trace.constant(86_400_000_000, "i64", x.shape)
         return replace(x.plain(), value=trace.cast(trace.op("floor_div", x.value, day), "i32"))
     if x.kind != "date":
-        raise Failure(type_errors.operand_type(arguments.where(name), arguments.name, describe(x), "it takes a date or timestamp column"))
+        raise Failure(
+            type_errors.operand_type(arguments.where(name), arguments.name, describe(x), "it takes a date or timestamp column")
+        )
     return replace(x.plain(), trace=core.trace)
 
 
@@ -110,12 +117,15 @@ def _days_since(arguments: Arguments) -> Datum:
 
 PRIMITIVES = (
     Primitive(
-        "category", "x, n = none, max = none",
-        "whole numbers from 0: `category(12)` of integers, `category([\"a\", \"b\"])` in that order, `category(max = 32)` fitted: the most "
+        "category",
+        "x, n = none, max = none",
+        'whole numbers from 0: `category(12)` of integers, `category(["a", "b"])` in that order, `category(max = 32)` fitted: the most '
         "frequent first, the last slot for all others",
         _category,
-    ),  # fmt: skip
-    Primitive("onehot", "x, n = none, max = none", "as `category`, then 1 at that place of a new last dim and 0 elsewhere", _onehot),
+    ),
+    Primitive(
+        "onehot", "x, n = none, max = none", "as `category`, then 1 at that place of a new last dim and 0 elsewhere", _onehot
+    ),
     Primitive("weekday", "x", "0 for Monday to 6 for Sunday, of a date", _weekday),
-    Primitive("days_since", "x, start", "whole days from a date such as \"2015-01-01\"", _days_since),
+    Primitive("days_since", "x, start", 'whole days from a date such as "2015-01-01"', _days_since),
 )

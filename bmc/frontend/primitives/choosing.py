@@ -26,9 +26,7 @@ def check_bound(arguments: Arguments, index: Tensor, name: str, table: Tensor, a
     size = table.shape[axis]
     if isinstance(index.below, int) and isinstance(size, int):
         if index.below > size:
-            raise Failure(
-                type_errors.label_bound(where, name, index.below, size, index.below_origin, table.origin(axis))
-            )
+            raise Failure(type_errors.label_bound(where, name, index.below, size, index.below_origin, table.origin(axis)))
     elif index.below is None and arguments.core.trace.name in ("train", "eval", "data"):
         arguments.core.report(type_errors.unbounded_labels(where))
 
@@ -129,8 +127,6 @@ def _counts(arguments: Arguments) -> Datum:
     dtype = "f64" if trace.exact else core.float_type
     total = trace.op("scatter_add", index.value, trace.constant(1.0, dtype, index.shape), rows=size)
     return core.tensor(trace.cast(total, core.float_type), origins=(arguments.where("size"),))
-
-
 
 
 PRIMITIVES = (

@@ -63,14 +63,20 @@ def _pad(arguments: Arguments) -> Datum:
 def _length(arguments: Arguments) -> Datum:
     tensor = arguments.tensor("x")
     if tensor.rank < 2:
-        raise Failure(type_errors.operand_type(arguments.where("x"), "length", describe(tensor), "it measures rows of different length"))
+        raise Failure(
+            type_errors.operand_type(arguments.where("x"), "length", describe(tensor), "it measures rows of different length")
+        )
     return _placeholder(arguments, "i32", tensor.shape[:1])
 
 
 def _image(arguments: Arguments) -> Tensor:
     tensor = arguments.tensor("x")
     if tensor.rank != 4:
-        raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, describe(tensor), "it takes [B, height, width, channels]"))
+        raise Failure(
+            type_errors.operand_type(
+                arguments.where("x"), arguments.name, describe(tensor), "it takes [B, height, width, channels]"
+            )
+        )
     return tensor
 
 
@@ -86,7 +92,9 @@ def _conv2d(arguments: Arguments) -> Datum:
         raise Failure(type_errors.dtype_mismatch(arguments.where("x"), "x", tensor.type, arguments.span, "floats", "number"))
     units, size, stride = arguments.dim("units"), arguments.integer("size"), arguments.integer("stride")
     b, h, w, _ = tensor.shape
-    made = _placeholder(arguments, tensor.dtype, (b, _window(arguments, h, size, stride), _window(arguments, w, size, stride), units))
+    made = _placeholder(
+        arguments, tensor.dtype, (b, _window(arguments, h, size, stride), _window(arguments, w, size, stride), units)
+    )
     return replace(made, origins=(tensor.origin(0), tensor.origin(1), tensor.origin(2), arguments.where("units")))
 
 

@@ -41,7 +41,9 @@ def _constant(value: float) -> Callable[[Arguments], Datum]:
             if of_type.dtype == "str":
                 raise Failure(type_errors.operand_type(arguments.span, arguments.name, str(of_type)))
             number: float | int | bool = bool(value) if of_type.dtype == "bool" else value
-            return core.full(number if is_float(of_type.dtype) or of_type.dtype == "bool" else int(value), of_type.dtype, of_type.shape)
+            return core.full(
+                number if is_float(of_type.dtype) or of_type.dtype == "bool" else int(value), of_type.dtype, of_type.shape
+            )
 
         return Generator(arguments.name, make, False, arguments.span)
 

@@ -167,7 +167,9 @@ def _einsum(arguments: Arguments) -> Datum:
     sizes: dict[str, tuple[Dim, Span]] = {}
     for names, tensor, span in zip(inputs, tensors, spans, strict=True):
         if len(names) != tensor.rank:
-            raise Failure(type_errors.rank_mismatch(span, "einsum", describe(tensor), arguments.where("pattern"), f"{len(names)} dims"))
+            raise Failure(
+                type_errors.rank_mismatch(span, "einsum", describe(tensor), arguments.where("pattern"), f"{len(names)} dims")
+            )
         for name, dim in zip(names, tensor.shape, strict=True):
             known = sizes.setdefault(name, (dim, span))
             if known[0] != dim:
@@ -205,13 +207,19 @@ def _pair(core: Core, a: _Labelled, b: _Labelled, kept: set[str]) -> _Labelled:
     origins = [(a if n in a.names else b).tensor.origin((a if n in a.names else b).names.index(n)) for n in names]
     if not summed:  # a product of cells, broadcast
         shape = tuple((a if n in a.names else b).tensor.shape[(a if n in a.names else b).names.index(n)] for n in names)
-        sides = [core.trace.op("broadcast", p.tensor.value, shape=shape, axes=tuple(names.index(n) for n in p.names)) for p in (a, b)]
+        sides = [
+            core.trace.op("broadcast", p.tensor.value, shape=shape, axes=tuple(names.index(n) for n in p.names)) for p in (a, b)
+        ]
         return _Labelled(core.tensor(core.trace.op("mul", *sides), origins=origins), names)
     value = core.trace.op(
-        "contract", a.tensor.value, b.tensor.value,
-        lhs_batch=tuple(a.names.index(n) for n in batch), lhs_contract=tuple(a.names.index(n) for n in summed),
-        rhs_batch=tuple(b.names.index(n) for n in batch), rhs_contract=tuple(b.names.index(n) for n in summed),
-    )  # fmt: skip
+        "contract",
+        a.tensor.value,
+        b.tensor.value,
+        lhs_batch=tuple(a.names.index(n) for n in batch),
+        lhs_contract=tuple(a.names.index(n) for n in summed),
+        rhs_batch=tuple(b.names.index(n) for n in batch),
+        rhs_contract=tuple(b.names.index(n) for n in summed),
+    )
     return _Labelled(core.tensor(value, origins=origins), names)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from bmc.frontend import arithmetic, type_errors
 from bmc.frontend.dims import Failure
 from bmc.frontend.primitive import Arguments, Primitive
-from bmc.frontend.values import Datum, LayerInstance, ListValue, Tensor, describe, is_number
+from bmc.frontend.values import Datum, LayerInstance, Tensor, describe, is_number
 from bmc.ir.types import is_float, is_integer
 
 __all__ = ["PRIMITIVES"]
@@ -57,7 +57,9 @@ def _number(arguments: Arguments) -> Datum:
         return float(value)
     tensor = arguments.tensor("x")
     if tensor.dtype == "str":
-        raise Failure(type_errors.operand_type(arguments.where("x"), "number", describe(tensor), "`category` makes integers of text"))
+        raise Failure(
+            type_errors.operand_type(arguments.where("x"), "number", describe(tensor), "`category` makes integers of text")
+        )
     return replace(arithmetic.to_dtype(arguments.core, tensor, arguments.core.float_type), categories=None)
 
 
@@ -92,9 +94,12 @@ def extreme(arguments: Arguments, name: str, left: str, right: str) -> Datum:
     operands, weak = arithmetic.unify(core, [a, b], spans, name, arguments.span)
     value = core.trace.op(name, operands[0].value, operands[1].value)
     result = Tensor(
-        value, core.trace, arithmetic.join_valid(core, operands), weak,
+        value,
+        core.trace,
+        arithmetic.join_valid(core, operands),
+        weak,
         origins=arithmetic.combined_origins(operands, operands[0].shape),
-    )  # fmt: skip
+    )
     bounds = [b + 1 for b in (a, b) if isinstance(b, int)] + [t.below for t in operands if isinstance(t.below, int)]
     if name == "minimum" and bounds and is_integer(operands[0].dtype):
         return replace(result, below=min(bounds), below_origin=arguments.span)
@@ -121,9 +126,8 @@ def _clip(arguments: Arguments) -> Datum:
 
 
 def _select(arguments: Arguments) -> Datum:
-    names = ("c", "a", "b")
-    spans = [arguments.where(n) for n in names]
-    return arithmetic.select(arguments.core, *(arguments[n] for n in names), spans, arguments.span)
+    spans = [arguments.where(n) for n in ("c", "a", "b")]
+    return arithmetic.select(arguments.core, arguments["c"], arguments["a"], arguments["b"], spans, arguments.span)
 
 
 def _stop_gradient(arguments: Arguments) -> Datum:
@@ -154,10 +158,6 @@ def _below(arguments: Arguments) -> Datum:
     if isinstance(tensor.below, int):
         return tensor.below
     raise Failure(type_errors.wrong_value(arguments.where("x"), "x", "integers with a known bound", describe(tensor)))
-
-
-def _list_of(value: Datum) -> ListValue | None:
-    return value if isinstance(value, ListValue) else None
 
 
 PRIMITIVES = (

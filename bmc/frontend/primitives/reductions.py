@@ -58,9 +58,7 @@ def prepare(arguments: Arguments, tensor: Tensor, axes: tuple[int, ...], *, as_f
 def finish(arguments: Arguments, plan: Reduced, value: Value) -> Tensor:
     """The reduced value: dims kept as 1 if asked, f64 sums cast back unless rank 0."""
     core = arguments.core
-    origins: tuple[Span | None, ...] = tuple(
-        o for i, o in enumerate(plan.tensor.origins) if plan.keep or i not in plan.axes
-    )
+    origins: tuple[Span | None, ...] = tuple(o for i, o in enumerate(plan.tensor.origins) if plan.keep or i not in plan.axes)
     if plan.keep:
         value = core.trace.reshape(value, plan.kept_shape())
     weak = False
@@ -162,7 +160,11 @@ def _extreme(reduction: str, pair: str, neutral: float) -> Callable[[Arguments],
         tensor = arguments.tensor("x")
         axes = arguments.axes("axis", tensor.rank, describe(tensor))
         if tensor.dtype in ("bool", "str"):
-            raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, describe(tensor), "`any` and `all` are for conditions"))
+            raise Failure(
+                type_errors.operand_type(
+                    arguments.where("x"), arguments.name, describe(tensor), "`any` and `all` are for conditions"
+                )
+            )
         if tensor.valid is not None and is_integer(tensor.dtype):
             bounds = {"u8": (0, 255), "i32": (-(2**31), 2**31 - 1), "i64": (-(2**63), 2**63 - 1)}[tensor.dtype]
             filled: Value = masked(arguments, tensor, bounds[0] if neutral < 0 else bounds[1])
@@ -220,7 +222,7 @@ def _cumsum(arguments: Arguments) -> Datum:
     axis = arguments.axis("axis", tensor.rank, describe(tensor))
     if tensor.dtype == "bool":
         tensor = arithmetic.to_dtype(arguments.core, tensor, "i32")
-    return arithmetic.elementwise(arguments.core, "cumsum", tensor, axis=axis)
+    return replace(tensor.plain(), value=arguments.core.trace.op("cumsum", tensor.value, axis=axis))
 
 
 _OVER = "x, axis = none, keep = false"
@@ -232,10 +234,16 @@ PRIMITIVES = (
     Primitive("std", "x, axis = none, keep = false, ddof = 0", "root of `var`", _spread(True)),
     Primitive("moments", "x, keep = none", "mean and variance over all axes but those kept", _moments),
     Primitive(
-        "max", "x, y = none, axis = none, keep = false", "largest over axes; the larger of two", _extreme("reduce_max", "maximum", float("-inf"))
+        "max",
+        "x, y = none, axis = none, keep = false",
+        "largest over axes; the larger of two",
+        _extreme("reduce_max", "maximum", float("-inf")),
     ),
     Primitive(
-        "min", "x, y = none, axis = none, keep = false", "smallest over axes; the smaller of two", _extreme("reduce_min", "minimum", float("inf"))
+        "min",
+        "x, y = none, axis = none, keep = false",
+        "smallest over axes; the smaller of two",
+        _extreme("reduce_min", "minimum", float("inf")),
     ),
     Primitive("any", _OVER, "whether a condition holds anywhere", _truth("reduce_max")),
     Primitive("all", _OVER, "whether a condition holds everywhere", _truth("reduce_min")),

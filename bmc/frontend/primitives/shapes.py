@@ -35,7 +35,9 @@ def _transpose(arguments: Arguments) -> Datum:
             raise arguments.wrong("axes", f"each of {tensor.rank} axes once")
     else:
         if tensor.rank < 2:
-            raise Failure(type_errors.operand_type(arguments.where("x"), "transpose", describe(tensor), "it swaps the last two axes"))
+            raise Failure(
+                type_errors.operand_type(arguments.where("x"), "transpose", describe(tensor), "it swaps the last two axes")
+            )
         order = (*range(tensor.rank - 2), tensor.rank - 1, tensor.rank - 2)
     trace = arguments.core.trace
     valid = None if tensor.valid is None else trace.transpose(tensor.valid, order)
@@ -168,7 +170,9 @@ def _concat(arguments: Arguments) -> Datum:
         tensors = [arithmetic.to_dtype(core, t, dtype) for t in tensors]
     for tensor, span in zip(tensors[1:], spans[1:], strict=True):
         left, right = tensors[0], tensor
-        same = left.rank == right.rank and all(a == b for i, (a, b) in enumerate(zip(left.shape, right.shape, strict=True)) if i != axis)
+        same = left.rank == right.rank and all(
+            a == b for i, (a, b) in enumerate(zip(left.shape, right.shape, strict=True)) if i != axis
+        )
         if not same or left.dtype != right.dtype:
             raise Failure(type_errors.broadcast_mismatch(arguments.span, "next to", left.type, right.type, spans[0], span, ()))
     value = tensors[0].value if len(tensors) == 1 else core.trace.op("concat", *(t.value for t in tensors), axis=axis)
@@ -178,7 +182,9 @@ def _concat(arguments: Arguments) -> Datum:
     if len(tensors) > 1:
         origins[axis] = arguments.span
     made = core.tensor(value, origins=origins)
-    return replace(made, below=below, below_origin=tensors[0].below_origin, categories=tensors[0].categories if len(tensors) == 1 else None)
+    return replace(
+        made, below=below, below_origin=tensors[0].below_origin, categories=tensors[0].categories if len(tensors) == 1 else None
+    )
 
 
 def _stack(arguments: Arguments) -> Datum:

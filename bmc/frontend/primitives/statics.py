@@ -59,16 +59,23 @@ def _plateau(arguments: Arguments) -> Datum:
     if not 0 < factor < 1:
         raise arguments.wrong("factor", "a number between 0 and 1")
     return Plateau(
-        float(arguments.number("peak")), factor, arguments.integer("patience"), delta, float(arguments.number("least")), arguments.text("on"),
+        float(arguments.number("peak")),
+        factor,
+        arguments.integer("patience"),
+        delta,
+        float(arguments.number("least")),
+        arguments.text("on"),
         arguments.span,
-    )  # fmt: skip
+    )
 
 
 PRIMITIVES = (
     Primitive(
-        "plateau", 'peak, factor = 0.1, patience = 10, delta = 0.0, least = 0.0, on = "valid.loss"',
-        "a learning rate: `peak`, times `factor` whenever the metric has not improved by more than `delta` for `patience` epochs", _plateau,
-    ),  # fmt: skip
+        "plateau",
+        'peak, factor = 0.1, patience = 10, delta = 0.0, least = 0.0, on = "valid.loss"',
+        "a learning rate: `peak`, times `factor` whenever the metric has not improved by more than `delta` for `patience` epochs",
+        _plateau,
+    ),
     Primitive("zip", "*lists", "a list of tuples, one of each list", _zip),
     Primitive("range", "n", "the list 0, 1, ... below n", _range),
     Primitive("rank", "x", "the number of dims", _rank),

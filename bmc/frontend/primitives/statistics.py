@@ -39,8 +39,7 @@ def _fill(arguments: Arguments) -> Datum:
     if x.dtype == "str":
         if not isinstance(given, str):
             raise arguments.wrong("with", "a text")
-        missing = trace.op("logical_not", x.valid)
-        return replace(x, value=trace.op("str_select", missing, x.value, value=given), valid=None)
+        return replace(x, value=trace.op("str_select", x.valid, x.value, value=given), valid=None)
     if isinstance(given, (bool, str)) or not isinstance(given, (int, float, Tensor)):
         raise arguments.wrong("with", "a number, or a statistic such as `median`")
     if isinstance(given, float) and not is_float(x.dtype):
@@ -89,7 +88,12 @@ def _quantile_of(arguments: Arguments, x: Tensor, q: float) -> Tensor:
     low, high = (_at(arguments, ordered, trace.cast(p, "i32")) for p in (below, trace.op("ceil", position)))
     value = trace.op("add", low, trace.op("mul", share, trace.op("sub", high, low)))
     weak = trace.exact and not kept
-    return Tensor(value if weak else trace.cast(value, core.float_type), core.trace, weak=weak, origins=tuple(tensor.origin(i) for i in others))
+    return Tensor(
+        value if weak else trace.cast(value, core.float_type),
+        core.trace,
+        weak=weak,
+        origins=tuple(tensor.origin(i) for i in others),
+    )
 
 
 def _at(arguments: Arguments, ordered: Value, index: Value) -> Value:
@@ -109,7 +113,9 @@ def _quantile(arguments: Arguments) -> Datum:
 
 
 def _undo(arguments: Arguments) -> Datum:
-    return fitting.undo(arguments.core, arguments.tensor("x"), arguments["y"], arguments.where("x"), arguments.where("y"), arguments.span)
+    return fitting.undo(
+        arguments.core, arguments.tensor("x"), arguments["y"], arguments.where("x"), arguments.where("y"), arguments.span
+    )
 
 
 def _label_of(arguments: Arguments) -> Datum:
