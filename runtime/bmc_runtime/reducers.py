@@ -1,8 +1,8 @@
 """Reductions of fitting that native code leaves to the host: tables of distinct values.
 
-In: a reducer's name and attributes, the arrays that it reads and fills. Out: the filled arrays, and the buffers that their texts lie
-in. Guaranteed: the result does not depend on how rows are cut into blocks: a reducer is `partial(block) → merge → finish`, and
-`merge` is exact, associative and commutative.
+In: a reducer's name and attributes, the arrays that it reads and fills. Out: the filled arrays, and the buffers that their texts
+lie in. Guaranteed: the result does not depend on how rows are cut into blocks: a reducer is `partial(block) → merge → finish`,
+and `merge` is exact, associative and commutative.
 
 `distinct(x, keep)` with `limit`: the values of x `[N]` where `keep` `[N]`, each once, by falling count, equal counts by bytes (of
 integers: by value), at most `limit`. It fills `table` `[limit]` (empty text or 0 in places left over), `order` i32 `[limit]` (the
@@ -31,7 +31,10 @@ Counts = Counter[Any]
 
 
 class Reducer(Protocol):
-    """One reducer; its state between the three stages is its own affair, and can be pickled."""
+    """One reducer; its state between the three stages is its own affair, and can be pickled. `inputs`: how many arrays it reads."""
+
+    @property
+    def inputs(self) -> int: ...
 
     def partial(self, inputs: Sequence[Array], attributes: Attributes) -> Any:
         """The state of one block of rows: `inputs` are its rows."""
@@ -57,6 +60,8 @@ def _text_at(address: int, length: int) -> bytes:
 @dataclass(frozen=True)
 class _Distinct:
     """State: how often each value (bytes or int) occurs."""
+
+    inputs: int = 2
 
     def partial(self, inputs: Sequence[Array], attributes: Attributes) -> Counts:
         x, keep = inputs
