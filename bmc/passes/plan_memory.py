@@ -203,6 +203,7 @@ class _Planner:
 
 
 def _attributes(op: Operation) -> dict[str, object]:
-    """The attributes of a host reducer as plain data."""
+    """The attributes of a host reducer as plain data; `types`: dtype and shape of each argument, which arena slots do not know."""
     attrs: dict[str, object] = asdict(op.attrs)  # type: ignore[call-overload]
-    return attrs
+    types = [[v.type.dtype, [expression_of(d) for d in v.type.shape]] for v in (*op.operands, *op.results)]
+    return {**attrs, "types": types}

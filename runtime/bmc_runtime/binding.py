@@ -15,7 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from bmc_runtime.memory import DTYPES, SCRATCH_BYTES, Array, address_of, aligned_bytes, allocate
-from bmc_runtime.plan import Buffer, FunctionPlan, Program, Step, evaluate_dim
+from bmc_runtime.plan import Buffer, DimExpression, FunctionPlan, Program, Step, evaluate_dim
+from bmc_runtime.reducers import REDUCERS, run_reducer
 from bmc_runtime.shards import shard_bounds, tree_pairs
 
 __all__ = ["Addition", "Binding", "BoundFunction", "Call", "Library", "Loaded", "Loader", "NotFinite"]
@@ -122,7 +123,8 @@ class BoundFunction:
     """Binds one function of a program.
 
     `store` maps keys to the arrays of weights, states, moments and fitted values; updates happen in place. `shards`: the rows of a call
-    are cut into that many shards, whose partial sums are added in a fixed tree.
+    are cut into that many shards, whose partial sums are added in a fixed tree. `keep`: buffers that texts in the store point into once
+    a host reducer has run.
     """
 
     def __init__(self, library: Library, name: str, store: Mapping[str, Array], shards: int = 1) -> None:
@@ -130,6 +132,7 @@ class BoundFunction:
         self.plan: FunctionPlan = library.program.functions[name]
         self.store = store
         self.shards = shards
+        self.keep: list[Array] = []
 
     def keys(self, kind: str) -> tuple[str, ...]:
         """Keys of the buffers of one kind, in order."""
@@ -198,7 +201,7 @@ class _Layout:
                     additions.extend(self._additions(source, target))
                 binding.stages.append(([], additions))
             else:
-                raise ValueError(f"host step {step.symbol!r} outside fitting")
+                binding.stages.append(([(self._host(step), 0, 0)], []))
 
     def _call(self, step: Step, shard: int, after_sums: bool) -> Call:
         plan, binding = self.plan, self.binding
@@ -213,6 +216,31 @@ class _Layout:
         binding.keep.append(sizes)
         binding.tables.append(table)
         return self.function.library.entries[step.symbol], address_of(table), address_of(sizes)
+
+    def _host(self, step: Step) -> Callable[[int, int, int], int]:
+        """A reducer of the host as a call like a native one. Its outputs are the last of its arguments."""
+        reducer = REDUCERS[step.symbol]
+        types = step.attributes["types"]
+        arrays = [self._array(index, *kind) for index, kind in zip(step.arguments, types, strict=True)]
+        inputs, outputs = arrays[: reducer.inputs], arrays[reducer.inputs :]
+
+        def call(_table: int, _dims: int, _scratch: int) -> int:
+            self.function.keep.extend(run_reducer(step.symbol, inputs, outputs, step.attributes))
+            return 0
+
+        return call
+
+    def _array(self, index: int, dtype: str, dims: Sequence[DimExpression]) -> Array:
+        """The memory of an argument of a step that runs once, as an array."""
+        buffer = self.plan.buffers[index]
+        if buffer.kind != "arena":
+            self._address(index, 0, per_shard=False, after_sums=False)
+            return self.whole[index]
+        shape, kind = tuple(evaluate_dim(d, self.dims) for d in dims), DTYPES[dtype]
+        start = evaluate_dim(buffer.offset, self.dims)
+        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        arena = self.once_arena if buffer.scope == "once" else self.arenas[0]
+        return arena[start : start + size].view(kind).reshape(shape)
 
     def _additions(self, source: int, target: int) -> list[Addition]:
         """Sum the partials into the first shard's, which is the total."""
