@@ -30,6 +30,7 @@ _SYNTAX, _OPERATOR, _ATTRIBUTE, _VALUE, _NAME, _LIMIT = "E0750", "E0751", "E0752
 
 _TERMINALS = {
     "VALUE": "a value like `%x`",
+    "TYPE": "a type like `f32[B, 4]`",
     "NAME": "a name",
     "INT": "an integer",
     "FLOAT": "a number",

@@ -57,6 +57,7 @@ _TOKEN: Final = re.compile(
       | (?P<VALUE>%[A-Za-z0-9_.@]+)
       | (?P<FLOAT>(?:inf|nan(?::0x[0-9a-f]{{16}})?|[0-9]+(?:\.[0-9]+)?e[+-]?[0-9]+|[0-9]+\.[0-9]+)(?![A-Za-z0-9_.]))
       | (?P<INT>[0-9]+(?![A-Za-z0-9_.]))
+      | (?P<TYPE>[A-Za-z_][A-Za-z0-9_.]*\[[^\[\]]*\])
       | (?P<NAME>[A-Za-z_][A-Za-z0-9_.]*)
       | (?P<STRING>"(?:[^"\\\n]|\\[^\n])*")
       | (?P<LOCATION>{LOCATION_PATTERN.replace(" ", "[ ]")})
@@ -64,6 +65,7 @@ _TOKEN: Final = re.compile(
       | (?P<UNKNOWN>.)""",
     re.VERBOSE | re.DOTALL,
 )
+_PART_TOKEN: Final = re.compile(_TOKEN.pattern.replace("(?P<TYPE>", "(?P<TYPE>(?!)"), _TOKEN.flags)
 _ESCAPE: Final = re.compile(r"\\(?:u\{([0-9a-f]{1,6})\}|(.))", re.DOTALL)
 _SIMPLE_ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
 
@@ -85,10 +87,17 @@ def unquoted(literal: str) -> str | None:
     return "".join([*parts, body[end:]])
 
 
-def tokenize(file: SourceFile) -> Iterator[Token]:
-    """All tokens, `$END` last. Raises BmcError for a character that starts none, and for brackets nested too deeply."""
+def tokenize(file: SourceFile, part: Token | None = None) -> Iterator[Token]:
+    """All tokens, `$END` last; of a TYPE token those that it is made of, after PART.
+
+    Raises BmcError for a character that starts none, and for brackets nested too deeply.
+    """
     depth = 0
-    for match in _TOKEN.finditer(file.text):
+    start, end = (part.start, part.end) if part is not None else (0, len(file.text))
+    pattern = _TOKEN if part is None else _PART_TOKEN
+    if part is not None:
+        yield Token("PART", "", start, start)
+    for match in pattern.finditer(file.text, start, end):
         kind = match.lastgroup
         if kind == "SPACE":
             continue
@@ -104,13 +113,12 @@ def tokenize(file: SourceFile) -> Iterator[Token]:
         elif kind == "UNKNOWN" or kind is None:
             raise BmcError(text_errors.unknown_character(Span(file, match.start(), match.end())))
         yield Token(kind, text, match.start(), match.end())
-    end = len(file.text)
     yield Token("$END", "", end, end)
 
 
-def read_form(file: SourceFile, actions: Mapping[str, Callable[[list[Any]], Any]]) -> Any:
-    """What the action of the start rule makes. An action is given its children: tokens, values of actions, lists of
-    rules `_x`.
+def read_form(file: SourceFile, actions: Mapping[str, Callable[[list[Any]], Any]], part: Token | None = None) -> Any:
+    """What the action of the start rule makes of a file, or of a TYPE token in it. An action is given its children:
+    tokens, values of actions, lists of rules `_x`.
 
     KeyError: `actions` lacks one of the grammar's.
     """
@@ -118,7 +126,7 @@ def read_form(file: SourceFile, actions: Mapping[str, Callable[[list[Any]], Any]
     rows = table.states
     rules = [(r.origin, r.size, None if r.action is None else actions[r.action], r.is_list) for r in table.rules]
     states, values = [0], list[Any]()
-    for token in tokenize(file):
+    for token in tokenize(file, part):
         kind = token.kind
         while (act := rows[states[-1]].get(kind)) is None or act < 0:
             if act is None:

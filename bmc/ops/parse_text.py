@@ -143,10 +143,14 @@ class _Reader:
         self._sources = sources
         self._locations: LocationReader | None = None
         self._scopes: list[_Scope] = []
+        self._actions: dict[str, Callable[[list[Any]], Any]] = {}
+        self._types: dict[str, TensorType] = {}
         self.diagnostics: list[Diagnostic] = []
 
     def actions(self) -> Mapping[str, Callable[[list[Any]], Any]]:
-        return {name.removeprefix("on_"): method for name, method in inspect.getmembers(self, callable) if name.startswith("on_")}
+        if not self._actions:
+            self._actions = {n.removeprefix("on_"): m for n, m in inspect.getmembers(self, callable) if n.startswith("on_")}
+        return self._actions
 
     def _span(self, token: Token) -> Span:
         return Span(self._file, token.start, token.end)
@@ -311,17 +315,24 @@ class _Reader:
 
     # Types
 
-    def _type(self, dtype: Token, shape: tuple[Dim, ...]) -> TensorType:
+    def _shaped(self, dtype: Token, shape: tuple[Dim, ...]) -> TensorType:
         if dtype.text not in DTYPES:
             self._report(text_errors.unknown_dtype(self._span(dtype), DTYPES))
             return _UNKNOWN
         return TensorType(dtype.text, shape)
 
-    def on_type_scalar(self, children: list[Any]) -> TensorType:
-        return self._type(children[0], ())
-
     def on_type_(self, children: list[Any]) -> TensorType:
-        return self._type(children[0], tuple(children[2]))
+        token: Token = children[0]
+        known = self._types.get(token.text)
+        if known is None:
+            known = self._types[token.text] = read_form(self._file, self.actions(), token)
+        return known
+
+    def on_type_scalar(self, children: list[Any]) -> TensorType:
+        return self._shaped(children[1], ())
+
+    def on_type_shaped(self, children: list[Any]) -> TensorType:
+        return self._shaped(children[1], tuple(children[3]))
 
     # Numbers and strings
 

@@ -284,7 +284,11 @@ MISTAKES: list[tuple[str, str, str, str]] = [
     (body(f"%y = neg(%x) : f32[{'B*' * 70}B]"), "E0755", DIM_LIMIT, "*"),
     (body(f"%y = neg(%x) : f32[{'*'.join(f'(a{i} + b{i})' for i in range(12))}]"), "E0755", DIM_LIMIT, "*"),
     (body(f"%y = neg(%x) : f32[B{' // (B + 1)' * 10}]"), "E0755", "IR text: floor divisions nest more than 8 deep", "//"),
-    (body("%y = neg(%x) : f32[" + "(" * 100_000), "E0755", "IR text: brackets nest more than 64 deep", "("),
+    (body("%y = transpose(%x, permutation = " + "[" * 100_000), "E0755", "IR text: brackets nest more than 64 deep", "["),
+    (body(f"%y = neg(%x) : f32[{'(' * 70}B{')' * 70}]"), "E0755", "IR text: brackets nest more than 64 deep", "("),
+    (body("%y = neg(%x) : f32[B, ]"), "E0750", "IR text: `]` cannot stand here", "]"),
+    (body("%y = neg(%x) : f32[B"), "E0750", "IR text: `f32` cannot stand here", "f32"),
+    ("f32 [B]", "E0750", "IR text: `f32` cannot stand here", "f32"),
 ]
 
 
