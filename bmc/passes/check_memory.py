@@ -75,12 +75,12 @@ class _Replay:
         self.copied: dict[Identity, Identity] = {}
         self.sharded = any(phase.kind == "sum" for phase in phases)
         self.guards = sum(1 for phase in phases for op in phase.ops if definition(op.name).effect)
-        for param in function.params:
-            self.current[param.value] = (-1, param.value)
+        given = {(param.role, param.key): param.value for param in function.params}
+        self.current.update((value, (-1, value)) for value in given.values())
         for index, buffer in enumerate(plan.buffers):
-            for param in function.params:
-                if (buffer.kind, buffer.key) == (param.role, param.key):
-                    self.contents[index] = (-1, param.value)
+            value = given.get((buffer.kind, buffer.key))  # type: ignore[call-overload]
+            if value is not None:
+                self.contents[index] = (-1, value)
 
     def run(self) -> None:
         for k, phase in enumerate(self.phases):

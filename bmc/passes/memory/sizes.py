@@ -52,12 +52,27 @@ def at_most(a: Dim, b: Dim) -> bool:
         return True
     if isinstance(a, int) and isinstance(b, int):
         return a <= b
+    if _quotients_at_most(a, b):
+        return True
     difference = {m: Fraction(c) for m, c in _terms(b)}
     for monomial, coefficient in _terms(a):
         difference[monomial] = difference.get(monomial, Fraction(0)) - coefficient
     if _not_negative(difference):
         return True
     return _not_negative(_bounded_below(difference))
+
+
+def _quotients_at_most(a: Dim, b: Dim) -> bool:
+    """k * (x // d) <= k * (y // d) where x <= y."""
+    if not (isinstance(a, Poly) and isinstance(b, Poly) and len(a.terms) == len(b.terms) == 1):
+        return False
+    [(left, k)], [(right, same)] = a.terms, b.terms
+    if k != same or k < 0 or len(left) != 1 or len(right) != 1 or left[0][1] != 1 or right[0][1] != 1:
+        return False
+    x, y = left[0][0], right[0][0]
+    if not (isinstance(x, FloorDiv) and isinstance(y, FloorDiv) and x.denominator == y.denominator):
+        return False
+    return isinstance(x.denominator, int) and x.denominator > 0 and at_most(x.numerator, y.numerator)
 
 
 def _terms(dim: Dim) -> tuple[tuple[tuple[tuple[Symbol | FloorDiv, int], ...], int], ...]:
