@@ -61,9 +61,10 @@ def _assign(spec: SplitSpec, data: DataSpec, table: Table) -> Array:
     return by_time(table.columns[spec.key[0]], spec.boundaries)
 
 
-def fit_statistics(data: DataSpec, train: Table, libraries: Libraries, store: Mapping[str, Array]) -> None:
-    """Run the fits in order; each writes its fitted values into the store."""
+def fit_statistics(data: DataSpec, train: Table, libraries: Libraries, store: Mapping[str, Array]) -> list[Array]:
+    """Run the fits in order; each writes its fitted values into the store. Gives the buffers that texts in them point into."""
     inputs = train.inputs()
+    keep: list[Array] = []
     for fit in data.fits:
         library = libraries(fit.function)
         by_rows = BoundFunction(library, f"{fit.function}.rows", store)
@@ -71,6 +72,8 @@ def fit_statistics(data: DataSpec, train: Table, libraries: Libraries, store: Ma
         cuts = map_rows(by_rows, inputs, train.rows, {})
         row = finish.plan.row or "B"
         run_whole(finish, {**inputs, **cuts}, {row: train.rows})
+        keep += finish.keep
+    return keep
 
 
 def data_outputs(name: str, table: Table, libraries: Libraries, store: Mapping[str, Array]) -> Split:

@@ -43,7 +43,8 @@ class SessionOptions:
 
 
 class Session:
-    """`store`: every weight, state, moment and fitted value by key; training changes the arrays in place."""
+    """`store`: every weight, state, moment and fitted value by key; training changes the arrays in place. `keep`: the buffers that
+    fitted texts lie in."""
 
     def __init__(self, unit: Unit, options: SessionOptions | None = None, target: Target | None = None) -> None:
         self.unit = unit
@@ -52,6 +53,7 @@ class Session:
         self.shards, self.accumulate = self._shards()
         self._libraries: dict[str, Library] = {}
         self.store: dict[str, Array] = {}
+        self.keep: list[Array] = []
         for key, kind in self._persistent():
             self.store[key] = allocate(kind.dtype, static_shape(kind))
 
@@ -113,7 +115,7 @@ class Session:
 
     def fit(self, train: Table) -> None:
         """Fill the fitted values from the training split."""
-        fit_statistics(self.data, train, self.library, self.store)
+        self.keep = fit_statistics(self.data, train, self.library, self.store)
 
     def outputs(self, name: str, table: Table) -> Split:
         """The data block's outputs for all rows of a split."""

@@ -203,7 +203,7 @@ class _Planner:
 
 
 def _attributes(op: Operation) -> dict[str, object]:
-    """The attributes of a host reducer as plain data; `types`: dtype and shape of each argument, which arena slots do not know."""
+    """The attributes of a host reducer as plain data, and the `types` of its arguments: slots of the arena do not say theirs."""
     attrs: dict[str, object] = asdict(op.attrs)  # type: ignore[call-overload]
-    types = [[v.type.dtype, [expression_of(d) for d in v.type.shape]] for v in (*op.operands, *op.results)]
-    return {**attrs, "types": types}
+    values = (*op.operands, *op.results)
+    return {**attrs, "types": [[v.type.dtype, [expression_of(d) for d in v.type.shape]] for v in values]}

@@ -219,10 +219,10 @@ class _Layout:
 
     def _host(self, step: Step) -> Callable[[int, int, int], int]:
         """A reducer of the host as a call like a native one. Its outputs are the last of its arguments."""
-        reducer = REDUCERS[step.symbol]
-        types = step.attributes["types"]
+        types = [(dtype, tuple(evaluate_dim(d, self.dims) for d in shape)) for dtype, shape in step.attributes["types"]]
         arrays = [self._array(index, *kind) for index, kind in zip(step.arguments, types, strict=True)]
-        inputs, outputs = arrays[: reducer.inputs], arrays[reducer.inputs :]
+        count = REDUCERS[step.symbol].inputs
+        inputs, outputs = arrays[:count], arrays[count:]
 
         def call(_table: int, _dims: int, _scratch: int) -> int:
             self.function.keep.extend(run_reducer(step.symbol, inputs, outputs, step.attributes))
@@ -230,17 +230,15 @@ class _Layout:
 
         return call
 
-    def _array(self, index: int, dtype: str, dims: Sequence[DimExpression]) -> Array:
+    def _array(self, index: int, dtype: str, shape: tuple[int, ...]) -> Array:
         """The memory of an argument of a step that runs once, as an array."""
         buffer = self.plan.buffers[index]
         if buffer.kind != "arena":
             self._address(index, 0, per_shard=False, after_sums=False)
             return self.whole[index]
-        shape, kind = tuple(evaluate_dim(d, self.dims) for d in dims), DTYPES[dtype]
-        start = evaluate_dim(buffer.offset, self.dims)
-        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
         arena = self.once_arena if buffer.scope == "once" else self.arenas[0]
-        return arena[start : start + size].view(kind).reshape(shape)
+        start, size = evaluate_dim(buffer.offset, self.dims), int(np.prod(shape, dtype=np.int64)) * DTYPES[dtype].itemsize
+        return arena[start : start + size].view(DTYPES[dtype]).reshape(shape)
 
     def _additions(self, source: int, target: int) -> list[Addition]:
         """Sum the partials into the first shard's, which is the total."""
