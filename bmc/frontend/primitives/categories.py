@@ -119,8 +119,8 @@ PRIMITIVES = (
     Primitive(
         "category",
         "x, n = none, max = none",
-        'whole numbers from 0: `category(12)` of integers, `category(["a", "b"])` in that order, `category(max = 32)` fitted: the most '
-        "frequent first, the last slot for all others",
+        'whole numbers from 0: `category(12)` of integers, `category(["a", "b"])` in that order, '
+        "`category(max = 32)` fitted: the most frequent first, the last slot for all others",
         _category,
     ),
     Primitive(
