@@ -75,7 +75,7 @@ def schedule_value(core: Core, value: Constructed | Plateau, span: Span) -> Tens
                 raise Failure(type_errors.operand_type(span, "a train block", "two plateau schedules", "one factor serves all"))
             cached = trace.op("mul", trace.constant(value.peak, "f64"), trace.control("control_f", 0))
         else:
-            step = Bound(core.tensor(trace.control("control", 0), weak=True), span)
+            step = Bound(core.tensor(trace.control("control", 1), weak=True), span)
             steps = Bound(core.tensor(trace.control("control", 3), weak=True), span)
             result = core.apply_value(value, [step, steps], span)
             if isinstance(result, Poison):

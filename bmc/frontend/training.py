@@ -295,7 +295,7 @@ def _update(core: Elaborator, key: str, rule: OptimizerRule, weight: Value, grad
     assert rule.value is not None
     closure = rule.value.closure
     declaration = closure.declaration
-    step = core.tensor(core.trace.control("control", 0), weak=True)
+    step = core.tensor(core.trace.control("control", 1), weak=True)
     steps = core.tensor(core.trace.control("control", 3), weak=True)
     origins = core.registry.weights[key].origins
     available: dict[str, Tensor] = {
