@@ -8,6 +8,7 @@ those runs.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,17 +78,20 @@ _ROUNDED = ("add", "sub", "mul", "div", "sqrt", "rem", "reduce_sum", "cumsum", "
 
 
 def _magnitude(op: Operation, arrays: Sequence[Any], result: Any) -> Any:
-    """What the declared error is relative to: the result, or the sum of the addends' magnitudes."""
+    """What the declared error is relative to: the result, or (declared for each addend) the addends' number times the sum of their
+    magnitudes. Rounding n equal addends in one chain errs in one direction and does come near that.
+    """
     lowering = definition(op.name).lowering
     attrs: Any = op.attrs
     if isinstance(lowering, Reduction):
-        return np.sum(np.abs(arrays[0]), axis=attrs.axes)
+        count = math.prod(arrays[0].shape[axis] for axis in attrs.axes) if lowering.combine == "add" else 1
+        return count * np.sum(np.abs(arrays[0]), axis=attrs.axes)
     if isinstance(lowering, Contraction):
         (magnitude,) = definition(op.name).reference(np, attrs, [np.abs(array) for array in arrays])
-        return magnitude
+        return math.prod(arrays[0].shape[axis] for axis in attrs.lhs_contract) * magnitude
     if op.name in ("cumsum", "scatter_add"):
         (magnitude,) = definition(op.name).reference(np, attrs, [np.abs(a) if a.dtype.kind == "f" else a for a in arrays])
-        return magnitude
+        return (arrays[0].shape[attrs.axis] if op.name == "cumsum" else arrays[0].size) * magnitude
     if op.name == "fma":
         return np.abs(arrays[0] * arrays[1]) + np.abs(arrays[2])
     if op.name == "rem":

@@ -228,7 +228,7 @@ class Code:
             raise CompilerBug("codegen", "a value of a kernel has no source")
         if demand.is_reduction:
             # Over axes of size one: the fold of a single element.
-            scope.values[demand] = scope.values[demand.operands[0]]
+            scope.values[demand] = self.element(scope, demand.operands[0], demand.vector)
             return
         if demand.constant:
             return
