@@ -1,9 +1,10 @@
 """Proof that a memory plan is right, by code that shares nothing with the planner but the definition of a plan.
 
-In: a function, its phases as planned, the plan. Out: nothing, or CompilerBug. Every phase is replayed operation by operation; of each buffer
-it is known which value it holds. Shown: slots of an arena do not overlap, whatever the free dims are; every value fits where it is put;
-every operation reads the values that were meant for it; it overwrites an operand only where it reads that at the index it writes; nothing
-lasting is written before the last guard has passed; at the end every result is in its place.
+In: a function, its phases as planned, the plan. Out: nothing, or CompilerBug. Every phase is replayed operation by
+operation; of each buffer it is known which value it holds. Shown: slots of an arena do not overlap, whatever the free
+dims are; every value fits where it is put; every operation reads the values that were meant for it; it overwrites an
+operand only where it reads that at the index it writes; nothing lasting is written before the last guard has passed;
+at the end every result is in its place.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ Identity = tuple[int, Value]
 """A value as one phase made it (-1: before all phases)."""
 
 
-def check_memory(function: Function, plan: FunctionPlan, phases: Sequence[Phase], places: Sequence[Mapping[Value, int]]) -> None:
+def check_memory(
+    function: Function, plan: FunctionPlan, phases: Sequence[Phase], places: Sequence[Mapping[Value, int]]
+) -> None:
     """Raises CompilerBug naming the value and the buffer at fault. `places`: for each phase the buffer of each value."""
     _check_arenas(plan)
     _Replay(function, plan, phases, places).run()
@@ -75,10 +78,10 @@ class _Replay:
         self.copied: dict[Identity, Identity] = {}
         self.sharded = any(phase.kind == "sum" for phase in phases)
         self.guards = sum(1 for phase in phases for op in phase.ops if definition(op.name).effect)
-        given = {(param.role, param.key): param.value for param in function.params}
+        given: dict[tuple[str, str], Value] = {(param.role, param.key): param.value for param in function.params}
         self.current.update((value, (-1, value)) for value in given.values())
         for index, buffer in enumerate(plan.buffers):
-            value = given.get((buffer.kind, buffer.key))  # type: ignore[call-overload]
+            value = given.get((buffer.kind, buffer.key))
             if value is not None:
                 self.contents[index] = (-1, value)
 
@@ -114,13 +117,18 @@ class _Replay:
         buffer = self.plan.buffers[index]
         held, meant = self.contents.get(index), self.current.get(value)
         if meant is None or held != meant:
-            raise _fail(f"{_describe(op)} reads {value.type} %{value.name} from {buffer.kind} {buffer.key}, which holds something else by then")
+            raise _fail(
+                f"{_describe(op)} reads {value.type} %{value.name} from {buffer.kind} {buffer.key}, "
+                "which holds something else by then"
+            )
         self._check_scope(phase, buffer)
 
     def _check_scope(self, phase: Phase, buffer: Buffer) -> None:
         own = buffer.kind == "partial" or (buffer.kind == "arena" and buffer.scope == "shard")
         if own and not phase.per_shard and not (phase.kind == "sum" and buffer.kind == "partial"):
-            raise _fail(f"{phase.symbol} runs once and touches {buffer.kind} {buffer.key}, of which each shard has its own")
+            raise _fail(
+                f"{phase.symbol} runs once and touches {buffer.kind} {buffer.key}, of which each shard has its own"
+            )
 
     def _write(self, k: int, phase: Phase, op: Operation, value: Value, place: Mapping[Value, int]) -> None:
         index = place[value]
@@ -137,7 +145,9 @@ class _Replay:
             raise _fail(f"{buffer.kind} {buffer.key} is written")
         for operand in op.operands:
             if place[operand] == index and not _reads_where_it_writes(op, operand, value):
-                raise _fail(f"{_describe(op)} writes {value.type} over {operand.type} %{operand.name}, which it still reads elsewhere")
+                raise _fail(
+                    f"{_describe(op)} writes {value.type} over {operand.type} %{operand.name}, which it still reads elsewhere"
+                )
         self.contents[index] = self.current[value] = (k, value)
 
     def _results(self) -> None:
@@ -148,7 +158,9 @@ class _Replay:
         for result in self.function.results:
             meant = self.current[result.value]
             meant = self.copied.get(meant, meant)
-            wanted = ("output",) if result.role == "output" else (kinds[result.key],) if result.key in kinds else LASTING
+            wanted = (
+                ("output",) if result.role == "output" else (kinds[result.key],) if result.key in kinds else LASTING
+            )
             held = [self.contents.get(i) for i in by_key.get(result.key, ()) if self.plan.buffers[i].kind in wanted]
             found = [self.copied.get(item, item) for item in held if item is not None]
             if found != [meant]:
@@ -174,7 +186,9 @@ def _reads_where_it_writes(op: Operation, operand: Value, result: Value) -> bool
     (region,) = op.regions
     inside = [param for param, value in zip(region.params, op.operands, strict=True) if value is operand]
     spaces = [o.operands[0].type.shape for o in region.ops if isinstance(definition(o.name).lowering, Reduction)]
-    spaces_of_products = [o.result.type.shape for o in region.ops if isinstance(definition(o.name).lowering, Contraction)]
+    spaces_of_products = [
+        o.result.type.shape for o in region.ops if isinstance(definition(o.name).lowering, Contraction)
+    ]
     if operand.type.shape in spaces or any(operand.type.shape != shape for shape in spaces_of_products):
         return False
     for inner in region.ops:

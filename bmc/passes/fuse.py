@@ -1,8 +1,9 @@
 """Fusion: operations that can share loops become `kernel` operations.
 
-In: a function, or its phases, of ordinary operations. Out: the same with every operation a `kernel`, a reshape, or one whose lowering
-is opaque. Guaranteed: no expensive operation is computed twice; kernels have the forms of docs/architecture.md; readers of a
-parameter's old contents run before the kernel that makes the new ones, where data allows. Linear in operations. See docs/fusion.md.
+In: a function, or its phases, of ordinary operations. Out: the same with every operation a `kernel`, a reshape, or
+one whose lowering is opaque. Guaranteed: no expensive operation is computed twice; kernels have the forms of
+docs/architecture.md; readers of a parameter's old contents run before the kernel that makes the new ones, where data
+allows. Linear in operations. See docs/fusion.md.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def fuse_phases(function: Function, phases: Sequence[Phase]) -> tuple[Phase, ...
     """The native phases of `function` with kernels."""
     updates = _updates(function)
     return tuple(
-        replace(phase, ops=_fuse(phase.ops, phase.outputs, updates)) if phase.kind == "native" else phase for phase in phases
+        replace(phase, ops=_fuse(phase.ops, phase.outputs, updates)) if phase.kind == "native" else phase
+        for phase in phases
     )
 
 
@@ -49,7 +51,9 @@ def kernel_counts(ops: Iterable[Operation]) -> Counter[str]:
     return counts
 
 
-def _fuse(ops: Sequence[Operation], live_out: Iterable[Value], updates: Sequence[tuple[Value, Value]]) -> tuple[Operation, ...]:
+def _fuse(
+    ops: Sequence[Operation], live_out: Iterable[Value], updates: Sequence[tuple[Value, Value]]
+) -> tuple[Operation, ...]:
     wanted = frozenset(live_out)
     graph = OpGraph.build(_live(without_unit_dims(ops), wanted), wanted, updates)
     return kernels_of(merge_groups(group_operations(graph)))
@@ -68,4 +72,8 @@ def _live(ops: Sequence[Operation], wanted: Collection[Value]) -> list[Operation
 def _updates(function: Function) -> list[tuple[Value, Value]]:
     """(new contents, parameter) of each update."""
     params = {param.key: param.value for param in function.params}
-    return [(result.value, params[result.key]) for result in function.results if result.role == "update" and result.key in params]
+    return [
+        (result.value, params[result.key])
+        for result in function.results
+        if result.role == "update" and result.key in params
+    ]

@@ -1,9 +1,10 @@
-"""The memory plan: every value of every phase gets a place, and the function becomes a `FunctionPlan` that the runtime executes.
+"""The memory plan: every value of every phase gets a place, and the function becomes a `FunctionPlan` that the
+runtime executes.
 
-In: a function and its fused phases. Out: the plan, and for code generation the phases with the place of each value. Guaranteed, and
-proved again by `check_memory`: no two values that are needed at the same time overlap; updates are written where the parameter lives
-only after everything that may stop the step, and after all who read its old contents; offsets are multiples of 64 bytes. A reshape is
-an alias. Linear in operations. See docs/memory.md.
+In: a function and its fused phases. Out: the plan, and for code generation the phases with the place of each value.
+Guaranteed, and proved again by `check_memory`: no two values that are needed at the same time overlap; updates are
+written where the parameter lives only after everything that may stop the step, and after all who read its old
+contents; offsets are multiples of 64 bytes. A reshape is an alias. Linear in operations. See docs/memory.md.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ Scope = Literal["shard", "once"]
 
 @dataclass(frozen=True, eq=False)
 class PlannedPhase:
-    """A native phase for code generation. `buffers`: index among the plan's buffers of every value that its operations touch, reshapes
-    included; `arguments`: the buffers of the step's table in order; `table`: for every value its position in that table.
+    """A native phase for code generation. `buffers`: index among the plan's buffers of every value that its
+    operations touch, reshapes included; `arguments`: the buffers of the step's table in order; `table`: for every
+    value its position in that table.
     """
 
     symbol: str
@@ -88,7 +90,9 @@ class _Planner:
     def _typed(self, kind: BufferKind, key: str, value: Value) -> int:
         shape = value.type.shape
         rows = self.function.row is not None and bool(shape) and shape[0] == Poly.symbol(self.function.row)
-        return self._buffer(Buffer(kind, key, value.type.dtype, tuple(map(expression_of, shape)), rows and kind in ("input", "output")))
+        return self._buffer(
+            Buffer(kind, key, value.type.dtype, tuple(map(expression_of, shape)), rows and kind in ("input", "output"))
+        )
 
     def _place_params(self) -> None:
         for param in self.function.params:
@@ -144,7 +148,9 @@ class _Planner:
                 if key not in handed_on:
                     self.arenas[self.slot_of[key][0]].give(self.slot_of[key][1])
 
-    def _overwritten(self, time: int, k: int, op: Operation, result: Value, scope: Scope, taken: set[Key]) -> Key | None:
+    def _overwritten(
+        self, time: int, k: int, op: Operation, result: Value, scope: Scope, taken: set[Key]
+    ) -> Key | None:
         """A value that dies at `op` and whose slot `result` may take."""
         if not isinstance(lowering_of(op), Fused):
             return None
@@ -152,10 +158,21 @@ class _Planner:
         for operand in op.operands:
             by_key.setdefault(self.life.key(k, operand), set()).add(operand)
         for key, operands in by_key.items():
-            if key in taken or self.slot_of.get(key, ("", 0))[0] != scope or len(operands) != 1 or self.life.last_use(key) != time:
+            place = self.slot_of.get(key)
+            if (
+                place is None
+                or place[0] != scope
+                or key in taken
+                or len(operands) != 1
+                or self.life.last_use(key) != time
+            ):
                 continue
             (operand,) = operands
-            if key not in self.kept and bytes_of(operand.type) == bytes_of(result.type) and may_overwrite(op, operand, result):
+            if (
+                key not in self.kept
+                and bytes_of(operand.type) == bytes_of(result.type)
+                and may_overwrite(op, operand, result)
+            ):
                 return key
         return None
 
@@ -166,7 +183,9 @@ class _Planner:
             offsets, end = arena.offsets()
             sizes[scope] = expression_of(end)
             for slot, (offset, size) in enumerate(zip(offsets, arena.sizes, strict=True)):
-                buffer = Buffer("arena", f"{scope}.{slot}", "u8", (expression_of(size),), False, scope, expression_of(offset))
+                buffer = Buffer(
+                    "arena", f"{scope}.{slot}", "u8", (expression_of(size),), False, scope, expression_of(offset)
+                )
                 self.slot_buffer[scope, slot] = self._buffer(buffer)
         places = tuple(self._places(k, phase) for k, phase in enumerate(self.phases))
         steps: list[Step] = []
@@ -176,7 +195,9 @@ class _Planner:
             arguments = [place[v] for op in runs for v in (*op.operands, *op.results)]
             if phase.kind == "native":
                 if runs:
-                    planned = PlannedPhase(phase.symbol, phase.per_shard, phase.ops, place, tuple(dict.fromkeys(arguments)))
+                    planned = PlannedPhase(
+                        phase.symbol, phase.per_shard, phase.ops, place, tuple(dict.fromkeys(arguments))
+                    )
                     native.append(planned)
                     steps.append(Step("native", phase.symbol, planned.arguments, phase.per_shard))
             elif phase.kind == "sum":
@@ -187,7 +208,13 @@ class _Planner:
                 assert isinstance(lowering, Host)
                 steps.append(Step("host", lowering.reducer, tuple(arguments), False, _attributes(op)))
         plan = FunctionPlan(
-            function.name, dims_of(function, self.phases), function.row, tuple(self.buffers), tuple(steps), sizes["shard"], sizes["once"]
+            function.name,
+            dims_of(function, self.phases),
+            function.row,
+            tuple(self.buffers),
+            tuple(steps),
+            sizes["shard"],
+            sizes["once"],
         )
         return MemoryPlan(plan, tuple(native), self.phases, places)
 
@@ -203,7 +230,9 @@ class _Planner:
 
 
 def _attributes(op: Operation) -> dict[str, object]:
-    """The attributes of a host reducer as plain data, and the `types` of its arguments: slots of the arena do not say theirs."""
+    """The attributes of a host reducer as plain data, and the `types` of its arguments: slots of the arena do not say
+    theirs.
+    """
     attrs: dict[str, object] = asdict(op.attrs)  # type: ignore[call-overload]
     values = (*op.operands, *op.results)
     return {**attrs, "types": [[v.type.dtype, [expression_of(d) for d in v.type.shape]] for v in values]}

@@ -1,8 +1,9 @@
 """Making sums over rows explicit, so that a step can run on shards of the batch.
 
-In: a function with rows, any. Out: the same function, in which every operation that sums over rows gives the partial sum of a shard, and
-`shard_sum` adds the partials. Guaranteed: apart from `shard_sum` no operation mixes rows; values keep their identity, so results stand
-as they did. Operations that are linear in a sum stay behind it. With one shard the function comes back as it is.
+In: a function with rows, any. Out: the same function, in which every operation that sums over rows gives the partial
+sum of a shard, and `shard_sum` adds the partials. Guaranteed: apart from `shard_sum` no operation mixes rows; values
+keep their identity, so results stand as they did. Operations that are linear in a sum stay behind it. With one shard
+the function comes back as it is.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from bmc.passes.rows import operation_rows, row_states
 __all__ = ["RowsDoNotSplit", "shard"]
 
 
-class RowsDoNotSplit(Exception):  # noqa: N818  (says what is the matter; the driver turns it into the user's error)
-    """An operation combines rows otherwise than by a sum, which needs the whole batch in one shard: `shards = 1`, `accumulate = 1`."""
+class RowsDoNotSplit(Exception):
+    """An operation combines rows otherwise than by a sum, which needs the whole batch in one shard: `shards = 1`,
+    `accumulate = 1`.
+    """
 
     def __init__(self, op: Operation) -> None:
         super().__init__(f"{op.name} combines the rows of the batch in a way that cannot be split into shards")
@@ -27,7 +30,9 @@ class RowsDoNotSplit(Exception):  # noqa: N818  (says what is the matter; the dr
 
 
 def shard(function: Function, shards: bool) -> Function:
-    """`function` on shards. `shards`: whether there is more than one, or more than one micro-batch. Raises RowsDoNotSplit."""
+    """`function` on shards. `shards`: whether there is more than one, or more than one micro-batch. Raises
+    RowsDoNotSplit.
+    """
     if not shards or function.row is None:
         return function
     states = row_states(function)
@@ -41,7 +46,9 @@ def shard(function: Function, shards: bool) -> Function:
 
 
 def _adds_up(op: Operation, row: str) -> bool:
-    """Whether the sum of what the shards measure is what the whole measures: only for dims that are a multiple of the row dim."""
+    """Whether the sum of what the shards measure is what the whole measures: only for dims that are a multiple of the
+    row dim.
+    """
     measures = definition(op.name).measures
     return measures is None or _is_multiple(measures(op.attrs), row)
 
@@ -51,7 +58,9 @@ def _is_multiple(dim: Dim, row: str) -> bool:
         return False
     for monomial, _ in dim.terms:
         powers = [power for atom, power in monomial if atom == Symbol(row)]
-        hidden = any(not isinstance(atom, Symbol) and row in symbols(Poly((((((atom, 1),)), 1),))) for atom, _ in monomial)
+        hidden = any(
+            not isinstance(atom, Symbol) and row in symbols(Poly((((((atom, 1),)), 1),))) for atom, _ in monomial
+        )
         if powers != [1] or hidden:
             return False
     return True

@@ -1,9 +1,9 @@
 """Cutting a function into phases at its sums over shards and its host reducers.
 
-In: a function after `shard` (sums over rows are explicit), or one without sums. Out: its phases in execution order. Guaranteed: what
-depends on rows runs for each shard; what depends on totals but not on rows runs once; a per-shard value without rows (a partial) is
-read by `shard_sum` alone. Constants, views and cheap scalars are repeated in every phase that reads them. Linear in operations. See
-docs/phases.md.
+In: a function after `shard` (sums over rows are explicit), or one without sums. Out: its phases in execution order.
+Guaranteed: what depends on rows runs for each shard; what depends on totals but not on rows runs once; a per-shard
+value without rows (a partial) is read by `shard_sum` alone. Constants, views and cheap scalars are repeated in every
+phase that reads them. Linear in operations. See docs/phases.md.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class _Slot:
 
 
 def split_phases(function: Function) -> tuple[Phase, ...]:
-    """The phases of `function`; one when nothing cuts it. Raises CompilerBug when a partial is read before it is summed."""
+    """The phases of `function`; one when nothing cuts it. Raises CompilerBug when a partial is read before it is
+    summed.
+    """
     if not any(_cuts(op) for op in function.ops):
         whole: Place = "once" if function.row is None else "shard"
         return _phases(function, {op: _Slot(0, whole) for op in function.ops}, frozenset())
@@ -57,7 +59,9 @@ def _is_sum(op: Operation) -> bool:
 
 
 def _has_rows(op: Operation, row: str | None) -> bool:
-    """Whether `op` runs on the rows of a shard: a shape that it touches, or the dim that it measures, holds the row dim."""
+    """Whether `op` runs on the rows of a shard: a shape that it touches, or the dim that it measures, holds the row
+    dim.
+    """
     if row is None:
         return False
     measures = definition(op.name).measures
@@ -80,7 +84,9 @@ def _slots(function: Function) -> tuple[dict[Operation, _Slot], frozenset[Operat
         at = max((level[v] for v in op.operands), default=0)
         if _is_sum(op):
             if op.operands[0] not in partials:
-                raise CompilerBug("split_phases", f"a sum over shards of {op.operands[0].type}, which is no partial of a shard")
+                raise CompilerBug(
+                    "split_phases", f"a sum over shards of {op.operands[0].type}, which is no partial of a shard"
+                )
             slots[op] = _Slot(at, "sum")
             level[op.result] = at + 1
             continue
@@ -105,8 +111,8 @@ def _slots(function: Function) -> tuple[dict[Operation, _Slot], frozenset[Operat
 
 
 def _sink(function: Function, slots: dict[Operation, _Slot], repeated: set[Operation]) -> None:
-    """Move what runs once as late as its readers allow, so that it meets them in one kernel. Effects stay early; updates go last, where
-    nothing can stop the step any more.
+    """Move what runs once as late as its readers allow, so that it meets them in one kernel. Effects stay early;
+    updates go last, where nothing can stop the step any more.
     """
     last = max(slot.level for slot in slots.values())
     latest = {result.value: last for result in function.results if result.role == "update"}
@@ -169,7 +175,9 @@ def _phases(function: Function, slots: dict[Operation, _Slot], repeated: frozens
         reads = _distinct(v for op in ops for v in op.operands if v not in inside)
         for value in reads:
             if value in producer and made_in.get(value, k) >= k:
-                raise CompilerBug("split_phases", f"phase {k} of {function.name} reads {value.type} before any phase makes it")
+                raise CompilerBug(
+                    "split_phases", f"phase {k} of {function.name} reads {value.type} before any phase makes it"
+                )
         read_outside.update(reads)
         inputs.append(reads)
     phases = []
@@ -181,7 +189,10 @@ def _phases(function: Function, slots: dict[Operation, _Slot], repeated: frozens
 
 
 def _with_repeated(
-    ops: Sequence[Operation], producer: dict[Value, Operation], repeated: frozenset[Operation], number: dict[Operation, int]
+    ops: Sequence[Operation],
+    producer: dict[Value, Operation],
+    repeated: frozenset[Operation],
+    number: dict[Operation, int],
 ) -> list[Operation]:
     """`ops` with the repeated operations that they need, in the order of the function."""
     chosen = set(ops)

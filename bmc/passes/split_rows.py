@@ -1,9 +1,9 @@
 """Cutting a function where rows begin to mix: one part runs batch by batch, the other once over everything.
 
-In: a function over a whole split (fitting, evaluation). Out: `NAME.rows`, which keeps rows apart and gives out the frontier as `cut.0`,
-`cut.1`..., and `NAME.finish`, which takes the frontier of all rows and gives the results. Guaranteed: no operation of `NAME.rows` mixes
-rows; the frontier holds what mixing operations read, or something smaller from which it is made again cheaply. What depends on no row
-is computed in the part that needs it.
+In: a function over a whole split (fitting, evaluation). Out: `NAME.rows`, which keeps rows apart and gives out the
+frontier as `cut.0`, `cut.1`..., and `NAME.finish`, which takes the frontier of all rows and gives the results.
+Guaranteed: no operation of `NAME.rows` mixes rows; the frontier holds what mixing operations read, or something
+smaller from which it is made again cheaply. What depends on no row is computed in the part that needs it.
 """
 
 from __future__ import annotations
@@ -73,8 +73,9 @@ def _after_the_cut(
     wanted: Sequence[Value],
     effects: Sequence[Operation],
 ) -> tuple[set[Operation], set[Value]]:
-    """The operations after the cut, and the frontier. Operations are visited from the last to the first, so that all who need a value after
-    the cut are known when it is decided whether the value itself is kept or something smaller before it.
+    """The operations after the cut, and the frontier. Operations are visited from the last to the first, so that all
+    who need a value after the cut are known when it is decided whether the value itself is kept or something smaller
+    before it.
     """
     after: set[Operation] = set(effects)
     needed = {*wanted, *(v for op in effects for v in op.operands)}

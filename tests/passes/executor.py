@@ -1,4 +1,5 @@
-"""Runs a memory plan with the reference evaluator on simulated memory: every value lives in the bytes that the plan gives it.
+"""Runs a memory plan with the reference evaluator on simulated memory: every value lives in the bytes that the plan
+gives it.
 
 What a wrong plan would destroy is destroyed here too. Partials are added along the balanced tree of the runtime.
 """
@@ -31,10 +32,18 @@ def run_plan(
     whole: dict[int, Any] = {}
     parts: dict[tuple[int, int], Any] = {}
     for index, buffer in enumerate(plan.buffers):
-        shape = None if buffer.kind in ("arena", "partial") else tuple(evaluate_expression(d, bindings) for d in buffer.shape)
+        shape = (
+            None
+            if buffer.kind in ("arena", "partial")
+            else tuple(evaluate_expression(d, bindings) for d in buffer.shape)
+        )
         if buffer.kind in ("weight", "state", "moment", "fitted", "input", "control"):
             keys = [p.key for p in function.params]
-            whole[index] = np.array(inputs[buffer.key], copy=True) if buffer.key in keys else np.zeros(shape, numpy_dtype(np, buffer.dtype))
+            whole[index] = (
+                np.array(inputs[buffer.key], copy=True)
+                if buffer.key in keys
+                else np.zeros(shape, numpy_dtype(np, buffer.dtype))
+            )
         elif shape is not None:
             whole[index] = _garbage_array(shape, numpy_dtype(np, buffer.dtype))
         elif buffer.kind == "partial":
@@ -102,6 +111,6 @@ def _garbage(size: int) -> Any:
 
 def _garbage_array(shape: tuple[int, ...], dtype: Any) -> Any:
     count = int(np.prod(shape, dtype=np.int64))
-    if dtype == object:
+    if dtype.kind == "O":
         return np.full(shape, None, object)
     return _garbage(count * dtype.itemsize).view(dtype).reshape(shape)

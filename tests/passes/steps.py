@@ -1,7 +1,10 @@
-"""Training steps as the frontend and autodiff make them, built by hand so that the passes after them can be tested alone."""
+"""Training steps as the frontend and autodiff make them, built by hand so that the passes after them can be tested
+alone.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from bmc.ir import Dim, Function, Parameter, Poly, Result, TensorType, Value
@@ -10,8 +13,11 @@ from bmc.ops.build import Builder
 B = Poly.symbol("B")
 
 
-def mlp_step(widths: Sequence[int], rows: Dim = B, dtype: str = "f32", clip: bool = False, residual: bool = False) -> Function:
-    """One Adam step of an MLP with relu and softmax cross-entropy on class indices; `widths`: input, hidden..., classes.
+def mlp_step(
+    widths: Sequence[int], rows: Dim = B, dtype: str = "f32", clip: bool = False, residual: bool = False
+) -> Function:
+    """One Adam step of an MLP with relu and softmax cross-entropy on class indices; `widths`: input, hidden...,
+    classes.
 
     `clip`: by the global norm. `residual`: layers of equal width add their input.
     """
@@ -23,12 +29,15 @@ def mlp_step(widths: Sequence[int], rows: Dim = B, dtype: str = "f32", clip: boo
         params.append(Parameter(value, role, key))  # type: ignore[arg-type]
         return value
 
-    layers = list(zip(widths[:-1], widths[1:], strict=True))
+    layers = list(itertools.pairwise(widths))
     weights: list[tuple[str, Value]] = []
     for i, (m, n) in enumerate(layers):
         weights.append((f"dense_{i}.w", param((m, n), "weight", f"dense_{i}.w")))
         weights.append((f"dense_{i}.b", param((n,), "weight", f"dense_{i}.b")))
-    moments = {key: (param(w.type.shape, "moment", f"{key}@m"), param(w.type.shape, "moment", f"{key}@v")) for key, w in weights}
+    moments = {
+        key: (param(w.type.shape, "moment", f"{key}@m"), param(w.type.shape, "moment", f"{key}@v"))
+        for key, w in weights
+    }
     x = param((rows, widths[0]), "input", "x")
     y = param((rows,), "input", "y", "i32")
     control = param((8,), "control", "control", "i64")
@@ -63,10 +72,7 @@ def mlp_step(widths: Sequence[int], rows: Dim = B, dtype: str = "f32", clip: boo
     for i in reversed(range(len(layers))):
         w = weights[2 * i][1]
         before, z = saved[i]
-        if i < len(layers) - 1:
-            through = b.select(b.compare("gt", z, 0.0), grad, b.full_like(z, 0.0))
-        else:
-            through = grad
+        through = grad if i == len(layers) - 1 else b.select(b.compare("gt", z, 0.0), grad, b.full_like(z, 0.0))
         gradients[f"dense_{i}.b"] = b.reduce("reduce_sum", through, (0,))
         gradients[f"dense_{i}.w"] = b.contract(before, through, (), (0,), (), (0,))
         if i:
@@ -94,5 +100,9 @@ def mlp_step(widths: Sequence[int], rows: Dim = B, dtype: str = "f32", clip: boo
         m_hat = b.div(new_m, b.broadcast(first, shape, ()))
         v_hat = b.div(new_v, b.broadcast(second, shape, ()))
         new_w = b.sub(w, b.mul(b.div(m_hat, b.add(b.sqrt(v_hat), 1e-8)), 1e-3))
-        results += [Result(new_w, "update", key), Result(new_m, "update", f"{key}@m"), Result(new_v, "update", f"{key}@v")]
+        results += [
+            Result(new_w, "update", key),
+            Result(new_m, "update", f"{key}@m"),
+            Result(new_v, "update", f"{key}@v"),
+        ]
     return Function("train", tuple(params), tuple(b.ops), tuple(results), "B" if isinstance(rows, Poly) else None)

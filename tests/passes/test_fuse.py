@@ -23,7 +23,9 @@ from tests.passes.steps import mlp_step
 B = Poly.symbol("B")
 
 
-def _function(b: Builder, params: list[Parameter], outputs: list[Value], updates: dict[str, Value] | None = None) -> Function:
+def _function(
+    b: Builder, params: list[Parameter], outputs: list[Value], updates: dict[str, Value] | None = None
+) -> Function:
     results = [Result(v, "output", f"out.{i}") for i, v in enumerate(outputs)]
     results += [Result(v, "update", key) for key, v in (updates or {}).items()]
     return Function("f", tuple(params), tuple(b.ops), tuple(results), "B")
@@ -125,7 +127,11 @@ def test_an_expensive_operation_is_never_done_twice() -> None:
     b = Builder()
     x, w, v = _param("x", B, 8), _param("w", 8, 8), _param("v", 8, 8)
     e = b.emit("tanh", x.value)
-    outputs = [b.contract(e, w.value, (), (1,), (), (0,)), b.contract(e, v.value, (), (1,), (), (0,)), b.reduce("reduce_max", e, (1,))]
+    outputs = [
+        b.contract(e, w.value, (), (1,), (), (0,)),
+        b.contract(e, v.value, (), (1,), (), (0,)),
+        b.reduce("reduce_max", e, (1,)),
+    ]
     fused = fuse(_function(b, [x, w, v], outputs))
     times = sum(inner.name == "tanh" for op in fused.ops for region in op.regions for inner in region.ops)
     assert times == 1

@@ -38,11 +38,15 @@ def _planned(function: Function, shards: bool = False) -> tuple[Function, Memory
     return sharded, planned
 
 
-def _check(function: Function, planned: MemoryPlan, plan: FunctionPlan, places: tuple[Mapping[Value, int], ...] | None = None) -> None:
+def _check(
+    function: Function, planned: MemoryPlan, plan: FunctionPlan, places: tuple[Mapping[Value, int], ...] | None = None
+) -> None:
     check_memory(function, plan, planned.phases, planned.places if places is None else places)
 
 
-def _pair(*keys: str, dtype: str = "f32", shape: tuple[int | Poly, ...] = (4,), role: str = "weight") -> list[Parameter]:
+def _pair(
+    *keys: str, dtype: str = "f32", shape: tuple[int | Poly, ...] = (4,), role: str = "weight"
+) -> list[Parameter]:
     return [Parameter(Value(TensorType(dtype, shape), key), role, key) for key in keys]  # type: ignore[arg-type]
 
 
@@ -118,7 +122,7 @@ def test_nothing_lasting_changes_before_the_guard() -> None:
     loss = builder.exp(new)
     builder.operation("guard_finite", (loss,))
     function = Function("f", (w,), tuple(builder.ops), (Result(new, "update", "w"), Result(loss, "output", "loss")))
-    sharded, planned = _planned(function)
+    _, planned = _planned(function)
     names = [getattr(op.attrs, "name", "") or op.name for op in planned.phases[-1].ops]
     assert names.index("guard_finite") < names.index("copy")
 

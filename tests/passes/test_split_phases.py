@@ -80,7 +80,9 @@ def test_results_without_rows_and_totals_are_made_once() -> None:
     constant = b.scalar(3.0, "f32")
     total = b.reduce("reduce_sum", x, (0, 1))
     phases = split_phases(shard(_function(b, {"x": x}, {"c": constant, "total": total}), True))
-    assert [(p.kind, p.per_shard, p.outputs) for p in phases if p.kind == "native" and not p.per_shard] == [("native", False, (constant,))]
+    assert [(p.kind, p.per_shard, p.outputs) for p in phases if p.kind == "native" and not p.per_shard] == [
+        ("native", False, (constant,))
+    ]
     assert phases[-1].outputs == (total,)
 
 

@@ -66,7 +66,10 @@ def test_both_sides_compute_what_the_whole_did() -> None:
         batches = []
         for start, stop in ((0, 4), (4, 6)):
             # Random draws take the first row of the batch from the control parameter, as the runtime sets it.
-            part = {p.key: inputs[p.key][start:stop] if p.value.type.shape[:1] == (B,) else inputs[p.key] for p in rows.params}
+            part = {
+                p.key: inputs[p.key][start:stop] if p.value.type.shape[:1] == (B,) else inputs[p.key]
+                for p in rows.params
+            }
             if "control" in part:
                 part["control"] = part["control"] + np.array([0, 0, start, 0, 0, 0, 0, 0])
             batches.append(evaluate(rows, part, {"B": stop - start}, np))

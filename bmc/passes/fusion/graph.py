@@ -1,8 +1,9 @@
-"""The operations of one phase with everything that orders them: who makes and reads a value, and what must wait for what.
+"""The operations of one phase with everything that orders them: who makes and reads a value, and what must wait for
+what.
 
-Besides data, two things order operations. An effect that may end the phase (`guard_finite`) comes before whatever changes a
-persistent buffer. An operation that reads the old contents of such a buffer comes before the one that makes the new contents, so
-that these can be written in place.
+Besides data, two things order operations. An effect that may end the phase (`guard_finite`) comes before whatever
+changes a persistent buffer. An operation that reads the old contents of such a buffer comes before the one that makes
+the new contents, so that these can be written in place.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ __all__ = ["OpGraph"]
 
 @dataclass(frozen=True)
 class OpGraph:
-    """`producer[v]`: index of the operation that makes v. `readers[v]`: indices of those that read it, ascending, each once. `after[i]`:
-    operations that must not run before i although they read none of its results. `live_out`: values needed after the phase.
+    """`producer[v]`: index of the operation that makes v. `readers[v]`: indices of those that read it, ascending,
+    each once. `after[i]`: operations that must not run before i although they read none of its results. `live_out`:
+    values needed after the phase.
     """
 
     ops: tuple[Operation, ...]
@@ -32,7 +34,9 @@ class OpGraph:
 
     @staticmethod
     def build(ops: Sequence[Operation], live_out: Iterable[Value], updates: Sequence[tuple[Value, Value]]) -> OpGraph:
-        """`updates`: pairs (new contents, the parameter's value). Those whose new contents are made elsewhere are no concern here."""
+        """`updates`: pairs (new contents, the parameter's value). Those whose new contents are made elsewhere are no
+        concern here.
+        """
         producer = {result: i for i, op in enumerate(ops) for result in op.results}
         readers: dict[Value, list[int]] = {}
         origin: dict[Value, Value] = {}

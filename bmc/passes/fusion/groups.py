@@ -1,8 +1,9 @@
 """A group: operations that will run as one kernel, and the rules of what may join it.
 
-Groups grow from consumers to producers, so when an operation asks to join, every operation that reads it has its place already.
-A group has a `space`, the shape that its loops run over. Values that the kernel must be given as parameters, because it reads them
-otherwise than at the index at hand, are noted in `given` with the way in which they are read.
+Groups grow from consumers to producers, so when an operation asks to join, every operation that reads it has its
+place already. A group has a `space`, the shape that its loops run over. Values that the kernel must be given as
+parameters, because it reads them otherwise than at the index at hand, are noted in `given` with the way in which they
+are read.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ _STRICTNESS = {Reading.RETURNED: 0, Reading.VIEWED: 1, Reading.PERMUTED: 2, Read
 
 @dataclass(eq=False)
 class Group:
-    """`anchor` places the group among all groups: data flows from lower to higher anchors only, which keeps groups free of cycles.
+    """`anchor` places the group among all groups: data flows from lower to higher anchors only, which keeps groups
+    free of cycles.
 
     `axes`: the reduced axes of a reduce group.
     """
@@ -193,8 +195,14 @@ def merge_into(target: Group, group: Group) -> None:
 
 
 def mergeable(target: Group, group: Group, shared: set[Value]) -> bool:
-    """Whether `group` may run in the kernel of `target`, from which it reads `shared`. Cycles are the caller's concern."""
-    if len(target.members) + len(group.members) > LARGEST or "single" in (target.kind, group.kind) or group.kind == "contract":
+    """Whether `group` may run in the kernel of `target`, from which it reads `shared`. Cycles are the caller's
+    concern.
+    """
+    if (
+        len(target.members) + len(group.members) > LARGEST
+        or "single" in (target.kind, group.kind)
+        or group.kind == "contract"
+    ):
         return False
     viewed = [v for v in shared if v in group.given]
     if target.kind == "reduce" and group.kind == "map":
@@ -210,6 +218,7 @@ def mergeable(target: Group, group: Group, shared: set[Value]) -> bool:
     elif target.space != group.space:
         return False
     returns = all(
-        group.given[v] is Reading.RETURNED and group.returning_over(v) == target.axes and v.type.shape == target.kept for v in viewed
+        group.given[v] is Reading.RETURNED and group.returning_over(v) == target.axes and v.type.shape == target.kept
+        for v in viewed
     )
     return not viewed or (returns and target.by_rows)

@@ -1,7 +1,7 @@
 """From groups to `kernel` operations, in an order that respects data, effects and in-place updates.
 
-Regions are written in one canonical order (depth first from the contraction, the folds and the results), so that layers of one kind
-give kernels that are equal but for the names of values; `kernel_key` is what they share.
+Regions are written in one canonical order (depth first from the contraction, the folds and the results), so that
+layers of one kind give kernels that are equal but for the names of values; `kernel_key` is what they share.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def kernels_of(grouping: Grouping) -> tuple[Operation, ...]:
 
 
 def _exports(grouping: Grouping) -> dict[int, list[Value]]:
-    """By group, the values that it must store: needed after the phase, or read by a group that does not compute them itself."""
+    """By group, the values that it must store: needed after the phase, or read by a group that does not compute them
+    itself.
+    """
     graph, homes = grouping.graph, grouping.homes
     exported: dict[int, list[Value]] = {}
     for i, group in enumerate(grouping.provider):
@@ -73,7 +75,9 @@ def _schedule(grouping: Grouping, exported: dict[int, list[Value]]) -> list[Grou
                 if maker is not None and not any(id(h) in own for h in homes[maker]):
                     source = grouping.provider[maker]
                     if source is None:
-                        raise CompilerBug("fuse", f"{graph.ops[maker].name} is read by a kernel that neither has nor is given it")
+                        raise CompilerBug(
+                            "fuse", f"{graph.ops[maker].name} is read by a kernel that neither has nor is given it"
+                        )
                     edge(source, home)
             for later in graph.after[i]:
                 for target in homes[later]:
@@ -98,7 +102,9 @@ def _schedule(grouping: Grouping, exported: dict[int, list[Value]]) -> list[Grou
 def _first(graph: OpGraph, group: Group) -> int:
     """The original place of a group: that of its product or first fold, else of its first operation that computes."""
     heavy = [i for i in group.members if isinstance(lowering_of(graph.ops[i]), Contraction | Reduction)]
-    plain = [i for i in group.members if isinstance(lowering_of(graph.ops[i]), Elementwise) and not is_leaf(graph.ops[i])]
+    plain = [
+        i for i in group.members if isinstance(lowering_of(graph.ops[i]), Elementwise) and not is_leaf(graph.ops[i])
+    ]
     return min(heavy or plain or group.members)
 
 
@@ -125,7 +131,9 @@ def _kernel(graph: OpGraph, group: Group, results: Sequence[Value]) -> Operation
 
 
 def _canonical(graph: OpGraph, group: Group, members: set[int], results: Sequence[Value]) -> list[int]:
-    """Members in depth-first order: what the contraction needs, the folds, the results. Iterative, since chains may be long."""
+    """Members in depth-first order: what the contraction needs, the folds, the results. Iterative, since chains may
+    be long.
+    """
     heavy = [i for i in sorted(members) if isinstance(lowering_of(graph.ops[i]), Contraction | Reduction)]
     done: set[int] = set()
     order: list[int] = []
@@ -177,7 +185,8 @@ def _location(ops: Sequence[Operation]) -> Location:
 
 
 def kernel_key(op: Operation) -> str:
-    """Structural text of an operation: equal for operations that differ in the names of values only, with dims as they stand.
+    """Structural text of an operation: equal for operations that differ in the names of values only, with dims as
+    they stand.
 
     Operations of equal key compute the same function, so they can share code.
     """

@@ -1,8 +1,8 @@
 """Merging groups: one sweep from the first group to the last, in which consumers join their producers.
 
-A group may move up into an earlier one when everything that it reads is computed no later than that one; the data then still flows
-from lower to higher anchors. Candidates are the latest of its producers, and an earlier kernel over the same space that reads the
-same large value. Time is linear in operations and uses.
+A group may move up into an earlier one when everything that it reads is computed no later than that one; the data
+then still flows from lower to higher anchors. Candidates are the latest of its producers, and an earlier kernel over
+the same space that reads the same large value. Time is linear in operations and uses.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def merge_groups(grouping: Grouping) -> Grouping:
                 if maker is None or maker not in members:
                     source = None if maker is None else provider[maker]
                     reads[value] = None if source is None else at(source)
-        waits = [at(home) for i in group.members for j in before.get(i, ()) for home in homes[j] if at(home) is not group]
+        waits = [
+            at(home) for i in group.members for j in before.get(i, ()) for home in homes[j] if at(home) is not group
+        ]
         sources = [g for g in reads.values() if g is not None]
         latest = max((*sources, *waits), key=lambda g: g.anchor, default=None)
         target = _target(graph, group, latest, reads, last)
@@ -54,7 +56,9 @@ def merge_groups(grouping: Grouping) -> Grouping:
         place = target or group
         for signature in _signatures(place, reads):
             last[signature] = place
-    return Grouping(graph, [_distinct([at(g) for g in found]) for found in homes], [None if g is None else at(g) for g in provider])
+    return Grouping(
+        graph, [_distinct([at(g) for g in found]) for found in homes], [None if g is None else at(g) for g in provider]
+    )
 
 
 def _target(
@@ -82,7 +86,9 @@ def _fits(graph: OpGraph, target: Group, group: Group, shared: set[Value]) -> bo
 
 
 def _computes_given(graph: OpGraph, reader: Group, maker: Group, besides: set[Value]) -> bool:
-    """Whether `maker` has operations, copies of cheap ones for example, for values that `reader` must be given as parameters."""
+    """Whether `maker` has operations, copies of cheap ones for example, for values that `reader` must be given as
+    parameters.
+    """
     for i in maker.members:
         is_view = isinstance(lowering_of(graph.ops[i]), View)
         for value in graph.ops[i].results:
@@ -93,7 +99,9 @@ def _computes_given(graph: OpGraph, reader: Group, maker: Group, besides: set[Va
 
 
 def _returns_folds(graph: OpGraph, target: Group, group: Group, shared: set[Value]) -> bool:
-    """Whether what `group` broadcasts back to rows are folds of `target`, or made of them: nothing else may return in a kernel."""
+    """Whether what `group` broadcasts back to rows are folds of `target`, or made of them: nothing else may return in
+    a kernel.
+    """
     members = set(target.members)
     for value in shared:
         if group.given.get(value) is not Reading.RETURNED:
@@ -113,7 +121,9 @@ def _returns_folds(graph: OpGraph, target: Group, group: Group, shared: set[Valu
 
 
 def _signatures(group: Group, reads: dict[Value, Group | None]) -> list[Signature]:
-    """Under what a kernel is found by others like it: the values of its whole space that it reads, or being about scalars."""
+    """Under what a kernel is found by others like it: the values of its whole space that it reads, or being about
+    scalars.
+    """
     if group.kind == "contract":
         return []
     if group.kind == "map" and not group.space:

@@ -1,9 +1,9 @@
 """Grouping operations: one sweep from the last operation to the first, in which producers join their consumers.
 
-An operation may join the group of the earliest of its readers, or start a group of its own. "Earliest" is by anchor, the index of the
-operation that started a group. All other readers' groups have higher anchors, so data always flows from lower to higher anchors:
-groups are free of cycles by construction, without a search. Operations that are cheap to repeat are copied into every group that
-reads them. Time is linear in operations and uses.
+An operation may join the group of the earliest of its readers, or start a group of its own. "Earliest" is by anchor,
+the index of the operation that started a group. All other readers' groups have higher anchors, so data always flows
+from lower to higher anchors: groups are free of cycles by construction, without a search. Operations that are cheap
+to repeat are copied into every group that reads them. Time is linear in operations and uses.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ COPIES = 4
 
 @dataclass(frozen=True)
 class Grouping:
-    """`homes[i]`: the groups that compute operation i. `provider[i]`: the one among them from which the others, and what is outside,
-    read its results; None when every reader has a copy of its own.
+    """`homes[i]`: the groups that compute operation i. `provider[i]`: the one among them from which the others, and
+    what is outside, read its results; None when every reader has a copy of its own.
     """
 
     graph: OpGraph
@@ -77,14 +77,16 @@ def _may_store(group: Group, op: Operation) -> bool:
 
 
 def _is_stored_better(group: Group, op: Operation) -> bool:
-    """Whether `op`, whose result must be stored anyway, is better computed elsewhere than in `group`: folds of columns walk their operands
-    the wrong way, and the product that `op` follows takes it for nothing.
+    """Whether `op`, whose result must be stored anyway, is better computed elsewhere than in `group`: folds of
+    columns walk their operands the wrong way, and the product that `op` follows takes it for nothing.
     """
     return group.kind == "reduce" and not group.by_rows and op.results[0].type.shape == group.space
 
 
 def _reduction_sources(graph: OpGraph) -> list[tuple[Shape, tuple[int, ...]] | None]:
-    """For each element-wise operation the reduction, as space and axes, that its operands come from by element-wise steps alone."""
+    """For each element-wise operation the reduction, as space and axes, that its operands come from by element-wise
+    steps alone.
+    """
     sources: list[tuple[Shape, tuple[int, ...]] | None] = [None] * len(graph.ops)
     for i, op in enumerate(graph.ops):
         lowering = lowering_of(op)
@@ -98,7 +100,9 @@ def _reduction_sources(graph: OpGraph) -> list[tuple[Shape, tuple[int, ...]] | N
 
 
 def _surely_stored(graph: OpGraph) -> set[Value]:
-    """Values that will be in memory whatever fusion does: made outside, needed outside, or read by what takes no producers in."""
+    """Values that will be in memory whatever fusion does: made outside, needed outside, or read by what takes no
+    producers in.
+    """
     stored = set(graph.live_out)
     for op in graph.ops:
         inlines = isinstance(lowering_of(op), Elementwise | View | Reduction)
@@ -118,7 +122,9 @@ def _is_copied(graph: OpGraph, op: Operation, stored: set[Value], live_out: bool
         return readers <= COPIES or not chained
     if not isinstance(lowering, Elementwise) or lowering.cost > CHEAP or live_out or readers > COPIES:
         return False
-    inputs = {_viewed(graph, v) for v in op.operands if not (v in graph.producer and is_leaf(graph.ops[graph.producer[v]]))}
+    inputs = {
+        _viewed(graph, v) for v in op.operands if not (v in graph.producer and is_leaf(graph.ops[graph.producer[v]]))
+    }
     return len(inputs) == 1 and inputs <= stored
 
 
@@ -131,8 +137,9 @@ def _viewed(graph: OpGraph, value: Value) -> Value:
 
 
 def _put_out_lone_rows(graph: OpGraph, homes: list[list[Group]], provider: list[Group | None]) -> None:
-    """Values of rows may return to the elements of their rows only where the kernel itself folds them. A value that joined a group in the
-    hope of a reduction which then went elsewhere moves, with what it is made of, to a map just before the group.
+    """Values of rows may return to the elements of their rows only where the kernel itself folds them. A value that
+    joined a group in the hope of a reduction which then went elsewhere moves, with what it is made of, to a map just
+    before the group.
     """
     seen: dict[int, Group] = {id(g): g for group_list in homes for g in group_list}
     for group in seen.values():
@@ -147,7 +154,9 @@ def _put_out_lone_rows(graph: OpGraph, homes: list[list[Group]], provider: list[
                 folded.update(op.results)
             elif any(v in folded for v in op.operands):
                 folded.update(op.results)
-            elif op.results[0].type.shape == group.kept and (isinstance(lowering_of(op), Elementwise) or provider[i] is group):
+            elif op.results[0].type.shape == group.kept and (
+                isinstance(lowering_of(op), Elementwise) or provider[i] is group
+            ):
                 candidates.append(i)
         rows = _lone(graph, group, candidates) if folds else set(candidates)
         if rows:
@@ -157,7 +166,9 @@ def _put_out_lone_rows(graph: OpGraph, homes: list[list[Group]], provider: list[
 
 
 def _lone(graph: OpGraph, group: Group, candidates: list[int]) -> set[int]:
-    """Those of `candidates`, which depend on no fold of the group, that return to the elements, and those that these are made of."""
+    """Those of `candidates`, which depend on no fold of the group, that return to the elements, and those that these
+    are made of.
+    """
     chosen: set[int] = set()
     wanted = {v for v, how in group.given.items() if how is Reading.RETURNED}
     for i in reversed(candidates):

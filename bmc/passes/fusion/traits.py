@@ -1,6 +1,7 @@
 """What fusion asks of one operation, answered from its lowering alone.
 
-In: an operation. Out: its lowering, whether copies of it are cheap, and what its index map allows. No operator is named here.
+In: an operation. Out: its lowering, whether copies of it are cheap, and what its index map allows. No operator is
+named here.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from bmc.ops.lowering import Elementwise, Lowering, Reduction, View
 from bmc.ops.table import definition
 
 __all__ = [
-    "CHEAP", "is_leaf", "is_permutation", "is_trailing", "kept_shape", "lowering_of", "reduced_axes", "returned_axes", "whole_operands",
+    "CHEAP", "is_leaf", "is_permutation", "is_trailing", "kept_shape", "lowering_of", "reduced_axes", "returned_axes",
+    "whole_operands",
 ]  # fmt: skip
 
 CHEAP = 2
-"""The cost of an element up to which an operation is computed again in each kernel that needs it, rather than stored and read."""
+"""The cost of an element up to which an operation is computed again in each kernel that needs it, rather than stored
+and read.
+"""
 
 
 def lowering_of(op: Operation) -> Lowering:
@@ -27,7 +31,9 @@ def is_leaf(op: Operation) -> bool:
 
 
 def whole_operands(op: Operation) -> tuple[Value, ...]:
-    """The operands that an element-wise operation reads cell by cell and not at the index of its result: counters of random draws."""
+    """The operands that an element-wise operation reads cell by cell and not at the index of its result: counters of
+    random draws.
+    """
     lowering = lowering_of(op)
     return tuple(op.operands[i] for i in lowering.scalars) if isinstance(lowering, Elementwise) else ()
 
@@ -43,12 +49,15 @@ def is_permutation(op: Operation) -> bool:
     if source.rank != target.rank or None in axes or len(set(axes)) != len(axes):
         return False
     plain = all(m.stride == 1 and m.offset == 0 for m in maps)
-    return plain and all(target.shape[m.axis] == dim for m, dim in zip(maps, source.shape, strict=True) if m.axis is not None)
+    return plain and all(
+        target.shape[m.axis] == dim for m, dim in zip(maps, source.shape, strict=True) if m.axis is not None
+    )
 
 
 def returned_axes(op: Operation) -> tuple[int, ...] | None:
-    """The trailing axes that a broadcast adds behind all axes of its operand: the way in which a value of a row returns to the
-    row's elements. None for every other view."""
+    """The trailing axes that a broadcast adds behind all axes of its operand: the way in which a value of a row
+    returns to the row's elements. None for every other view.
+    """
     lowering = lowering_of(op)
     if not isinstance(lowering, View):
         return None

@@ -1,9 +1,10 @@
 """Taking out the dims of 1 that `keep` leaves behind a reduction.
 
-`mean(x, -1, keep)` is `[B]` reshaped to `[B, 1]`, and what follows works on `[B, 1]` until it is broadcast to `[B, N]`. Since a reshape is
-a barrier between kernels, element-wise operations on such values are moved before the reshape, to `[B]`, and the broadcast reads `[B]`.
-In: operations. Out: operations with the same values under the same names, and dead ones among them. Only what comes from a reduction
-moves: other dims of 1, such as the single column of a product, stay where they are.
+`mean(x, -1, keep)` is `[B]` reshaped to `[B, 1]`, and what follows works on `[B, 1]` until it is broadcast to `[B,
+N]`. Since a reshape is a barrier between kernels, element-wise operations on such values are moved before the
+reshape, to `[B]`, and the broadcast reads `[B]`. In: operations. Out: operations with the same values under the same
+names, and dead ones among them. Only what comes from a reduction moves: other dims of 1, such as the single column of
+a product, stay where they are.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def _bare(shape: Shape) -> Shape:
 
 
 class _Squeezing:
-    """`bare[v]`: a value with the elements of v and without its dims of 1. `reduced`: values that come from a reduction."""
+    """`bare[v]`: a value with the elements of v and without its dims of 1. `reduced`: values that come from a
+    reduction.
+    """
 
     def __init__(self, producer: dict[Value, Operation]) -> None:
         self.producer = producer
@@ -55,9 +58,15 @@ class _Squeezing:
             operands, attrs = (self.bare[op.operands[0]],), replace(op.attrs, axes=axes)
             self.ops.append(Operation(op.name, operands, attrs, op.results, op.regions, op.location))
             return
-        made = op if operands == op.operands else Operation(op.name, operands, op.attrs, op.results, op.regions, op.location)
+        made = (
+            op
+            if operands == op.operands
+            else Operation(op.name, operands, op.attrs, op.results, op.regions, op.location)
+        )
         self.ops.append(made)
-        if isinstance(lowering, Reduction) or (isinstance(lowering, Elementwise) and any(v in self.reduced for v in operands)):
+        if isinstance(lowering, Reduction) or (
+            isinstance(lowering, Elementwise) and any(v in self.reduced for v in operands)
+        ):
             self.reduced.update(op.results)
 
     def _reshape(self, op: Operation) -> bool:
@@ -101,4 +110,6 @@ class _Squeezing:
     def _put_back(self, op: Operation, sources: Sequence[Value], results: Sequence[Value]) -> None:
         """The values under their own shapes, for those who need these."""
         for source, result in zip(sources, results, strict=True):
-            self.ops.append(Operation("reshape", (source,), ReshapeAttrs(result.type.shape), (result,), (), op.location))
+            self.ops.append(
+                Operation("reshape", (source,), ReshapeAttrs(result.type.shape), (result,), (), op.location)
+            )

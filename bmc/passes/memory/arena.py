@@ -1,7 +1,8 @@
 """Slots of one arena: which values share memory, by greedy best fit over the order of execution.
 
-A slot is as large as its largest value. A value takes a free slot of its own size, else the smallest free one that is provably no
-smaller, else it enlarges the largest free one if that is provably smaller than it, else it gets a slot of its own.
+A slot is as large as its largest value. A value takes a free slot of its own size, else the smallest free one that is
+provably no smaller, else it enlarges the largest free one if that is provably smaller than it, else it gets a slot of
+its own.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Copies that the memory plan cannot do without.
 
-In: a function and its fused phases. Out: the phases with copy kernels at the end, and the value that fills each result. Guaranteed:
-every result has memory of its own that a kernel or host reducer writes: an output, or the parameter that an update is for. Copies are
-needed where a parameter or a total is handed out, where two results are one value, and where the new contents of a parameter are
-made while the old ones are still wanted.
+In: a function and its fused phases. Out: the phases with copy kernels at the end, and the value that fills each
+result. Guaranteed: every result has memory of its own that a kernel or host reducer writes: an output, or the
+parameter that an update is for. Copies are needed where a parameter or a total is handed out, where two results are
+one value, and where the new contents of a parameter are made while the old ones are still wanted.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ __all__ = ["Filled", "with_copies"]
 
 @dataclass(frozen=True, eq=False)
 class Filled:
-    """`values`: for each result of the function, by position, the value whose memory is the result's; no entry for an update by the
-    parameter's own old contents.
+    """`values`: for each result of the function, by position, the value whose memory is the result's; no entry for an
+    update by the parameter's own old contents.
     """
 
     phases: tuple[Phase, ...]
@@ -60,8 +60,10 @@ class _Copying:
         for i, (result, key) in enumerate(zip(self.function.results, finals, strict=True)):
             if self._keeps(result, key):
                 continue
-            if key not in claimed and self._is_written(key) and (
-                result.role == "output" or self._may_update(result, key, read_at_end)
+            if (
+                key not in claimed
+                and self._is_written(key)
+                and (result.role == "output" or self._may_update(result, key, read_at_end))
             ):
                 claimed.add(key)
                 self.values[i] = result.value
@@ -80,7 +82,10 @@ class _Copying:
 
     def _partials(self) -> list[Key]:
         return [
-            self.life.key(k, op.operands[0]) for k, phase in enumerate(self.phases) if phase.kind == "sum" for op in phase.ops
+            self.life.key(k, op.operands[0])
+            for k, phase in enumerate(self.phases)
+            if phase.kind == "sum"
+            for op in phase.ops
         ]
 
     def _may_update(self, result: Result, key: Key, read_at_end: set[Key]) -> bool:
@@ -100,7 +105,9 @@ class _Copying:
 
     def _copy(self, to: list[Operation], value: Value) -> Value:
         inside, made = Value(value.type, value.name), Value(value.type, value.name)
-        to.append(Operation("kernel", (value,), KernelAttrs("map", "copy"), (made,), (Region((inside,), (), (inside,)),)))
+        to.append(
+            Operation("kernel", (value,), KernelAttrs("map", "copy"), (made,), (Region((inside,), (), (inside,)),))
+        )
         return made
 
     def appended(self) -> tuple[Phase, ...]:

@@ -1,7 +1,8 @@
 """When a kernel may write a result over one of its operands.
 
-It may when each element of the operand is read for the element of the result at the same index alone, and all reading at an index
-comes before the writing there. A kernel of folds sweeps full elements several times, so only its values of the kept shape qualify.
+It may when each element of the operand is read for the element of the result at the same index alone, and all reading
+at an index comes before the writing there. A kernel of folds sweeps full elements several times, so only its values
+of the kept shape qualify.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Where values are made, which share memory by being reshapes of one another, and when each is read for the last time.
+"""Where values are made, which share memory by being reshapes of one another, and when each is read for the last
+time.
 
-A value may be made in several phases (cheap ones are repeated), so a piece of memory is named by a `Key`: the phase that makes it and
-the value at the root of its reshapes. Time counts operations through all phases.
+A value may be made in several phases (cheap ones are repeated), so a piece of memory is named by a `Key`: the phase
+that makes it and the value at the root of its reshapes. Time counts operations through all phases.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Use:
 
 @dataclass
 class Lifetimes:
-    """`roots`: the memory of each (phase, value) pair that a phase makes. `uses`: readings of a piece of memory, reshapes left out,
-    in order. `made`: the time at which it is written, and by what.
+    """`roots`: the memory of each (phase, value) pair that a phase makes. `uses`: readings of a piece of memory,
+    reshapes left out, in order. `made`: the time at which it is written, and by what.
     """
 
     params: frozenset[Value]
@@ -72,7 +73,9 @@ class Lifetimes:
             return (OUTSIDE, value)
         maker = self.provider.get(value)
         if maker is None or (maker, value) not in self.roots:
-            raise CompilerBug("plan_memory", f"phase {phase} reads a value of type {value.type} that no earlier phase gives out")
+            raise CompilerBug(
+                "plan_memory", f"phase {phase} reads a value of type {value.type} that no earlier phase gives out"
+            )
         return self.roots[maker, value]
 
     def final(self, value: Value) -> Key:

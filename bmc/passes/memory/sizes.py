@@ -45,8 +45,8 @@ Linear = dict[tuple[tuple[Symbol | FloorDiv, int], ...], Fraction]
 
 
 def at_most(a: Dim, b: Dim) -> bool:
-    """Whether a <= b is provable. Symbols and quotients are not negative; a quotient by an integer lies within one of the
-    exact one: (x - d + 1) / d <= x // d <= x / d.
+    """Whether a <= b is provable. Symbols and quotients are not negative; a quotient by an integer lies within one of
+    the exact one: (x - d + 1) / d <= x // d <= x / d.
     """
     if a == b:
         return True

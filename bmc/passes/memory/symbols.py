@@ -27,7 +27,7 @@ def dims_of(function: Function, phases: Sequence[Phase]) -> tuple[str, ...]:
         for region in op.regions:
             work.extend(region.ops)
     rest = sorted(found - {function.row or ""})
-    return ((function.row, *rest) if function.row is not None else tuple(rest))
+    return (function.row, *rest) if function.row is not None else tuple(rest)
 
 
 def _dims_in(attrs: object) -> Iterator[Poly]:

@@ -1,6 +1,7 @@
 """A memory plan as text, for `bmc dump --stage memory` and for reading in tests.
 
-In: a plan. Out: one line for each buffer, then the phases with the operations and the buffers that they read and write.
+In: a plan. Out: one line for each buffer, then the phases with the operations and the buffers that they read and
+write.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ def memory_text(plan: FunctionPlan, phases: Sequence[Phase], places: Sequence[Ma
     """The text; ends with a newline."""
     dims = ", ".join(plan.dims)
     lines = [f"plan {plan.name} dims [{dims}] rows {plan.row or 'none'}"]
-    lines.append(f"  arena for each shard: {parse_expression(plan.shard_arena)} bytes, once: {parse_expression(plan.once_arena)} bytes")
+    lines.append(
+        f"  arena for each shard: {parse_expression(plan.shard_arena)} bytes, once: {parse_expression(plan.once_arena)} bytes"
+    )
     lines.extend(f"  #{index} {_buffer(buffer)}" for index, buffer in enumerate(plan.buffers))
     for phase, place in zip(phases, places, strict=True):
         lines.append(f"{phase.kind} {phase.symbol} {'for each shard' if phase.per_shard else 'once'}")
