@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import llvmlite.ir as llvm
-from bmc.passes.check_memory import check_memory
 
 from bmc.codegen.cache import ObjectCache, compiler_identity
 from bmc.codegen.contract import vector_bytes_of
@@ -22,6 +21,7 @@ from bmc.codegen.target import Target, compile_object
 from bmc.driver.gathering import batch_function
 from bmc.ir import Function, Module, Operation
 from bmc.ir.text import print_module
+from bmc.passes.check_memory import check_memory
 from bmc.passes.fuse import fuse_phases
 from bmc.passes.fusion.kernels import kernel_key
 from bmc.passes.manager import Observer, check_after, run_pipeline

@@ -16,7 +16,7 @@ from bmc.codegen.cache import ObjectCache
 from bmc.codegen.jit import load_object
 from bmc.codegen.target import Target, host_target
 from bmc.driver.lower import Options, program_of
-from bmc.driver.preparing import data_outputs, fit_statistics, split_tables
+from bmc.driver.preparing import data_outputs, fit_statistics, kept_rows, split_tables
 from bmc.frontend.unit import DataSpec, PredictionSpec, TrainingSpec, Unit
 from bmc.ir import Poly, TensorType
 from bmc_runtime.binding import BoundFunction, Library
@@ -112,6 +112,10 @@ class Session:
     def split(self, tables: Mapping[str | None, Table]) -> dict[str, Table]:
         """Raw tables (by split where sources are named, else under None) filtered and cut into splits."""
         return split_tables(self.data, tables, self.library, self.store)
+
+    def kept(self, table: Table) -> Table:
+        """The rows that `where` and `distinct` keep."""
+        return kept_rows(self.data, table, self.library, self.store)
 
     def fit(self, train: Table) -> None:
         """Fill the fitted values from the training split."""

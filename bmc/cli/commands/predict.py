@@ -1,0 +1,43 @@
+"""`bmc predict MODEL.bmz INPUT`"""
+
+from __future__ import annotations
+
+import click
+
+from bmc.cli.exits import DONE
+from bmc.cli.output import note
+from bmc.data import write_predictions
+from bmc.driver.trained import ERROR_COLUMN, open_model
+
+__all__ = ["command"]
+
+_FORMATS = click.Choice(["csv", "parquet", "npz", "jsonl"])
+
+
+@click.command()
+@click.argument("model", metavar="MODEL.bmz")
+@click.argument("rows", metavar="INPUT|-")
+@click.option("-o", "--output", metavar="OUT", help="Where predictions go; by default standard output, as csv.")
+@click.option("--only", metavar="NAME", help="One column of the predictions.")
+@click.option(
+    "--on-error", type=click.Choice(["stop", "column"]), default="stop", show_default=True,
+    help=f"A row that cannot be read: stop and say why, or leave it empty and say why in the column {ERROR_COLUMN!r}.",
+)  # fmt: skip
+@click.option("--format", "form", type=_FORMATS, help="The format of INPUT where its name does not say it; `-` is csv.")
+def command(model: str, rows: str, output: str | None, only: str | None, on_error: str, form: str | None) -> int:
+    """Predict raw rows: csv, parquet, npz or jsonl by the name of INPUT, or `-` for standard input.
+
+    Labels may be absent. One row comes out for each row that goes in, in order.
+    """
+    found = open_model(model).predict(rows, form=form, only=only, keep_bad=on_error == "column")
+    columns = dict(found.columns)
+    if on_error == "column":
+        columns[ERROR_COLUMN] = [found.errors.get(row) for row in range(found.rows)]
+    write_predictions(output, columns)
+    if found.dropped:
+        note(f"{found.dropped} of {found.rows} rows would be dropped by `where` in training")
+    if found.errors:
+        note(f"{len(found.errors)} of {found.rows} rows could not be read")
+    if output is not None:
+        note(f"wrote {found.rows} rows to {output}")
+    return DONE

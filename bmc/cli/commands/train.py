@@ -1,0 +1,60 @@
+"""`bmc train FILE`"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from bmc.cli.exits import DONE, INTERRUPTED
+from bmc.cli.log import LogWriter
+from bmc.cli.options import data_of, data_option, f64_option, overrides_of, set_option
+from bmc.cli.output import note, print_diagnostics
+from bmc.cli.progress import TrainDisplay
+from bmc.driver.checkpoints import checkpoint_path
+from bmc.driver.load import find_source, load_unit
+from bmc.driver.workflow import TrainOptions, train
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("source", metavar="FILE[:NAME]")
+@click.option("-o", "--output", metavar="OUT.bmz", help="Where the model goes; by default FILE with .bmz, in the current folder.")
+@click.option("--model", "select", metavar="NAME", help="The train block, where the file has several; the same as FILE:NAME.")
+@set_option
+@data_option
+@click.option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes; the result is the same.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint OUT.bmz.ckpt of a run that ended early, if there is one.")
+@click.option("--log", "log", metavar="FILE.jsonl", help="Write loss and metrics there, one JSON object a line.")
+@f64_option
+def command(
+    source: str, output: str | None, select: str | None, settings: tuple[str, ...], data: tuple[str, ...], workers: int, resume: bool,
+    log: str | None, f64: bool,
+) -> int:  # fmt: skip
+    """Train a model and write it, with all that prediction needs, to OUT.bmz.
+
+    Ctrl-C ends the run after its step with a checkpoint; --resume then goes on with the same bits.
+    """
+    overrides = overrides_of(settings)
+    found = find_source(source, overrides, "f64" if f64 else "f32", select)
+    unit = load_unit(found)
+    print_diagnostics(unit.warnings)
+    path = Path(output if output is not None else _default_output(found.main.name))
+    writer = LogWriter(log, append=resume) if log is not None else None
+    display = TrainDisplay(writer)
+    if resume and not checkpoint_path(path).exists():
+        note(f"there is no checkpoint {checkpoint_path(path)}: training begins anew")
+    base = os.curdir if found.main.name.startswith("<") else os.path.dirname(found.main.name) or os.curdir
+    try:
+        _, report = train(unit, TrainOptions(path, dict(data_of(data)), workers, resume, base, overrides), display)
+    finally:
+        display.stop()
+        if writer is not None:
+            writer.close()
+    return INTERRUPTED if report.interrupted else DONE
+
+
+def _default_output(name: str) -> str:
+    return "model.bmz" if name.startswith("<") else f"{Path(name).stem}.bmz"

@@ -1,0 +1,146 @@
+"""What `bmc train` shows while it runs.
+
+In: the events of a run (`bmc.driver.workflow.Observer`). Out: on a terminal a bar with loss, metrics, rows a second and time left; else
+one line an epoch, at most one a second; at the end a table on standard output. Guaranteed: showing costs a step one call and a look at
+the clock.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from bmc.cli.log import LogWriter
+from bmc.cli.output import coloured, note, result
+from bmc.cli.table import text_table
+from bmc.driver.trained import Evaluation
+from bmc.driver.workflow import Observer, TrainingReport
+from bmc.frontend.unit import Unit
+from bmc_runtime.training import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+__all__ = ["TrainDisplay"]
+
+_EVERY = 0.1
+"""Seconds between two changes of the bar."""
+
+_LINES_EVERY = 1.0
+"""Seconds between two lines where there is no terminal."""
+
+
+class TrainDisplay(Observer):
+    """Shows a run; `log` is written along."""
+
+    def __init__(self, log: LogWriter | None) -> None:
+        self._log = log
+        self._terminal = coloured(sys.stderr)
+        self._bar: Bar | None = None
+        self._task = 0
+        self._shown = 0.0
+        self._began = 0.0
+        self._first = 0
+        self._rows = 0
+        self._text = ""
+        self._line = ""
+
+    def on_start(self, unit: Unit, rows: Mapping[str, int], steps: int, resumed_at: int) -> None:
+        self._began, self._first, self._total = perf_counter(), resumed_at, steps
+        for line in unit.settings:
+            note(f"{line.key} = {line.value}{'  (default)' if line.default else ''}")
+        note("rows: " + ", ".join(f"{name} {count}" for name, count in rows.items()))
+        if resumed_at:
+            note(f"resumed at step {resumed_at} of {steps}")
+        if self._terminal:
+            self._start_bar(steps, resumed_at)
+
+    def _start_bar(self, steps: int, resumed_at: int) -> None:
+        from rich.console import Console  # noqa: PLC0415 - a tenth of a second, and only where there is a terminal
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+        columns = (
+            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )  # fmt: skip
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
+        self._bar.start()
+        self._task = self._bar.add_task("epoch 1", total=steps, completed=resumed_at, rate="")
+
+    def on_step(self, progress: Progress, loss: float, rows: int, total_steps: int) -> None:
+        self._rows += rows
+        if self._bar is None:
+            return
+        now = perf_counter()
+        if now - self._shown < _EVERY:
+            return
+        self._shown = now
+        text = f"epoch {progress.epoch + 1}  loss {progress.loss_sum / progress.loss_steps:.4g}{self._text}"
+        rate = f"{self._rows / max(now - self._began, 1e-9):,.0f} rows/s"
+        self._bar.update(self._task, completed=progress.step, description=text, rate=rate, refresh=True)
+
+    def on_epoch(self, progress: Progress, evaluations: Mapping[str, Evaluation]) -> None:
+        if self._log is not None:
+            self._log.epoch(progress, evaluations)
+        shown = [f"{name} {part}" for name, e in evaluations.items() for part in _scalars(e)]
+        self._text = "".join(f"  {part}" for part in shown)
+        loss = float(progress.history[-1]["train.loss"])
+        rate = self._rows / max(perf_counter() - self._began, 1e-9)
+        self._line = "  ".join([f"epoch {progress.epoch + 1}", f"step {progress.step}", f"train loss {loss:.4g}", *shown, f"{rate:,.0f} rows/s"])
+        now = perf_counter()
+        if self._bar is None and (now - self._shown >= _LINES_EVERY or progress.step >= self._total):
+            self._shown, line, self._line = now, self._line, ""
+            note(line)
+
+    def stop(self) -> None:
+        """Take the bar away; also after a failure."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def on_end(self, report: TrainingReport) -> None:
+        self.stop()
+        if self._line and not self._terminal:
+            note(self._line)
+        if self._log is not None:
+            self._log.final(report)
+        if report.interrupted:
+            note(f"interrupted after step {report.steps}" + (f"; --resume goes on from {report.checkpoint}" if report.checkpoint else ""))
+            return
+        result(_table(report))
+
+
+def _scalars(evaluation: Evaluation) -> list[str]:
+    values = {"loss": evaluation.loss, **{k: v for k, v in evaluation.metrics.items() if isinstance(v, (int, float))}}
+    return [f"{name} {value:.4g}" for name, value in values.items()]
+
+
+def _table(report: TrainingReport) -> str:
+    names = list(next(iter(report.evaluations.values())).metrics) if report.evaluations else []
+    evaluations = report.evaluations.values()
+    scalars = [n for n in names if all(isinstance(e.metrics[n], (int, float)) for e in evaluations)]
+    rows = [
+        [e.split, f"{e.rows:,}", f"{e.loss:.6g}", *(f"{e.metrics[name]:.6g}" for name in scalars)] for e in evaluations
+    ]
+    lines = [text_table(["split", "rows", "loss", *scalars], rows)]
+    for name in names:
+        if name not in scalars and report.evaluations:
+            last = list(evaluations)[-1]
+            lines.append(f"{name} ({last.split}):\n{matrix_text(last.metrics[name])}")
+    kept = f"; kept epoch {report.best_epoch}, the best on valid" if report.best_epoch else ""
+    lines.append(
+        f"{report.epochs} epochs, {report.steps:,} steps{kept}; {report.rows_per_second:,.0f} rows/s, {report.seconds:.1f} s"
+    )
+    if report.artefact is not None:
+        lines.append(f"wrote {report.artefact}")
+    return "\n".join(lines)
+
+
+def matrix_text(values: object) -> str:
+    """A table of numbers, columns aligned."""
+    rows = values if isinstance(values, list) and values and isinstance(values[0], list) else [values]
+    cells = [[f"{v:g}" if isinstance(v, (int, float)) else str(v) for v in (row if isinstance(row, list) else [row])] for row in rows]
+    width = max((len(cell) for row in cells for cell in row), default=0)
+    return "\n".join("  " + " ".join(cell.rjust(width) for cell in row) for row in cells)

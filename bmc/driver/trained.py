@@ -1,0 +1,225 @@
+"""A model with its weights, ready to evaluate and to predict: what training gives and what a `.bmz` holds.
+
+In: a unit with filled weights and statistics, or the path of a `.bmz`. Out: loss and metrics, predictions, a `.bmz`. Guaranteed: opening
+opens no path that the file names; a raw row goes through the same compiled preprocessing as in training, alone or among others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bmc.artefact import Artefact, read_artefact, require_same_parameters, write_artefact
+from bmc.data import Given, Rows, read_rows, read_source
+from bmc.driver import run_errors
+from bmc.driver.load import SourceText, load_unit
+from bmc.driver.locating import located, remember
+from bmc.driver.session import Session, SessionOptions
+from bmc.errors import BmcError
+from bmc.frontend.unit import DataSpec, Unit
+from bmc.source import SourceFile
+from bmc.version import version
+from bmc_runtime.memory import Array
+from bmc_runtime.table import Column, Table, concat_tables
+
+__all__ = ["ALL", "ERROR_COLUMN", "Evaluation", "Predictions", "TrainedModel", "open_model"]
+
+ALL = "all"
+"""The name by which `evaluate` takes the rows of every split together."""
+
+ERROR_COLUMN = "error"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Loss and metrics of a split: numbers, and nested lists for tables such as `confusion`."""
+
+    split: str
+    rows: int
+    loss: float
+    metrics: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `bmc eval --json` prints; numbers that are not finite become null."""
+        return {"split": self.split, "rows": self.rows, "loss": _plain(self.loss), "metrics": _plain(dict(self.metrics))}
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """`columns` in the order of `predict`, then `keep`. `dropped`: how many rows `where` would drop, None where it cannot be told.
+    `errors`: what is wrong with a row, by its number; such rows have no predictions."""
+
+    columns: Mapping[str, Column]
+    rows: int
+    dropped: int | None
+    errors: Mapping[int, str]
+
+
+@dataclass(eq=False)
+class TrainedModel:
+    """`unit`: the program, as overridden. `data_identity`: the fingerprint of the data. `path`: the `.bmz` it was opened from.
+    `base` is where relative data paths began, `given` what replaced sources, both where it was trained in this process."""
+
+    unit: Unit
+    session: Session
+    history: Sequence[Mapping[str, Any]]
+    data_identity: str
+    overrides: tuple[tuple[str, str], ...] = ()
+    path: Path | None = None
+    identity: str = ""
+    base: str | None = None
+    given: Mapping[str, Given] = field(default_factory=dict)
+
+    # --- evaluation --------------------------------------------------------------------------------------------
+    def evaluate(self, split: str = "test", data: Mapping[str, Given] | None = None) -> Evaluation:
+        """Loss and metrics of one split, or of `ALL` rows. `data` replaces sources by name. Raises BmcError."""
+        spec, given = self._sources(data or {})
+        tables = read_source(spec, given)
+        splits = self.session.split(tables)
+        if split != ALL and split not in splits:
+            raise BmcError(run_errors.no_such_split(split, [*splits, ALL]))
+        table = concat_tables(list(splits.values())) if split == ALL else splits[split]
+        return self.evaluate_table(split, table)
+
+    def evaluate_table(self, split: str, table: Table) -> Evaluation:
+        """The same for raw rows that are cut already. Raises BmcError when there are none."""
+        if table.rows == 0:
+            raise BmcError(run_errors.split_without_rows(split, None))
+        outputs = self.session.outputs(split, table)
+        found = self.session.evaluator(self.session.dims(outputs))(outputs.data, outputs.rows)
+        return evaluation_of(self.unit, split, table.rows, found)
+
+    def _sources(self, data: Mapping[str, Given]) -> tuple[DataSpec, dict[str, Given]]:
+        spec = self.session.data
+        names = {source.name for source in spec.sources}
+        if self.path is None:
+            return spec, {**self.given, **data}
+        if set(data) >= names or not set(data) <= names:
+            return spec, dict(data)
+        return located(spec, self.identity, str(self.path.parent), data)
+
+    # --- prediction --------------------------------------------------------------------------------------------
+    def predict(self, given: Given, *, form: str | None = None, only: str | None = None, keep_bad: bool = False) -> Predictions:
+        """One row out for each raw row in, whichever rows stand beside it. `given`: a path, `-`, or columns in memory. `only`: the
+        name of one predicted column. `keep_bad`: rows that cannot be read become errors of the result. Raises BmcError."""
+        prediction = self.session.prediction
+        names = [column.name for column in prediction.columns]
+        if only is not None and only not in names:
+            raise BmcError(run_errors.no_such_choice("prediction", only, names))
+        spec = self.session.data
+        wanted = {*prediction.needs, *prediction.keep}
+        columns = [column for column in spec.columns if column.name in wanted]
+        source = spec.sources[0]
+        separator = dict(source.options).get("separator")
+        rows = read_rows(given, columns, na=source.na, separator=separator, form=form, keep_bad=keep_bad)
+        found = self.session.predict(rows.table, spec_seed(self.unit))
+        if only is not None:
+            found = {only: found[only]}
+        if rows.errors:
+            found = {name: _without(column, rows.errors) for name, column in found.items()}
+        return Predictions(found, rows.table.rows, self._dropped(rows), rows.errors)
+
+    def _dropped(self, rows: Rows) -> int | None:
+        """How many rows `where` would drop, if all that it reads is there."""
+        spec = self.session.data
+        if not spec.where or rows.table.rows == 0:
+            return 0 if not spec.where else None
+        function = self.unit.module.function("where")
+        if not {p.key for p in function.params if p.role == "input"} <= set(rows.table.inputs()):
+            return None
+        return rows.table.rows - self.session.kept(rows.table).rows
+
+    # --- saving ------------------------------------------------------------------------------------------------
+    @property
+    def weights(self) -> dict[str, Array]:
+        """Weights and states by key."""
+        keys = [w.key for w in self.unit.weights] + [s.key for s in self.unit.states]
+        return {key: self.session.store[key] for key in keys}
+
+    def save(self, path: str | Path) -> None:
+        """Write a `.bmz`, atomically. Raises BmcError."""
+        unit, store = self.unit, self.session.store
+        fitted = unit.data.fitted if unit.data is not None else ()
+        artefact = Artefact(
+            sources=_beside(unit.sources, Path(path)),
+            unit=unit.name,
+            overrides=self.overrides,
+            float_type=unit.float_type,
+            weights={w.key: store[w.key] for w in unit.weights},
+            states={s.key: store[s.key] for s in unit.states},
+            fitted={f.key: store[f.key] for f in fitted},
+            history=tuple(self.history),
+            data=self.data_identity,
+            compiler=version(),
+        )
+        write_artefact(path, artefact)
+        if self.base is not None:
+            remember(_identity(Path(path)), self.base, self.given)
+
+
+def open_model(path: str | Path, options: SessionOptions | None = None) -> TrainedModel:
+    """The model in a `.bmz`. Raises BmcError when the file is damaged or not one."""
+    artefact = read_artefact(path)
+    source = SourceText(
+        artefact.sources[0], artefact.unit, artefact.sources[1:], {}, "f64" if artefact.float_type == "f64" else "f32", on_disk=False
+    )
+    unit = load_unit(source)
+    require_same_parameters(path, artefact, unit)
+    session = Session(unit, options)
+    for arrays in (artefact.weights, artefact.states, artefact.fitted):
+        for key, array in arrays.items():
+            session.store[key][...] = array
+    session.keep = list(artefact.keep)
+    return TrainedModel(
+        unit, session, artefact.history, artefact.data, artefact.overrides, Path(path), _identity(Path(path))
+    )
+
+
+def evaluation_of(unit: Unit, split: str, rows: int, found: Mapping[str, Array]) -> Evaluation:
+    """The results of the function `eval` under the names of the file."""
+    assert unit.training is not None
+    metrics = {m.name: found[m.name].tolist() for m in unit.training.metrics}
+    return Evaluation(split, rows, float(found["loss"]), metrics)
+
+
+def spec_seed(unit: Unit) -> int:
+    """The seed of the train block."""
+    return unit.training.seed if unit.training is not None else 0
+
+
+def _identity(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _beside(sources: Sequence[SourceFile], path: Path) -> tuple[SourceFile, ...]:
+    """The sources named as if they stood beside the artefact, so that it does not depend on where they stand."""
+    home = os.path.dirname(sources[0].name)
+    named = []
+    for source in sources:
+        name = source.name
+        if not name.startswith("<"):
+            name = os.path.normpath(os.path.join(path.parent, os.path.relpath(name, home or os.curdir)))
+        named.append(SourceFile(name, source.text))
+    return tuple(named)
+
+
+def _without(column: Column, rows: Iterable[int]) -> Column:
+    """The column with the cells of some rows missing."""
+    valid = np.ones(len(column), np.bool_) if column.valid is None else column.valid.copy()
+    valid[list(rows)] = False
+    return replace(column, valid=valid)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
