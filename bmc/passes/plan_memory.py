@@ -15,6 +15,7 @@ from typing import Literal
 
 from bmc.errors import CompilerBug
 from bmc.ir import Function, Operation, Poly, Value
+from bmc.ir.dims import symbols
 from bmc.ops.lowering import Fused, Host, Reshape
 from bmc.passes.fusion.traits import lowering_of
 from bmc.passes.memory.arena import Arena
@@ -104,6 +105,7 @@ class _Planner:
             result = self.function.results[i]
             key = self.life.final(value)
             if result.role == "output":
+                self._check_rows(result.key, value)
                 self.of_key[key] = self._typed("output", result.key, value)
             elif result.key in params:
                 self.of_key[key] = self.of_key[OUTSIDE, params[result.key]]
@@ -111,6 +113,13 @@ class _Planner:
                 # The parameters that `init` and fitting make are not among their own: the key alone says where they live.
                 kind: BufferKind = "fitted" if self.function.name.startswith("fit.") else "weight"
                 self.of_key[key] = self._typed(kind, result.key, value)
+
+    def _check_rows(self, key: str, value: Value) -> None:
+        """Shards write their rows of an output side by side, which takes the row dim to be the leading one."""
+        row = self.function.row
+        sharded = any(phase.kind == "sum" for phase in self.phases)
+        if row is not None and sharded and any(row in symbols(dim) for dim in value.type.shape[1:]):
+            raise CompilerBug("plan_memory", f"output {key!r} of a function on shards is {value.type}: its rows are not its leading dim")
 
     def _place_sums(self) -> None:
         number = 0

@@ -136,6 +136,16 @@ def test_updates_of_parameters_that_a_function_does_not_take() -> None:
     assert [(s.kind, s.per_shard) for s in planned.plan.steps] == [("native", False)]
 
 
+def test_outputs_on_shards_have_their_rows_first() -> None:
+    x = Parameter(Value(TensorType("f32", (B, 3)), "x"), "input", "x")
+    builder = Builder()
+    total = builder.reduce("reduce_sum", x.value, (0, 1))
+    turned = builder.transpose(x.value, (1, 0))
+    results = (Result(total, "output", "total"), Result(turned, "output", "turned"))
+    with pytest.raises(CompilerBug, match="turned"):
+        _planned(Function("f", (x,), tuple(builder.ops), results, "B"), True)
+
+
 def test_plans_survive_json() -> None:
     _, planned = _planned(mlp_step([8, 8, 4]), True)
     program = Program({"train": planned.plan}, b"")
