@@ -17,6 +17,7 @@ from bmc.errors import Suggestion
 from bmc.frontend import type_errors
 from bmc.frontend.core import Core
 from bmc.frontend.dims import Failure
+from bmc.frontend.trace import STEP, STEPS
 from bmc.frontend.values import Bound, Constructed, Datum, ListValue, Plateau, Poison, Tensor, describe, is_number
 from bmc.ir import Dim, Poly, Shape, Value
 from bmc.ir.dims import floor_divide, product
@@ -75,8 +76,8 @@ def schedule_value(core: Core, value: Constructed | Plateau, span: Span) -> Tens
                 raise Failure(type_errors.operand_type(span, "a train block", "two plateau schedules", "one factor serves all"))
             cached = trace.op("mul", trace.constant(value.peak, "f64"), trace.control("control_f", 0))
         else:
-            step = Bound(core.tensor(trace.control("control", 1), weak=True), span)
-            steps = Bound(core.tensor(trace.control("control", 3), weak=True), span)
+            step = Bound(core.tensor(trace.control("control", STEP), weak=True), span)
+            steps = Bound(core.tensor(trace.control("control", STEPS), weak=True), span)
             result = core.apply_value(value, [step, steps], span)
             if isinstance(result, Poison):
                 raise Failure

@@ -256,7 +256,7 @@ class Calls(Expressions):
             self.at(span)
             return arithmetic.to_dtype(self, tensor, dtype)
         fix = None
-        if is_float(dtype) and tensor.dtype in ("bool", "u8", "i32", "i64"):
+        if is_float(dtype) and tensor.dtype != "str":
             fix = "number"
         elif dtype == "i32" and tensor.dtype == "i64":
             fix = "integer"

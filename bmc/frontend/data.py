@@ -245,7 +245,11 @@ def _output(core: Elaborator, entry: syntax.Let | syntax.Output, env: Environmen
 
 # --- cutting -----------------------------------------------------------------------------------------------------------
 def data_functions(
-    block: DataBlock, used_outputs: Sequence[str], predict: Sequence[Function], models: Sequence[Function]
+    block: DataBlock,
+    used_outputs: Sequence[str],
+    predict: Sequence[Function],
+    models: Sequence[Function],
+    tables: Sequence[str] = (),
 ) -> DataFunctions:
     """`fit.*`, `where` and `data`, as far as `used_outputs` and the other functions need them: `predict` reads columns,
     `models` data
@@ -259,6 +263,7 @@ def data_functions(
     if tensors:
         functions.append(trace.cut("data", [Result(t.value, "output", n) for n, t in tensors]))
     wanted = {p.key for f in (*functions, *predict, *models) for p in f.params if p.role == "fitted"}
+    wanted |= set(tables)
     fits: list[Function] = []
     specs: list[FitSpec] = []
     fitted: list[FittedSpec] = []

@@ -134,7 +134,9 @@ def _train_unit(core: Elaborator, program: Program, block: syntax.Train) -> Unit
         return None
     used = {p.key for f in (traced.train, traced.eval) for p in f.params if p.role == "input"}
     outputs = [n for n in data.outputs if n in used]
-    made = data_functions(data, outputs, [traced.predict], [traced.train, traced.eval])
+    shown = () if traced.prediction is None else traced.prediction.columns
+    tables = [k for c in shown for k in (c.table, c.count) if k is not None]
+    made = data_functions(data, outputs, [traced.predict], [traced.train, traced.eval], tables)
     functions = (_init(core), *made.functions, traced.train, traced.eval, traced.predict)
     return Unit(
         training.name,

@@ -20,10 +20,13 @@ from bmc.ops.registry import RowMix, row_axes
 from bmc.ops.table import definition
 from bmc.source import Span
 
-__all__ = ["CONTROL", "ROW", "Trace", "cone", "first_mixing"]
+__all__ = ["CONTROL", "ROW", "STEP", "STEPS", "Trace", "cone", "first_mixing"]
 
 ROW = "B"
 """The symbol of the row dim in every function of a unit."""
+
+STEP, STEPS = 1, 3
+"""Cells of `control`: this step, counted from 0, and the number of all steps."""
 
 CONTROL: Mapping[str, TensorType] = {"control": TensorType("i64", (8,)), "control_f": TensorType("f64", (4,))}
 

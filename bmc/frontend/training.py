@@ -20,7 +20,7 @@ from bmc.frontend.generic import outputs_of
 from bmc.frontend.keys import KeyScope
 from bmc.frontend.scope import FileScope
 from bmc.frontend.settings import HIGHER_IS_BETTER, Clip, OptimizerRule, Settings, read_clip, read_optimizer, read_stop, rule_for
-from bmc.frontend.trace import ROW, Trace, cone, first_mixing
+from bmc.frontend.trace import ROW, STEP, STEPS, Trace, cone, first_mixing
 from bmc.frontend.unit import MetricSpec, PlateauSpec, PredictedColumn, PredictionSpec, StopSpec
 from bmc.frontend.values import (
     POISON,
@@ -295,8 +295,8 @@ def _update(core: Elaborator, key: str, rule: OptimizerRule, weight: Value, grad
     assert rule.value is not None
     closure = rule.value.closure
     declaration = closure.declaration
-    step = core.tensor(core.trace.control("control", 1), weak=True)
-    steps = core.tensor(core.trace.control("control", 3), weak=True)
+    step = core.tensor(core.trace.control("control", STEP), weak=True)
+    steps = core.tensor(core.trace.control("control", STEPS), weak=True)
     origins = core.registry.weights[key].origins
     available: dict[str, Tensor] = {
         "w": core.tensor(weight, origins=origins),

@@ -29,7 +29,9 @@ class Run:
     def control(self, step: int, steps: int = 100, rows: int = 0, seed: int = 0) -> Any:
         return np.array([seed, step, 0, steps, 0, rows, 0, 0], dtype=np.int64)
 
-    def __call__(self, name: str, inputs: Mapping[str, Any] | None = None, step: int = 0, steps: int = 100, rows: int = 0) -> dict[str, Any]:
+    def __call__(
+        self, name: str, inputs: Mapping[str, Any] | None = None, step: int = 0, steps: int = 100, rows: int = 0
+    ) -> dict[str, Any]:
         """Results of one function by key; updates are kept in the store as well."""
         function = autodiff(self.unit.module.function(name))
         given = {"control": self.control(step, steps, rows), "control_f": CONTROL_F, **self.store, **(inputs or {})}

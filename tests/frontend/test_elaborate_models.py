@@ -87,7 +87,9 @@ def test_dense_is_a_product_and_a_bias(run_of: Callable[..., Any]) -> None:
         ("normalize(x, mean = 1.0, std = 2.0)", lambda x: (x - 1) / 2),
     ],
 )
-def test_an_expression_means_what_numpy_computes(run_of: Callable[..., Any], expression: str, expected: Callable[[Any], Any]) -> None:
+def test_an_expression_means_what_numpy_computes(
+    run_of: Callable[..., Any], expression: str, expected: Callable[[Any], Any]
+) -> None:
     # Reductions of 4 cells and one or two transcendental functions: a few units of 2 ** -53.
     np.testing.assert_allclose(result(run_of, f"return {expression}"), expected(FEATURES), rtol=1e-14, atol=1e-14)
 
@@ -202,7 +204,8 @@ def test_a_users_name_shadows_the_librarys(run_of: Callable[..., Any], findings_
 
 def test_initial_values_follow_their_distributions(run_of: Callable[..., Any]) -> None:
     body = "return " + " + ".join(
-        f"(x |> dense(400, init = {init}, bias = false) as {init}_)" for init in ("glorot", "glorot_normal", "he", "he_uniform", "lecun")
+        f"(x |> dense(400, init = {init}, bias = false) as {init}_)"
+        for init in ("glorot", "glorot_normal", "he", "he_uniform", "lecun")
     )
     run = run_of(model(body, inputs="x: f32[B, 250]"), float_type="f64")
     run("init")
