@@ -119,7 +119,10 @@ class _Planner:
         row = self.function.row
         sharded = any(phase.kind == "sum" for phase in self.phases)
         if row is not None and sharded and any(row in symbols(dim) for dim in value.type.shape[1:]):
-            raise CompilerBug("plan_memory", f"output {key!r} of a function on shards is {value.type}: its rows are not its leading dim")
+            raise CompilerBug(
+                "plan_memory",
+                f"output {key!r} of a function on shards is {value.type}: its rows are not its leading dim",
+            )
 
     def _place_sums(self) -> None:
         number = 0
