@@ -89,8 +89,8 @@ def _pow_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
 
 def _chosen(predicate: str) -> _Rule:
     def grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
-        x, y = op.operands
-        first = b.compare(predicate, x, y)
+        # The result says it as well as x (x > y where result > y, ties and NaN included), and then x need not be kept.
+        first = b.compare(predicate, op.result, op.operands[1])
         zero = b.full_like(g, 0.0)
         return b.select(first, g, zero), b.select(first, zero, g)
 
