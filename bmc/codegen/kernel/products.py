@@ -84,7 +84,7 @@ def emit_product(
     if scratch_bytes(spec) > 4 << 20:
         raise CompilerBug("codegen", "a product needs more scratch memory than there is")
 
-    epilogue = _Epilogue(analysed, order, row_group, column_group, fused, dims)
+    epilogue = _Epilogue(analysed, order, row_group, column_group, fused, tuple(dims.bindings))
     plain = len(region.ops) == 1 + _views_before(region, product) and region.results == (product.result,)
     function = emit_contract(module, f"{builder.function.name}.product", spec, None if plain else epilogue, epilogue.types)
 
@@ -104,7 +104,8 @@ def emit_product(
         c_stride = _stride(analysed, analysed.results[0][1], row_group)
         c = stores[0] if plain else ir.Constant(POINTER, None)
         sizes = [dims(m), dims(n), dims(depth), dims(lda), dims(ldb), dims(c_stride)]
-        extra = [*fetched, *stores, *(offsets[f] for f in epilogue.index_forms), *(dims(d) for d in epilogue.open_dims)]
+        extra = [*fetched, *stores, *(offsets[f] for f in epilogue.index_forms)]
+        extra += [*(dims(d) for d in epilogue.open_dims), *dims.bindings.values()]
         builder.call(function, [a, b, c, scratch, *sizes, *extra])
 
     forms = [left.form, right.form, *(d.access for d in loads if d.access), *(a for _, a in analysed.results)]
@@ -135,7 +136,10 @@ def emit_product(
 
 
 class _Epilogue:
-    """The element work on one vector of a finished tile. Its extra arguments: load pointers, store pointers, indices, dims."""
+    """The element work on one vector of a finished tile.
+
+    Its extra arguments: load pointers, store pointers, indices, the dims of strides and sizes, the run-time dims themselves.
+    """
 
     def __init__(
         self,
@@ -144,9 +148,9 @@ class _Epilogue:
         row_group: int | None,
         column_group: int | None,
         fused: bool,
-        dims: DimCode,
+        names: tuple[str, ...],
     ) -> None:
-        self.analysed, self.order, self.fused = analysed, order, fused
+        self.analysed, self.order, self.fused, self.names = analysed, order, fused, names
         self.row_group, self.column_group = row_group, column_group
         self.loads = [d for d in analysed.order if d.access is not None or d.array]
         self.index_forms: list[Affine] = []
@@ -160,7 +164,8 @@ class _Epilogue:
         strides.extend(analysed.sizes[g] for g in order)
         self.open_dims = list(dict.fromkeys(d for d in strides if not isinstance(d, int)))
         pointers = len(self.loads) + len(analysed.results)
-        self.types: list[ir.Type] = [POINTER] * pointers + [I64] * (len(self.index_forms) + len(self.open_dims))
+        integers = len(self.index_forms) + len(self.open_dims) + len(names)
+        self.types: list[ir.Type] = [POINTER] * pointers + [I64] * integers
 
     def __call__(
         self,
@@ -176,11 +181,13 @@ class _Epilogue:
         loads = extra[:load_count]
         stores = list(extra[load_count : load_count + result_count])
         bases = extra[load_count + result_count :][: len(self.index_forms)]
-        known = dict(zip(self.open_dims, extra[load_count + result_count + len(self.index_forms) :], strict=True))
+        sizes = extra[load_count + result_count + len(self.index_forms) :]
+        known = dict(zip(self.open_dims, sizes, strict=False))
+        bindings = dict(zip(self.names, sizes[len(self.open_dims) :], strict=True))
 
         def dims(dim: Dim) -> ir.Value:
-            # Offsets are in the pointers already; what is left are strides and sizes of the two groups.
-            return ir.Constant(I64, dim) if isinstance(dim, int) else known.get(dim, ir.Constant(I64, 0))
+            # Other dims than strides and sizes (a mean's divisor) are rare, and computed where they are asked for.
+            return known[dim] if dim in known else DimCode(builder, bindings)(dim)
 
         given = next(d for d in analysed.order if d.op is None and d.access is None and not d.array)
         width = acc.type.count
