@@ -156,6 +156,8 @@ def _parse_timestamp(text: str) -> int:
 
 
 def _float_of(value: Any) -> float:
+    if isinstance(value, str):
+        raise CellError("is text, not a number")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise CellError("is not a number")
     try:
@@ -165,6 +167,8 @@ def _float_of(value: Any) -> float:
 
 
 def _integer_of(value: Any) -> int:
+    if isinstance(value, str):
+        raise CellError("is text, not an integer")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise CellError("is not an integer")
     return value if isinstance(value, int) else _integral(value)

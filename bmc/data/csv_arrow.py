@@ -2,7 +2,7 @@
 
 In: checked text and columns. Out: columns, or None where Arrow refuses the text, or might take what `bmc.data.cells` refuses: the
 caller then reads record by record. Guaranteed: what comes out is what the rules give. Arrow takes a subset of what they take
-(decimal numbers, ISO dates, timestamps without a zone), with one exception: hexadecimal integers, which are looked for first.
+(decimal numbers, ISO dates, timestamps without a zone) but for hexadecimal integers and the year 0, which are looked for.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
@@ -21,6 +22,8 @@ from bmc.frontend.unit import ColumnSpec
 __all__ = ["read_with_arrow"]
 
 _BLOCK_BYTES = 1 << 22
+_FIRST = {"date": -719_162, "timestamp": -719_162 * 86_400_000_000}
+"""0001-01-01."""
 
 
 def read_with_arrow(data: bytes, columns: Sequence[ColumnSpec], na: Sequence[str], separator: str) -> RawTable | None:
@@ -46,10 +49,16 @@ def read_with_arrow(data: bytes, columns: Sequence[ColumnSpec], na: Sequence[str
     found: dict[str, Converted] = {}
     for spec in columns:
         converted = from_arrow(spec, table.column(spec.header), ())
-        if any(not cell.missing for cell in converted.bad):
+        if any(not cell.missing for cell in converted.bad) or _before_year_1(spec, converted):
             return None
         found[spec.name] = converted
     return RawTable(found, table.num_rows, place_of_row)
+
+
+def _before_year_1(spec: ColumnSpec, converted: Converted) -> bool:
+    """Arrow has a year 0, the calendar of the rules has none."""
+    first = _FIRST.get(spec.kind)
+    return first is not None and len(converted.column) > 0 and int(np.min(converted.column.data.astype(np.int64))) < first
 
 
 def _arrow_type(spec: ColumnSpec) -> Any:

@@ -76,7 +76,8 @@ def not_utf8(file: str, line: int, byte: int) -> Diagnostic:
 
 def nul_byte(file: str, line: int) -> Diagnostic:
     """E0725"""
-    return Diagnostic("E0725", f"{file}, line {line} has a NUL byte: this is not a text file")
+    note = "UTF-16 has NUL bytes too: `iconv -f UTF-16 -t UTF-8` converts such a text"
+    return Diagnostic("E0725", f"{file}, line {line} has a NUL byte: this is not a text file", notes=(note,))
 
 
 def ragged_row(file: str, place: str, found: int, wanted: int) -> Diagnostic:
@@ -95,7 +96,11 @@ def malformed(file: str, place: str, reason: str) -> Diagnostic:
 
 def cannot_convert(spec: ColumnSpec, file: str, place: str, value: str, why: str) -> Diagnostic:
     """E0728"""
-    return Diagnostic("E0728", f"{file}, {place}: {value} {why}", _column(spec), (f"in column {spec.header!r}",))
+    notes = (f"in column {spec.header!r}",)
+    may_be_missing = value.startswith("'") and not any(c.isdigit() for c in value) and len(value) < 12
+    listed = f"if it stands for a missing cell, list it in the source: `na = [{value.replace(chr(39), chr(34))}]`"
+    suggestions = (Suggestion(listed),) if may_be_missing else ()
+    return Diagnostic("E0728", f"{file}, {place}: {value} {why}", _column(spec), notes, suggestions)
 
 
 def missing_cell(spec: ColumnSpec, file: str, place: str, na: Sequence[str]) -> Diagnostic:

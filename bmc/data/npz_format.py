@@ -6,6 +6,8 @@ In: a file's bytes, or arrays and lists by column name. Out: `RawTable`. Guarant
 from __future__ import annotations
 
 import io
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -22,24 +24,32 @@ from bmc_runtime.table import Column
 
 __all__ = ["read_memory", "read_npz"]
 
+_DAMAGE = (
+    ValueError, TypeError, KeyError, OverflowError, MemoryError, EOFError, OSError, SyntaxError, RuntimeError, struct.error,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What numpy raises for files that are not as it wrote them: their headers are Python literals."""
+
 
 def read_npz(data: bytes, name: str, columns: Sequence[ColumnSpec], na: Sequence[str]) -> RawTable:
     """The columns of an npz file: arrays `[N, *cell]` by name. Raises BmcError when the file or an array is wrong."""
     arrays: dict[str, Any] = {}
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise BmcError(data_errors.malformed(name, "", "this is a single array, not an npz file"))
-            _require(columns, name, list(file.files))
-            for spec in columns:
-                try:
-                    arrays[spec.header] = file[spec.header]
-                except ValueError as error:
-                    found = "Python objects, which are not loaded" if "pickle" in str(error) else f"no array ({error})"
-                    raise BmcError(data_errors.wrong_type(spec, name, found)) from None
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        file = np.load(io.BytesIO(data), allow_pickle=False)
+    except _DAMAGE as error:
         reason = "this is not an npz file" if isinstance(error, ValueError) else f"this npz file cannot be read: {error}"
         raise BmcError(data_errors.malformed(name, "", reason)) from None
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise BmcError(data_errors.malformed(name, "", "this is a single array, not an npz file"))
+    _require(columns, name, list(file.files))
+    for spec in columns:
+        try:
+            arrays[spec.header] = file[spec.header]
+        except _DAMAGE as error:
+            if isinstance(error, ValueError) and "pickle" in str(error):
+                raise BmcError(data_errors.wrong_type(spec, name, "Python objects, which are not loaded")) from None
+            reason = f"its array {spec.header!r} is damaged ({str(error)[:80]})"
+            raise BmcError(data_errors.malformed(name, "", reason)) from None
     return _table(arrays, name, columns, na)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -43,11 +43,12 @@ def read_parquet(data: bytes, name: str, columns: Sequence[ColumnSpec], na: Sequ
     return RawTable(found, file.metadata.num_rows, place_of_row)
 
 
-def write_parquet(target: Any, columns: dict[str, Column]) -> None:
+def write_parquet(target: IO[bytes], columns: dict[str, Column]) -> None:
     """Writes columns to a binary stream. Cells of several values become lists."""
     arrays = {name: _to_arrow(column) for name, column in columns.items()}
-    with pa.PythonFile(target, "w") as file:
-        parquet.write_table(pa.table(arrays), file, compression="zstd", write_statistics=True)
+    sink = pa.BufferOutputStream()
+    parquet.write_table(pa.table(arrays), sink, compression="zstd")
+    target.write(sink.getvalue())
 
 
 def _to_arrow(column: Column) -> Any:

@@ -137,9 +137,18 @@ def _hash_texts(cells: Array, keep: tuple[Bytes, ...], salt: np.uint64) -> Words
     addresses: NDArray[np.int64] = cells["address"]  # type: ignore[call-overload]
     lengths: NDArray[np.int64] = cells["length"]  # type: ignore[call-overload]
     result = mix((lengths ^ _TEXT).view(np.uint64))  # right for empty texts
-    for buffer in keep:
+    buffers = sorted((buffer for buffer in keep if len(buffer)), key=lambda buffer: buffer.ctypes.data)
+    filled = np.flatnonzero(lengths > 0)
+    # Each text lies in the last buffer that begins before it.
+    owners = np.searchsorted([buffer.ctypes.data for buffer in buffers], addresses[filled], side="right") - 1
+    stops = np.array([buffer.ctypes.data + len(buffer) for buffer in buffers], np.int64)
+    if len(filled) and (int(owners.min()) < 0 or bool((addresses[filled] + lengths[filled] > stops[owners]).any())):
+        raise ValueError("a text lies outside the buffers that its column keeps")
+    by_owner = filled[np.argsort(owners, kind="stable")]
+    bounds = np.searchsorted(np.sort(owners), np.arange(len(buffers) + 1))
+    for number, buffer in enumerate(buffers):
         base = buffer.ctypes.data
-        inside = np.flatnonzero((lengths > 0) & (addresses >= base) & (addresses + lengths <= base + len(buffer)))
+        inside = by_owner[bounds[number] : bounds[number + 1]]
         ends = np.cumsum(lengths[inside])
         start = 0
         while start < len(inside):

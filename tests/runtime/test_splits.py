@@ -104,6 +104,12 @@ def test_texts_across_blocks_and_buffers_hash_as_alone(monkeypatch: pytest.Monke
     assert hash_rows({"x": both}, 1).tolist() == whole
 
 
+def test_text_outside_its_buffers_is_refused() -> None:
+    column = text_column(["a", "b"])
+    with pytest.raises(ValueError, match="outside"):
+        hash_rows({"x": Column("str", column.data, None, ())}, 1)
+
+
 def test_fractions_are_met_and_independent_of_order() -> None:
     rows = 40_000
     table = {"x": column(list(range(rows)), "i64", np.int64)}

@@ -1,0 +1,133 @@
+"""Predictions come back from every format with the same bits, and files appear whole."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from bmc.data import read_rows, write_predictions
+from bmc.errors import BmcError
+from bmc_runtime.table import Column, text_column
+
+RNG = np.random.default_rng(4)
+NUMBERS = RNG.integers(0, 2**32, 500, dtype=np.uint32).view(np.float32)
+FLOATS = np.concatenate([NUMBERS[np.isfinite(NUMBERS)], np.array([0.1, -0.0, 1e-45, 3.4028235e38, 16777216, 1e22], np.float32)])
+WORDS = ["plain", 'quo"te', "com,ma", "new\nline", "é中", "", " ", "\\"]
+
+
+def columns() -> dict[str, Any]:
+    rows = len(FLOATS)
+    return {
+        "mass": FLOATS,
+        "far": np.concatenate([RNG.integers(0, 2**62, rows - 1).view(np.float64), [0.1]]),
+        "age": RNG.integers(-(2**31), 2**31, rows).astype(np.int32),
+        "id": RNG.integers(-(2**63), 2**63 - 1, rows),
+        "ok": RNG.integers(0, 2, rows).astype(np.bool_),
+        "name": [WORDS[i % len(WORDS)] for i in range(rows)],
+    }
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "npz", "parquet"])
+def test_every_format_gives_the_bits_back(declare: Any, tmp_path: Path, kind: str) -> None:
+    written = columns()
+    path = tmp_path / f"out.{kind}"
+    write_predictions(path, written)
+    specs = declare.columns("mass: f32", "far: f64?", "age: i32", "id: i64", "ok: bool", "name: str")
+    table = read_rows(path, specs, na=()).table
+    assert table.columns["name"].to_python() == written["name"]
+    for name in ("mass", "far", "age", "id", "ok"):
+        assert table.columns[name].data.tobytes() == written[name].tobytes(), name
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_text_of_csv_and_json(tmp_path: Path) -> None:
+    table: Mapping[str, Any] = {
+        "p": np.array([0.1, 1.0, np.nan, np.inf], np.float32),
+        "pair": np.array([[0.1, 2], [3, 4], [5, 6], [7, np.inf]]),
+        "maybe": Column("i32", np.array([1, 0, 3, 4], np.int32), np.array([True, False, True, True])),
+        "word": ["a", None, "c", '"'],
+        "ok": np.array([True, False, True, False]),
+    }
+    write_predictions(tmp_path / "t.csv", table)
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8") == (
+        "p,pair.0,pair.1,maybe,word,ok\n0.1,0.1,2.0,1,a,true\n1.0,3.0,4.0,,,false\nnan,5.0,6.0,3,c,true\ninf,7.0,inf,4,\"\"\"\",false\n"
+    )
+    write_predictions(tmp_path / "t.jsonl", table)
+    lines = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert lines[0] == {"p": 0.1, "pair": [0.1, 2.0], "maybe": 1, "word": "a", "ok": True}
+    assert lines[1] == {"p": 1.0, "pair": [3.0, 4.0], "maybe": None, "word": None, "ok": False}
+    assert lines[2]["p"] is None
+    assert lines[3] == {"p": None, "pair": [7.0, None], "maybe": 4, "word": '"', "ok": False}
+
+
+def test_cells_and_gaps_of_typed_formats(tmp_path: Path) -> None:
+    image = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    gap = Column("f32", np.array([1, 0], np.float32), np.array([True, False]))
+    write_predictions(tmp_path / "t.npz", {"image": image, "gap": gap})
+    with np.load(tmp_path / "t.npz") as arrays:
+        assert (arrays["image"] == image).all()
+        assert arrays["gap"].tolist()[0] == 1
+        assert np.isnan(arrays["gap"][1])
+    text = text_column(["a", "b", "c", "d"])
+    words = Column("str", text.data.reshape(2, 2), None, text.keep)
+    write_predictions(tmp_path / "t.parquet", {"image": image, "gap": gap, "words": words})
+    found = pq.read_table(tmp_path / "t.parquet").to_pydict()
+    assert found == {"image": image.tolist(), "gap": [1.0, None], "words": [["a", "b"], ["c", "d"]]}
+
+
+def test_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Output:
+        buffer = io.BytesIO()
+
+    monkeypatch.setattr(sys, "stdout", Output)
+    write_predictions(None, {"p": np.array([1, 2])})
+    write_predictions(None, {"p": np.array([3])}, "jsonl")
+    assert Output.buffer.getvalue() == b'p\n1\n2\n{"p": 3}\n'
+
+
+def test_long_tables_are_written_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = {"i": np.arange(100), "w": [f"é{i}" for i in range(100)]}
+    for kind in ("csv", "jsonl"):
+        write_predictions(tmp_path / f"whole.{kind}", table)
+        monkeypatch.setattr("bmc.data.write._BLOCK_ROWS", 7)
+        write_predictions(tmp_path / f"blocks.{kind}", table)
+        assert (tmp_path / f"whole.{kind}").read_bytes() == (tmp_path / f"blocks.{kind}").read_bytes()
+        monkeypatch.undo()
+
+
+def test_no_rows(tmp_path: Path) -> None:
+    empty: Mapping[str, Any] = {"p": np.zeros(0, np.float32), "w": [], "pair": np.zeros((0, 2))}
+    for kind in ("csv", "jsonl", "npz", "parquet"):
+        write_predictions(tmp_path / f"t.{kind}", empty)
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8") == "p,w,pair.0,pair.1\n"
+
+
+def test_refusals(declare: Any, tmp_path: Path, golden: Callable[[str, str], None]) -> None:
+    texts: list[str] = []
+    (tmp_path / "folder.csv").mkdir()
+    for title, name in (("an unknown format", "t.xlsx"), ("no folder", "none/t.csv"), ("a folder", "folder.csv")):
+        with declare.refused(texts, title):
+            write_predictions(tmp_path / name, {"p": np.zeros(1)})
+    golden("refusals", "\n".join(texts))
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("old", encoding="utf-8")
+
+    class Broken(np.ndarray):  # type: ignore[type-arg]
+        def astype(self, *_: Any, **__: Any) -> Any:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(BmcError, match=r"E0734.*No space left"):
+        write_predictions(path, {"p": np.zeros(3).view(Broken)})
+    assert path.read_text(encoding="utf-8") == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
