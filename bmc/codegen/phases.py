@@ -23,7 +23,9 @@ from bmc.ops.element import Dtype
 from bmc.ops.lowering import Expanded, Opaque, Reshape
 from bmc.ops.table import definition
 
-__all__ = ["ADD_SYMBOLS", "PhaseWriter"]
+__all__ = ["ADD_SYMBOLS", "LlvmModule", "PhaseWriter", "empty_module"]
+
+LlvmModule = ir.Module
 
 ADD_SYMBOLS = {dtype: f"bmc_add_{dtype}" for dtype in ("i32", "i64", "f32", "f64")}
 """Exported `void(left*, right*, i64 count)`: left += right, for the sums over shards."""
@@ -32,6 +34,13 @@ PART = 64
 """Operations in one basic block: instruction selection is slow on very long ones."""
 
 GUARD = "guard_finite"
+
+
+def empty_module(triple: str) -> LlvmModule:
+    """A module for one program."""
+    module = LlvmModule("bmc")
+    module.triple = triple
+    return module
 
 
 class PhaseWriter:

@@ -12,11 +12,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import llvmlite.ir as llvm
-
 from bmc.codegen.cache import ObjectCache, compiler_identity
 from bmc.codegen.contract import vector_bytes_of
-from bmc.codegen.phases import PhaseWriter
+from bmc.codegen.phases import LlvmModule, PhaseWriter, empty_module
 from bmc.codegen.target import Target, compile_object
 from bmc.driver.gathering import batch_function
 from bmc.ir import Function, Module, Operation
@@ -32,7 +30,7 @@ from bmc.passes.split_phases import split_phases
 from bmc.passes.split_rows import split_rows
 from bmc_runtime.plan import FunctionPlan, Program
 
-__all__ = ["Lowered", "lower_function", "lower_unit", "program_of", "write_llvm"]
+__all__ = ["Lowered", "Options", "lower_function", "lower_part", "lower_unit", "program_of", "write_llvm"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +65,11 @@ def lower_function(function: Function, options: Options, observer: Observer = ch
         parts = [run_pipeline(graph, passes, (), observer, options.crash_directory)]
     else:
         parts = [graph]
-    return [_lower_part(part) for part in parts]
+    return [lower_part(part) for part in parts]
 
 
-def _lower_part(graph: Function) -> Lowered:
+def lower_part(graph: Function) -> Lowered:
+    """Lower a function after the graph passes, none of whose operations mixes rows that a per-shard step must keep apart."""
     phases = split_phases(graph)
     fused = fuse_phases(graph, phases)
     memory = plan_memory(graph, fused)
@@ -88,10 +87,9 @@ def lower_unit(module: Module, options: Options, observer: Observer = check_afte
     return lowered
 
 
-def write_llvm(lowered: Sequence[Lowered], target: Target, key: Callable[[Operation], str] = kernel_key) -> llvm.Module:
+def write_llvm(lowered: Sequence[Lowered], target: Target, key: Callable[[Operation], str] = kernel_key) -> LlvmModule:
     """LLVM IR of all steps."""
-    module = llvm.Module("bmc")
-    module.triple = target.triple
+    module = empty_module(target.triple)
     writer = PhaseWriter(module, target.fused, key, vector_bytes_of(target.features))
     writer.write_additions()
     for item in lowered:

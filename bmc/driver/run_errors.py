@@ -11,8 +11,8 @@ from bmc.errors import Diagnostic, Label, Suggestion, nearest
 from bmc.source import Span
 
 __all__ = [
-    "cannot_write", "columns_do_not_fit", "data_not_at_hand", "input_not_finite", "no_such_choice", "no_such_split", "not_finite",
-    "nothing_to_train", "other_checkpoint", "split_without_rows", "weight_not_finite", "weights_do_not_fit", "worker_lost",
+    "cannot_write", "columns_do_not_fit", "data_not_at_hand", "input_not_finite", "no_such_choice", "no_such_split", "not_finite", "not_trained",
+    "nothing_to_train", "split_without_rows", "weight_not_finite", "weights_do_not_fit", "worker_lost",
 ]  # fmt: skip
 
 
@@ -52,9 +52,9 @@ def weight_not_finite(step: int, epoch: int, key: str, value: str, span: Span | 
     return Diagnostic("E0802", message, labels, notes if labels else (what, *notes))
 
 
-def other_checkpoint(path: str, what: str) -> Diagnostic:
-    """E0803: `what` is different."""
-    return Diagnostic("E0803", f"the checkpoint {path!r} belongs to another run: {what}", notes=("without --resume, training begins anew",))
+def not_trained(name: str) -> Diagnostic:
+    """E0812"""
+    return Diagnostic("E0812", f"{name} is not trained yet: its predictions need weights", notes=("`train()` gives a model that predicts",))
 
 
 def split_without_rows(name: str, span: Span | None) -> Diagnostic:

@@ -6,6 +6,7 @@ thin layers over it. Guaranteed: evaluation and prediction run the same compiled
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from bmc_runtime.plan import Program
 from bmc_runtime.table import Column, Table, text_column
 from bmc_runtime.training import Plateau, Progress, RunSettings, Split, Stop, TrainingRun, shards_by_rule
 
-__all__ = ["Session", "SessionOptions"]
+__all__ = ["Session", "SessionOptions", "shards_of", "static_shape"]
 
 _LATE = {"eval": "eval", "predict": "predict"}
 """Functions compiled on their own, when first needed; all others are compiled together."""
@@ -50,7 +51,7 @@ class Session:
         self.unit = unit
         self.options = options if options is not None else SessionOptions(ObjectCache())
         self.target = target if target is not None else host_target()
-        self.shards, self.accumulate = self._shards()
+        self.shards, self.accumulate = shards_of(unit)
         self._libraries: dict[str, Library] = {}
         self.store: dict[str, Array] = {}
         self.keep: list[Array] = []
@@ -81,17 +82,6 @@ class Session:
         if unit.data is not None:
             found += [(f.key, f.type) for f in unit.data.fitted]
         return found
-
-    def _shards(self) -> tuple[int, int]:
-        training = self.unit.training
-        if training is None:
-            return 1, 1
-        if training.shards:
-            return training.shards, training.accumulate
-        parameters = sum(int(np.prod(static_shape(w.type))) for w in self.unit.weights)
-        # Each weight of a layer is used about once a row: 2 operations forward, 4 backward.
-        flops = 6.0 * parameters * training.batch
-        return shards_by_rule(training.batch, parameters, flops), training.accumulate
 
     # --- data --------------------------------------------------------------------------------------------------
     @property
@@ -198,6 +188,19 @@ class Session:
             return Column("i64", np.array(names, np.int64)[codes])
         texts = [str(name) for name in names]
         return text_column([texts[i] if 0 <= i < len(texts) else other for i in codes.tolist()])
+
+
+def shards_of(unit: Unit) -> tuple[int, int]:
+    """(shards, micro-batches a step): as the file says, or by the runtime's rule."""
+    training = unit.training
+    if training is None:
+        return 1, 1
+    if training.shards:
+        return training.shards, training.accumulate
+    parameters = sum(math.prod(static_shape(w.type)) for w in unit.weights)
+    # Each weight of a layer is used about once a row: 2 operations forward, 4 backward.
+    flops = 6.0 * parameters * training.batch
+    return shards_by_rule(training.batch, parameters, flops), training.accumulate
 
 
 def static_shape(kind: TensorType) -> tuple[int, ...]:

@@ -22,12 +22,6 @@ ENTRIES: tuple[Entry, ...] = (
         "they were at the last epoch's end are in the checkpoint beside the artefact.",
     ),
     Entry(
-        "E0803",
-        "The checkpoint belongs to another run",
-        "`--resume` goes on where a run of the same program on the same data was interrupted. The program, its settings or the data "
-        "have changed since the checkpoint was written: going on would mix two runs. Train anew without `--resume`.",
-    ),
-    Entry(
         "E0805",
         "A split has no rows",
         "After `where`, `distinct` and the cut into splits no row is left in a split that is needed. Look at `where`, and at the "

@@ -1,0 +1,229 @@
+"""bmc in Python: `bmc.compile` and `bmc.load`. See docs/python.md.
+
+In: paths, source texts, numpy arrays and column dictionaries. Out: `Program`, `Model`, `Trainer`. Guaranteed: the same code runs as on
+the command line, with the same bits; every error of the user's is a `BmcError` that carries its diagnostics.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bmc.data import Given
+from bmc.driver import run_errors
+from bmc.driver.alone import predict_alone
+from bmc.driver.dumping import dump_source
+from bmc.driver.load import SourceText, check_source, find_source, load_unit, text_source
+from bmc.driver.trained import Evaluation, TrainedModel, open_model
+from bmc.driver.trainer import Trainer
+from bmc.driver.workflow import Observer, TrainOptions, train
+from bmc.errors import BmcError, Diagnostic
+from bmc.frontend.unit import Unit
+from bmc_runtime.table import Column
+
+__all__ = ["Model", "Program", "Trainer", "compile", "load"]
+
+
+class Program:
+    """A checked program: one `train` block with its model and data, or one model alone. Made by `bmc.compile`.
+
+    Attributes: `name`, the block's; `unit`, the IR and the specifications of data and training; `warnings`.
+    """
+
+    def __init__(self, source: SourceText, unit: Unit) -> None:
+        self._source = source
+        self.unit = unit
+
+    @property
+    def name(self) -> str:
+        return self.unit.name
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        return self.unit.warnings
+
+    def check(self) -> tuple[Diagnostic, ...]:
+        """Findings of every block of the file, those that this program does not use included; empty if all is well."""
+        return check_source(self._source).diagnostics
+
+    def train(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        workers: int = 1,
+        output: str | Path | None = None,
+        resume: bool = False,
+        observer: Observer | None = None,
+    ) -> Model:
+        """Train from the first step to the last; the model has the best epoch's weights if there is a split `valid`.
+
+        `data`: nothing, for the files that the program names; columns by header (arrays or lists, `[N, ...]`), if it has one
+        source; or for each source by name a path or such columns. `workers`: processes; the result does not depend on it.
+        `output`: a `.bmz` to write, with checkpoints beside it, from which `resume` goes on. `observer` is told of steps and epochs.
+
+        Raises BmcError: the data is wrong, the loss is not finite, a file cannot be written. KeyboardInterrupt after Ctrl-C, once a
+        checkpoint is written.
+        """
+        unit = self.unit
+        options = TrainOptions(
+            Path(output) if output is not None else None, _sources_of(unit, data), workers, resume, self._base(),
+            dict(self._source.overrides),
+        )  # fmt: skip
+        model, report = train(unit, options, observer)
+        if report.interrupted:
+            raise KeyboardInterrupt
+        return Model(model)
+
+    def trainer(
+        self,
+        data: Mapping[str, Any],
+        weights: Mapping[str, Any] | None = None,
+        batch: int | None = None,
+        shuffle: bool = True,
+    ) -> Trainer:
+        """Training step by step, on arrays of the caller's.
+
+        `data`: columns by header, `[N, ...]` each, all of them training rows; or the data block's outputs (or the model's inputs that
+        they bind to) by name, as the model reads them. `weights`: first values by key, others are initialised. `batch` replaces the
+        program's. `shuffle` False: rows in their order, over and over.
+
+        Raises BmcError when columns or weights do not fit.
+        """
+        return Trainer(self.unit, data, weights, batch, shuffle)
+
+    def predict(self, inputs: Mapping[str, Any], weights: Mapping[str, Any] | None = None) -> dict[str, NDArray[Any]]:
+        """The outputs of a model that has no training: `inputs` by name, `[N, ...]` each; `weights` by key, others are initialised.
+
+        Raises BmcError when inputs do not fit, or when the program has a train block: its predictions need trained weights.
+        """
+        if self.unit.training is not None:
+            raise BmcError(run_errors.not_trained(self.name))
+        return predict_alone(self.unit, inputs, weights or {})
+
+    def dump(self, stage: str = "graph", *, after: str | None = None, with_locs: bool = False) -> str:
+        """What a stage of the compiler makes of the program: ast, graph, grad, fused, memory, llvm, asm; `after` a pass by name.
+
+        Raises BmcError for a stage or pass that does not exist.
+        """
+        return dump_source(self._source, stage, after, with_locs)
+
+    def _base(self) -> str:
+        name = self._source.main.name
+        return os.curdir if name.startswith("<") else os.path.dirname(name) or os.curdir
+
+
+class Model:
+    """A trained model: from `Program.train`, or from a `.bmz` by `bmc.load`.
+
+    Attributes: `unit`; `history`, what each epoch reached: a list of dicts with `epoch`, `step`, `train.loss`, `valid.loss`, ...
+    """
+
+    def __init__(self, trained: TrainedModel) -> None:
+        self._trained = trained
+        self.unit = trained.unit
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        return [dict(epoch) for epoch in self._trained.history]
+
+    @property
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """Copies of weights and states by key."""
+        return {key: array.copy() for key, array in self._trained.weights.items()}
+
+    def predict(self, rows: Given, *, only: str | None = None) -> dict[str, NDArray[Any]]:
+        """Predictions for raw rows: one out for each in, with the same bits in any batch.
+
+        `rows`: columns by header (labels may be absent), or the path of a csv, parquet, npz or jsonl file. Gives arrays `[N, ...]` by
+        the names of `predict`, then of `keep`; texts as arrays of `str` objects. `only`: one of them.
+
+        Raises BmcError: a column is missing, a value cannot be read.
+        """
+        return {name: _array(column) for name, column in self._trained.predict(rows, only=only).columns.items()}
+
+    def evaluate(self, split: str = "test", data: Mapping[str, Any] | None = None) -> Evaluation:
+        """Loss and metrics of a split ("all": of every row): `.rows`, `.loss`, `.metrics["accuracy"]`.
+
+        `data` as for `Program.train`. Raises BmcError: there is no such split, the data is not at hand.
+        """
+        return self._trained.evaluate(split, _sources_of(self.unit, data))
+
+    def save(self, path: str | Path) -> None:
+        """Write a `.bmz`, whole or not at all. The same model gives the same bytes. Raises BmcError."""
+        self._trained.save(path)
+
+    def dump(self, stage: str = "graph", *, after: str | None = None, with_locs: bool = False) -> str:
+        """As `Program.dump`, of the sources that the model was trained from."""
+        unit = self.unit
+        source = SourceText(unit.sources[0], unit.name, unit.sources[1:], {}, unit.float_type, on_disk=False)
+        return dump_source(source, stage, after, with_locs)
+
+
+def compile(  # noqa: A001 - `bmc.compile` is what one looks for
+    source: str | Path,
+    train: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    f64: bool = False,
+) -> Program:
+    """Check and elaborate a program.
+
+    `source`: the path of a `.bm` file (a `Path`, or a `str` of one line without braces; `FILE:NAME` picks a block), or a source text.
+    `train`: the name of the train block or model, where there are several. `overrides`: values of lets, hyper-parameters and keys of
+    the train block, as Python values or texts of the language. `f64`: compile in double precision.
+
+    Raises BmcError with all that is wrong: `error.diagnostics`, each with `code`, `message`, `labels` (spans), `notes`, `suggestions`.
+    """
+    texts = {key: _text_of(value) for key, value in (overrides or {}).items()}
+    if isinstance(source, str) and ("\n" in source or "{" in source):
+        found = text_source(source, texts, "f64" if f64 else "f32", train)
+    else:
+        found = find_source(str(source), texts, "f64" if f64 else "f32", train)
+    return Program(found, load_unit(found))
+
+
+def load(path: str | Path) -> Model:
+    """The model in a `.bmz` file. No path that the file names is opened, no code in it runs.
+
+    Raises BmcError when the file is damaged, hostile, or not one.
+    """
+    return Model(open_model(path))
+
+
+def _text_of(value: Any) -> str:
+    """A Python value in the language: `True` is `true`, a list its items, a str is taken as it is."""
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if value is None:
+        return "none"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_text_of(item) for item in value)}]"
+    if isinstance(value, (float, np.floating)):
+        return repr(float(value))
+    return str(value)
+
+
+def _sources_of(unit: Unit, data: Mapping[str, Any] | None) -> dict[str, Given]:
+    """What replaces each source, by name. Columns alone stand for the only source."""
+    if not data:
+        return {}
+    names = list(dict.fromkeys(source.name for source in unit.data.sources)) if unit.data is not None else []
+    if set(data) <= set(names) and all(isinstance(value, (str, Path, Mapping)) for value in data.values()):
+        return dict(data)
+    if len(names) == 1:
+        return {names[0]: data}
+    raise BmcError(
+        run_errors.columns_do_not_fit("it is not clear which source these columns are", (f"give them by source: {', '.join(names)}",))
+    )
+
+
+def _array(column: Column) -> NDArray[Any]:
+    if column.dtype != "str" and column.valid is None:
+        return column.data
+    values = np.empty(len(column), object)
+    values[:] = column.to_python()
+    return values

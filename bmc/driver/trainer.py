@@ -1,0 +1,140 @@
+"""A training step in the caller's hands: own data, own weights, one update a call.
+
+In: a unit with a train block; columns; perhaps first weights. Out: `Trainer.step()`. Guaranteed: a step is the runtime's step and costs
+three Python calls more; rows come in their order, or shuffled as in training; after the last row the next epoch begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bmc.data import read_source
+from bmc.driver import run_errors
+from bmc.driver.session import Session, SessionOptions, static_shape
+from bmc.errors import BmcError
+from bmc.frontend.unit import DataSpec, Unit
+from bmc_runtime.memory import DTYPES, Array, allocate
+from bmc_runtime.order import epoch_order
+from bmc_runtime.stepping import Stepper
+from bmc_runtime.training import Split
+
+__all__ = ["Trainer", "set_weights", "split_of"]
+
+
+class Trainer:
+    """`loss` is that of the last step. `steps` and `epochs`: how many are done."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        data: Mapping[str, Any],
+        weights: Mapping[str, Any] | None = None,
+        batch: int | None = None,
+        shuffle: bool = True,
+        options: SessionOptions | None = None,
+    ) -> None:
+        if unit.data is None or unit.training is None:
+            raise BmcError(run_errors.nothing_to_train(unit.name))
+        if batch is not None:
+            unit = replace(unit, training=replace(unit.training, batch=batch))
+        self.unit, self._session = unit, Session(unit, options)
+        session = self._session
+        self._split = split_of(session, data)
+        session.initialise(session.training.seed)
+        if weights is not None:
+            set_weights(unit, session.store, weights)
+        settings = session.settings()
+        self._rows, self._seed, self._shuffle = self._split.rows, settings.seed, shuffle
+        per_step = settings.batch * settings.accumulate
+        per_epoch = -(-self._rows // per_step)
+        total = settings.steps if settings.steps is not None else (settings.epochs or 1) * per_epoch
+        self._stepper = Stepper(
+            session.library("train"), session.store, self._split.data, session.dims(self._split), settings.batch,
+            settings.accumulate, session.shards, settings.seed, total,
+        )  # fmt: skip
+        self._per_step = per_step
+        self._first = self._rows
+        self.steps, self.epochs = 0, -1
+        self.loss = float("nan")
+
+    def step(self) -> None:
+        """One update from the next rows. NotFinite: the loss is not finite, and nothing was updated."""
+        if self._first >= self._rows:
+            self._begin_epoch()
+        self.loss = self._stepper.step(self._first, self.steps, self.epochs)
+        self._first += self._per_step
+        self.steps += 1
+
+    def _begin_epoch(self) -> None:
+        self.epochs += 1
+        order = epoch_order(self._seed, self.epochs, self._split.counts) if self._shuffle else np.arange(self._rows)
+        self._stepper.begin_epoch(order)
+        self._first = 0
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """Copies of weights and states by key, as they are now."""
+        keys = [w.key for w in self.unit.weights] + [s.key for s in self.unit.states]
+        return {key: self._session.store[key].copy() for key in keys}
+
+
+def split_of(session: Session, data: Mapping[str, Any]) -> Split:
+    """The rows to train on, from columns by header (then filtered and fitted as in training, all of them training rows), or from
+    outputs of the data block, or the inputs that they bind to, by name. Raises BmcError."""
+    spec = session.data
+    used = [c for c in spec.columns if c.name in spec.used]
+    if all(c.header in data for c in used):
+        table = session.kept(_in_memory(spec, data))
+        if table.rows == 0:
+            raise BmcError(run_errors.split_without_rows("train", None))
+        session.fit(table)
+        return session.outputs("train", table)
+    inputs = {output: name for name, output in session.training.bindings}
+    arrays: dict[str, Array] = {}
+    for output in spec.outputs:
+        name = output.name if output.name in data else inputs.get(output.name, output.name)
+        if name not in data:
+            columns = ", ".join(c.header for c in used)
+            outputs = ", ".join(o.name for o in spec.outputs)
+            raise BmcError(run_errors.columns_do_not_fit(f"{name!r} is not given", (f"columns: {columns}", f"or outputs: {outputs}")))
+        arrays[output.name] = _as_type(name, data[name], output.type.dtype, len(output.type.shape))
+    counts = {len(a) for a in arrays.values()}
+    if len(counts) != 1 or 0 in counts:
+        raise BmcError(run_errors.columns_do_not_fit("arrays must have one number of rows, at least 1"))
+    rows = counts.pop()
+    return Split("train", rows, arrays, (rows,))
+
+
+def _in_memory(spec: DataSpec, data: Mapping[str, Any]) -> Any:
+    """The table of columns in memory, whatever sources the block has."""
+    source = replace(spec.sources[0], split=None)
+    single = replace(spec, sources=(source,))
+    return read_source(single, {source.name: data})[None]
+
+
+def _as_type(name: str, value: Any, dtype: str, rank: int) -> Array:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise BmcError(run_errors.columns_do_not_fit(f"{name!r} is no array: {error}")) from None
+    if array.ndim != rank or not np.can_cast(array.dtype, DTYPES[dtype], "same_kind"):
+        raise BmcError(run_errors.columns_do_not_fit(f"{name!r} is {array.dtype} with {array.ndim} axes, not {dtype} with {rank}"))
+    made = allocate(dtype, array.shape)
+    made[...] = array
+    return made
+
+
+def set_weights(unit: Unit, store: Mapping[str, Array], weights: Mapping[str, Any]) -> None:
+    """Copy values into weights and states, by key; those not given keep theirs. Raises BmcError."""
+    types = {**{w.key: w.type for w in unit.weights}, **{s.key: s.type for s in unit.states}}
+    for key, value in weights.items():
+        if key not in types:
+            raise BmcError(run_errors.weights_do_not_fit(f"there is no weight {key!r}", (f"keys are: {', '.join(types)}",)))
+        array = np.asarray(value)
+        if array.shape != static_shape(types[key]):
+            raise BmcError(run_errors.weights_do_not_fit(f"{key!r} has shape {list(array.shape)}, the model {types[key]}"))
+        store[key][...] = array
