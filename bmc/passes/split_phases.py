@@ -9,7 +9,6 @@ phase that reads them. Linear in operations. See docs/phases.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from bmc.errors import CompilerBug
@@ -19,6 +18,7 @@ from bmc.ops.lowering import Elementwise, Expanded, Host, Reshape, View
 from bmc.ops.table import definition
 from bmc.passes.fusion.traits import is_leaf, lowering_of
 from bmc.passes.phase import Phase
+from bmc.record import record
 
 __all__ = ["split_phases"]
 
@@ -29,7 +29,7 @@ Place = Literal["once", "shard", "sum", "host"]
 _ORDER: tuple[Place, ...] = ("once", "shard", "sum", "host")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Slot:
     """Where an operation runs. All of a level runs before the next; within a level in the order of `_ORDER`."""
 
@@ -164,9 +164,10 @@ def _phases(function: Function, slots: dict[Operation, _Slot], repeated: frozens
         else:
             bodies.append((slot, _with_repeated(own[slot], producer, repeated, number)))
     made_in: dict[Value, int] = {}
-    for k, (_, ops) in enumerate(bodies):
+    for k, (slot, ops) in enumerate(bodies):
+        here = set(own[slot])  # a repeated result is given out by the phase that it was put into, not by those that repeat it
         for op in ops:
-            if op not in repeated or op in wanted:
+            if op in here:
                 made_in.update((v, k) for v in op.results)
     read_outside: set[Value] = set(results)
     inputs: list[tuple[Value, ...]] = []
