@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from bmc.errors import Suggestion
@@ -18,10 +18,11 @@ from bmc.frontend import type_errors
 from bmc.frontend.core import Core
 from bmc.frontend.dims import Failure
 from bmc.frontend.trace import STEP, STEPS
-from bmc.frontend.values import Bound, Constructed, Datum, ListValue, Plateau, Poison, Tensor, describe, is_number
+from bmc.frontend.values import Bound, Constructed, Datum, Generator, ListValue, Plateau, Poison, Tensor, describe, is_number
 from bmc.ir import Dim, Poly, Shape, Value
 from bmc.ir.dims import floor_divide, product
 from bmc.ir.types import is_float, is_integer
+from bmc.record import record
 from bmc.source import Span
 
 __all__ = [
@@ -111,6 +112,8 @@ def scalar(core: Core, value: Datum, span: Span) -> Tensor:
         return _vector(core, [i for i in value.items if isinstance(i, (int, float))])
     if isinstance(value, Poison):
         raise Failure
+    if isinstance(value, Generator):
+        raise Failure(type_errors.open_shape(span, value.name))
     raise Failure(type_errors.wrong_value(span, "this", "a number or a tensor", describe(value)))
 
 
@@ -478,7 +481,7 @@ def select(core: Core, condition: Datum, a: Datum, b: Datum, spans: Sequence[Spa
 
 
 # --- products ----------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Side:
     tensor: Tensor
     span: Span

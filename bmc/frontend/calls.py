@@ -116,9 +116,9 @@ class Calls(Expressions):
         values = dict(zip(names, positional, strict=False))
         for name, bound in keyword.items():
             if name not in names:
-                raise Failure(layer_errors.unknown_argument(bound.span, callee, name, names))
+                raise Failure(layer_errors.unknown_argument(bound.name_span, callee, name, names))
             if name in values:
-                raise Failure(layer_errors.twice_given(bound.span, callee, name))
+                raise Failure(layer_errors.twice_given(bound.name_span, callee, name))
             values[name] = bound
         return values
 
@@ -166,7 +166,7 @@ class Calls(Expressions):
             if not is_number(value) and not schedule:
                 raise wrong("a number")
             if isinstance(value, int):
-                return Bound(float(value), given.span)
+                return replace(given, value=float(value))
         elif isinstance(default, str):
             if not isinstance(value, str):
                 raise wrong("a text")
@@ -193,8 +193,10 @@ class Calls(Expressions):
             value = bound.value
             if isinstance(value, Poison):
                 raise Failure
-            if isinstance(value, bool) or not isinstance(value, (int, Poly)) or (isinstance(value, int) and value < 0):
-                raise Failure(type_errors.not_a_dim(name.span, f"`{name.text}` ({describe(value)})"))
+            if isinstance(value, int) and not isinstance(value, bool) and value < 0:
+                raise Failure(type_errors.negative_dim(name.span, name.text, value, bound.span))
+            if isinstance(value, bool) or not isinstance(value, (int, Poly)):
+                raise Failure(type_errors.not_a_dim(name.span, f"`{name.text}` ({describe(value)})", bound.span))
             return DimFact(value, bound.span)
 
         return ShapeSolver(fixed)

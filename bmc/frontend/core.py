@@ -21,6 +21,7 @@ from bmc.frontend.scope import FileScope, Program
 from bmc.frontend.trace import Trace
 from bmc.frontend.values import Bound, Datum, Environment, Plateau, Poison, Tensor
 from bmc.ir import Location, Shape, TensorType, Value
+from bmc.record import record
 from bmc.source import Span
 
 __all__ = ["TYPE_NAMES", "Core", "FitRecord", "Fitting", "Registry", "StateInfo", "WeightInfo"]
@@ -35,7 +36,7 @@ says that this is such a
 check, `undecided` that something was left open."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class WeightInfo:
     """A learned parameter: made by the first trace that applies its layer."""
 
@@ -46,7 +47,7 @@ class WeightInfo:
     origins: tuple[Span | None, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class StateInfo:
     key: str
     type: TensorType
@@ -64,7 +65,7 @@ class Registry:
     plateau: Plateau | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class FitRecord:
     """One `fit`: `values` of the data trace whose final contents become the fitted parameters `keys`."""
 

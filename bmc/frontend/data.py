@@ -25,6 +25,7 @@ from bmc.frontend.unit import ColumnKind, ColumnSpec, DataSpec, FitSpec, FittedS
 from bmc.frontend.values import POISON, Bound, Environment, Tensor, describe
 from bmc.ir import Dim, Function, Poly, Result, TensorType
 from bmc.ops.registry import TypeRuleError
+from bmc.record import record
 from bmc.source import Span
 
 __all__ = ["DataBlock", "DataFunctions", "data_functions", "trace_data"]
@@ -51,7 +52,7 @@ class DataBlock:
         return self.declaration.name.text
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class DataFunctions:
     """The functions of a block that a unit needs, in order, and its specification."""
 
@@ -169,7 +170,9 @@ def _clauses(core: Elaborator, block: DataBlock, env: Environment) -> None:
         _bind_columns(core, block, columns, source, env)
         check_headers(core, block.sources, block.columns)
     for entry in entries:
-        _entry(core, block, entry, env)
+        key = _clause_name(entry)
+        if key is None or first[key] == entry.span:
+            _entry(core, block, entry, env)
     if any(s.split is not None for s in block.sources):
         block.split = SplitSpec("sources", tuple(s.split or "" for s in block.sources))
 

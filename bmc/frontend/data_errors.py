@@ -73,23 +73,25 @@ def header_unreadable(source: Span, file: str, reason: str) -> Diagnostic:
     return Diagnostic("E0506", f"cannot read the header of {file}: {reason}", (primary(source),))
 
 
-def bad_source(span: Span, reason: str) -> Diagnostic:
+def bad_source(span: Span, reason: str, kinds: Sequence[str] = ()) -> Diagnostic:
     """E0507."""
     return Diagnostic(
         "E0507",
         f"this is not a source of rows: {reason}",
         (primary(span),),
         ('a source is written `csv("a.csv")`, `parquet("a/*.parquet")`, or `[train = csv("a.csv"), test = csv("b.csv")]`',),
+        did_you_mean(span, span.text, kinds),
     )
 
 
-def bad_split(span: Span, reason: str) -> Diagnostic:
+def bad_split(span: Span, reason: str, ways: Sequence[str] = ()) -> Diagnostic:
     """E0508."""
     return Diagnostic(
         "E0508",
         f"this is not a split: {reason}",
         (primary(span),),
         ("a split is written `by_hash(train = 0.8, valid = 0.1, test = 0.1, seed = 1)`, `by_order(...)` or `by_time(day, ...)`",),
+        did_you_mean(span, span.text, ways),
     )
 
 

@@ -15,6 +15,7 @@ from bmc.errors import Diagnostic
 from bmc.frontend import syntax, type_errors
 from bmc.ir import Dim, Poly, Shape
 from bmc.ir.dims import divide_exact, floor_divide, substitute, symbols
+from bmc.record import record
 from bmc.source import Span
 
 __all__ = ["DimFact", "Failure", "ShapeSolver"]
@@ -30,7 +31,7 @@ class Failure(Exception):
         self.diagnostic = diagnostic
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DimFact:
     """What a name in a shape stands for, and the source that says so."""
 
@@ -38,7 +39,7 @@ class DimFact:
     span: Span | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Equation:
     pattern: syntax.Dim
     dim: Dim
@@ -157,7 +158,7 @@ class ShapeSolver:
             if a != b:
                 pairs = [(before_origins[i], f"{a} comes from here"), (origins[i], f"{b} comes from here")]
                 raise Failure(
-                    type_errors.dim_mismatch(span, argument, actual, axis + i, pattern.span, "the same as before", a, b, pairs)
+                    type_errors.dim_mismatch(span, argument, actual, axis + i, pattern.span, "`...`", a, b, pairs)
                 )
         wanted = f"{len(before)} dims for `...`, as before"
         raise Failure(type_errors.rank_mismatch(span, argument, actual, pattern.span, wanted))

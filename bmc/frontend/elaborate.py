@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from bmc.errors import Diagnostic
 from bmc.frontend import name_errors, syntax
@@ -26,6 +25,7 @@ from bmc.frontend.training import TracedTraining, TrainBlock, trace_training
 from bmc.frontend.unit import MomentSpec, SettingReport, StateSpec, TrainingSpec, Unit, WeightSpec
 from bmc.frontend.values import Closure
 from bmc.ir import Function, Module, Result
+from bmc.record import record
 from bmc.source import SourceFile
 
 __all__ = ["Checked", "check", "elaborate"]
@@ -231,7 +231,7 @@ def _model_unit(core: Elaborator, program: Program, model: syntax.Callable) -> U
 
 
 # --- everything in a file ----------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
+@record(frozen=True)
 class Checked:
     """`units`: one for each train block and each model not trained, where it has no error. `files`: what was read."""
 

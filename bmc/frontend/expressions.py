@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -168,7 +169,7 @@ class Expressions(Core):
             elif argument.name.text in keyword:
                 raise Failure(layer_errors.twice_given(argument.span, "this call", argument.name.text))
             else:
-                keyword[argument.name.text] = bound
+                keyword[argument.name.text] = replace(bound, keyword=argument.name.span)
         return positional, keyword
 
     # --- pipes -----------------------------------------------------------------------------------------------------

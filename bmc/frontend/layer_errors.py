@@ -75,7 +75,7 @@ def duplicate_key(span: Span, name: str, before: Span) -> Diagnostic:
     """E0405."""
     return Diagnostic(
         "E0405",
-        f"two layers of this scope are called `{name}`",
+        f"two things of this scope are called `{name}`",
         (primary(span, "again here"), Label(before, "first here")),
         ("a parameter's key is the path of names, so names within a scope differ; bind the layer to a name to share it",),
     )

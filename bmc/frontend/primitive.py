@@ -8,7 +8,6 @@ diagnostics that name the function and the argument; an implementation asks for 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from bmc.frontend import layer_errors, type_errors
 from bmc.frontend.arithmetic import scalar
@@ -16,12 +15,13 @@ from bmc.frontend.core import Core
 from bmc.frontend.dims import Failure
 from bmc.frontend.values import Bound, Datum, ListValue, Poison, Tensor, TupleValue, describe
 from bmc.ir import Dim, Poly
+from bmc.record import record
 from bmc.source import Span
 
 __all__ = ["Arguments", "Primitive", "bind_arguments"]
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Arguments:
     """Bound arguments of one call. `rest`: values of the `*name` of the signature."""
 
@@ -117,7 +117,7 @@ class Arguments:
         return tuple(sorted(found))
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Primitive:
     """`signature`: parameters in order; `= default` for what may be left out; `*xs` takes any number. `doc` is its line in the
     language reference."""
@@ -170,9 +170,9 @@ def bind_arguments(
         raise Failure(layer_errors.too_many_arguments(span, primitive.name, names, len(positional)))
     for name, bound in keyword.items():
         if name not in names:
-            raise Failure(layer_errors.unknown_argument(bound.span, primitive.name, name, [n for n in names if n[0] != "*"]))
+            raise Failure(layer_errors.unknown_argument(bound.name_span, primitive.name, name, [n for n in names if n[0] != "*"]))
         if name in values:
-            raise Failure(layer_errors.twice_given(bound.span, primitive.name, name))
+            raise Failure(layer_errors.twice_given(bound.name_span, primitive.name, name))
         values[name] = bound
     for name, default in parameters:
         if name.startswith("*") or name in values:

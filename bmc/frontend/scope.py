@@ -155,7 +155,7 @@ def load_program(main: SourceFile, given: Sequence[SourceFile], read: Reader | N
             if known is None:
                 file = by_name.get(path)
                 if file is None and read is None:
-                    diagnostics.append(name_errors.use_of_file(use.path.span, use.path.value, "the artefact does not hold it"))
+                    diagnostics.append(name_errors.use_of_file(use.path.span, use.path.value, "it is not among the files given"))
                     continue
                 if file is None and read is not None:
                     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
@@ -19,6 +18,7 @@ from bmc.frontend.dims import Failure
 from bmc.frontend.later import not_yet
 from bmc.frontend.unit import SettingReport, StopSpec
 from bmc.frontend.values import Closure, Constructed, Datum, Environment, KeyedItem, ListValue, Special, describe
+from bmc.record import record
 from bmc.source import Span
 
 __all__ = [
@@ -62,7 +62,7 @@ HIGHER_IS_BETTER = frozenset({"accuracy", "auc", "f1", "r2", "precision", "recal
 """Library metrics of which more is better; for any other metric less is, unless `mode = "max"` says so."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Settings:
     """The settings of a block by key, and the lines of its report."""
 
@@ -127,7 +127,7 @@ def _whole(core: Core, entry: syntax.Setting, env: Environment, least: int) -> i
 
 
 # --- optimizers --------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class OptimizerRule:
     """One entry of the list: `value` None leaves matching parameters as they are."""
 
@@ -174,7 +174,7 @@ def rule_for(rules: Sequence[OptimizerRule], key: str) -> OptimizerRule | None:
 
 
 # --- clip and stop -----------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
+@record(frozen=True)
 class Clip:
     method: Literal["norm", "value"]
     limit: float

@@ -15,7 +15,6 @@ import re
 import struct
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bmc.frontend import arithmetic, data_errors, layer_errors, syntax, type_errors
 from bmc.frontend.core import Core
@@ -24,16 +23,18 @@ from bmc.frontend.later import not_yet
 from bmc.frontend.unit import ColumnSpec, SourceSpec, SplitSpec
 from bmc.frontend.values import Datum, Environment, ListValue, Tensor, describe
 from bmc.ir import Dim, Poly
+from bmc.record import record
 from bmc.source import Span
 
 __all__ = ["ReadSource", "check_headers", "read_source_clause", "read_split"]
 
 _READ = ("csv", "parquet", "npz")
 _LATER = ("npy", "idx", "ts", "jsonl", "text", "bytes", "folder", "arrow")
+_SPLITS = ("by_hash", "by_order", "by_time")
 _MAX_HEADER = 1 << 20
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ReadSource:
     """Sources, and the dims that `windows` puts in front of each cell."""
 
@@ -85,7 +86,7 @@ def _one_source(core: Core, expression: syntax.Expr, env: Environment, name: str
         raise Failure(data_errors.bad_source(expression.span, "it names no kind of file"))
     kind = expression.callee.text
     if kind not in _READ and kind not in _LATER:
-        raise Failure(data_errors.bad_source(expression.callee.span, f"there is no kind `{kind}`"))
+        raise Failure(data_errors.bad_source(expression.callee.span, f"there is no kind `{kind}`", (*_READ, *_LATER)))
     paths: tuple[str, ...] | None = None
     na: tuple[str, ...] = ("",)
     options: list[tuple[str, str]] = []
@@ -135,8 +136,8 @@ def read_split(core: Core, expression: syntax.Expr, env: Environment) -> SplitSp
     method = expression.callee.text
     if method == "folds":
         raise Failure(not_yet(expression.span, "split"))
-    if method not in ("by_hash", "by_order", "by_time"):
-        raise Failure(data_errors.bad_split(expression.callee.span, f"there is no `{method}`"))
+    if method not in _SPLITS:
+        raise Failure(data_errors.bad_split(expression.callee.span, f"there is no `{method}`", _SPLITS))
     if method == "by_time":
         return _by_time(core, expression, env)
     names: list[str] = []

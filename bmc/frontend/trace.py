@@ -199,6 +199,7 @@ def _substituted(op: Operation, mapping: Mapping[Value, Value]) -> Operation:
 def first_mixing(function: Function) -> tuple[Operation | None, Span | None]:
     """The first operation of a function through which one row comes to depend on another, and where it stands in the source."""
     rows: dict[int, int | None] = {}
+    found: tuple[Operation, Span | None] | None = None
     for p in function.params:
         leading = p.value.type.shape[:1]
         rows[id(p.value)] = 0 if p.role == "input" and function.row and leading == (Poly.symbol(function.row),) else None
@@ -206,6 +207,10 @@ def first_mixing(function: Function) -> tuple[Operation | None, Span | None]:
         states = row_axes(definition(op.name), op, [rows.get(id(v)) for v in op.operands], function.row)
         for value, state in zip(op.results, states, strict=True):
             if isinstance(state, RowMix):
-                return op, op.location.spans[0] if op.location.spans else None
+                here = op, op.location.spans[0] if op.location.spans else None
+                if op.operands:
+                    return here
+                found = found or here  # the number of rows: what divides by it says more
+                state = None
             rows[id(value)] = state
-    return None, None
+    return found or (None, None)

@@ -40,12 +40,13 @@ from bmc.ir import Function, Poly, Result, Value
 from bmc.ir.dims import product
 from bmc.ir.types import is_float, is_integer
 from bmc.ops.registry import TypeRuleError
+from bmc.record import record
 from bmc.source import Span
 
 __all__ = ["TrainBlock", "TracedTraining", "trace_training"]
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class TrainBlock:
     """What a train block names: its model with hyper-parameters, and its data."""
 
@@ -77,7 +78,7 @@ class TracedTraining:
     rules: dict[str, OptimizerRule] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class _Pass:
     """One trace of the model over the data outputs, and the names that the block's expressions see."""
 

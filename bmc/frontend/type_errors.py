@@ -23,6 +23,7 @@ __all__ = [
     "may_be_missing",
     "missing_compare",
     "mixed_numbers",
+    "negative_dim",
     "not_a_dim",
     "not_static",
     "open_shape",
@@ -59,7 +60,8 @@ def dim_mismatch(
     origins: Sequence[tuple[Span | None, str]],
 ) -> Diagnostic:
     """E0301: dim `axis` of an argument is not what the declaration wants."""
-    wanted_text = expected if expected == str(wanted) else f"{expected} = {wanted}"
+    plain = expected.replace(" ", "")
+    wanted_text = expected if plain == str(wanted).replace(" ", "") else f"{expected} = {wanted}"
     labels = [primary(span, f"this is {actual}"), Label(declared, f"`{argument}` wants {wanted_text} here")]
     labels += _origins(origins, [span, declared])
     return Diagnostic("E0301", f"dim {axis} of `{argument}` is {got}, but {wanted_text} is wanted", tuple(labels))
@@ -126,9 +128,10 @@ def unsolved_dim(span: Span, name: str, declared: Span) -> Diagnostic:
     )
 
 
-def not_a_dim(span: Span, what: str) -> Diagnostic:
+def not_a_dim(span: Span, what: str, origin: Span) -> Diagnostic:
     """E0308: a name in a shape that is bound to something that is no whole number."""
-    return Diagnostic("E0308", f"{what} cannot be a dim", (primary(span, "a dim is a whole number, not negative"),))
+    labels = [primary(span, "a dim is a whole number, not negative"), *_origins([(origin, "bound here")], [span])]
+    return Diagnostic("E0308", f"{what} cannot be a dim", tuple(labels))
 
 
 def bad_dim_division(span: Span, numerator: object, denominator: object) -> Diagnostic:
@@ -172,9 +175,9 @@ def label_bound(
     span: Span, labels: object, bound: object, classes: object, where: Span | None, classes_from: Span | None
 ) -> Diagnostic:
     """E0314: integers that reach beyond the axis they pick from."""
-    parts = [primary(span, f"integers below {bound} pick from {classes}")]
+    parts = [primary(span, f"`{labels}` may be as large as {bound} - 1")]
     parts += _origins([(where, f"{bound} values come from here"), (classes_from, f"{classes} comes from here")], [span])
-    return Diagnostic("E0314", f"{labels} reaches up to {bound} - 1, but there are only {classes} to pick from", tuple(parts))
+    return Diagnostic("E0314", f"integers below {bound} pick from an axis of {classes}", tuple(parts))
 
 
 def mixed_numbers(span: Span, operator: str, left: object, right: object, integer: Span) -> Diagnostic:
@@ -202,6 +205,12 @@ def bad_size(span: Span, reason: str) -> Diagnostic:
     return Diagnostic("E0317", reason, (primary(span),))
 
 
+def negative_dim(span: Span, name: str, value: int, origin: Span) -> Diagnostic:
+    """E0317 for a hyper-parameter or `let` in a shape."""
+    labels = (primary(origin, f"{value} comes from here"), Label(span, "and is a dim here"))
+    return Diagnostic("E0317", f"`{name}` is {value}, but a dim is not negative", labels)
+
+
 def bad_pattern(span: Span, reason: str) -> Diagnostic:
     """E0318: einsum and rearrange."""
     return Diagnostic("E0318", reason, (primary(span, "in this pattern"),))
@@ -210,7 +219,7 @@ def bad_pattern(span: Span, reason: str) -> Diagnostic:
 def may_be_missing(span: Span, what: object, needs: str, origin: Span | None) -> Diagnostic:
     """E0319: cells that may be missing where all must be there."""
     labels = [primary(span, f"{what}: cells may be missing")]
-    labels += _origins([(origin, "because of this")], [span])
+    labels += _origins([(origin, "which this does not take")], [span])
     return Diagnostic(
         "E0319",
         f"{needs} needs every cell, but some may be missing",

@@ -18,11 +18,11 @@ Keys of function parameters and results:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from bmc.errors import Diagnostic
 from bmc.ir import Module, TensorType
+from bmc.record import record
 from bmc.source import SourceFile, Span
 
 __all__ = [
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class WeightSpec:
     """`optimizer` is what updates it, as the report prints it (`adam(lr = 0.001)`); `pattern` the text of the entry that
     matched
@@ -63,14 +63,14 @@ class WeightSpec:
     span: Span
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class StateSpec:
     key: str
     type: TensorType
     span: Span
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class MomentSpec:
     """State of the optimizer that belongs to the weight `weight`."""
 
@@ -83,7 +83,7 @@ class MomentSpec:
 # Data
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SourceSpec:
     """One source of rows. `paths` are patterns (`sales/*.csv`) as written; relative ones are relative to `folder`, the
     folder of
@@ -104,7 +104,7 @@ class SourceSpec:
 ColumnKind = Literal["plain", "date", "timestamp"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ColumnSpec:
     """A column as the functions read it: `dtype[B, *cell]`. `header` is its name in the file. date: i32 days since 1970-01-01;
     timestamp: i64 microseconds since then, UTC."""
@@ -118,7 +118,7 @@ class ColumnSpec:
     span: Span
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SplitSpec:
     """How rows come to splits. none: all rows train. sources: each source names its split. hash: by `fractions` in order, of
     the hash of the columns `key` (() for all columns) and `seed`. order: by fractions, rows in the order of the source. time:
@@ -132,7 +132,7 @@ class SplitSpec:
     boundaries: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class FittedSpec:
     """A fitted value. `expression` is its source text."""
 
@@ -142,7 +142,7 @@ class FittedSpec:
     span: Span
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class FitSpec:
     """The function (`fit.KEY`) that makes the fitted values `keys`; `depends` are fitted keys that it reads; `columns`
     those it reads."""
@@ -153,7 +153,7 @@ class FitSpec:
     columns: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class OutputSpec:
     """An output of the function `data`, with the exclusive upper bound of its integers where it is known."""
 
@@ -162,7 +162,7 @@ class OutputSpec:
     below: int | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DataSpec:
     """`columns`: every declared column. `used`: names of those that the functions of the unit (or the split) read, in order of
     declaration. `where`: whether there is a function `where`. `distinct`: names of columns whose equal rows count once, () for
@@ -184,7 +184,7 @@ class DataSpec:
 # Training and prediction
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class StopSpec:
     """Stop when `metric` of `split` has not improved by more than `delta` for `patience` epochs."""
 
@@ -195,7 +195,7 @@ class StopSpec:
     mode: Literal["min", "max"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PlateauSpec:
     """After `patience` epochs without improvement of `metric` of `split` by more than `delta`, `control_f[0]` (from 1.0) is
     multiplied by `factor`, and the count starts again; never below `least`."""
@@ -209,7 +209,7 @@ class PlateauSpec:
     mode: Literal["min", "max"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class MetricSpec:
     """`name` is an output of `eval`. `shape` is () but for tables such as `confusion`. `mode`: which way is better, for
     choosing epochs."""
@@ -219,7 +219,7 @@ class MetricSpec:
     mode: Literal["min", "max"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TrainingSpec:
     """`shards` 0: by the runtime's rule. `epochs` or `steps` is None, not both. `loss` is the text of the loss.
     `bindings`: (model input,
@@ -238,7 +238,7 @@ class TrainingSpec:
     bindings: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PredictedColumn:
     """An output of `predict`: `type` has the row dim in front. kind plain: written as it is. label: an integer i is written as
     `labels[i]`, or as entry i of the fitted table whose key is `table`; `other` where it lies beyond the fitted count."""
@@ -252,7 +252,7 @@ class PredictedColumn:
     other: str = "other"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PredictionSpec:
     """`needs`: raw columns that `predict` reads, in order of declaration. `keep`: raw columns passed through."""
 
@@ -261,7 +261,7 @@ class PredictionSpec:
     keep: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SettingReport:
     """One line of "defaults that are printed"."""
 
@@ -270,7 +270,7 @@ class SettingReport:
     default: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Unit:
     """One `train` block, or one model (`data`, `training` and `prediction` are None, functions are `init` and `predict`).
 

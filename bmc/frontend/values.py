@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bmc.frontend import syntax
 from bmc.ir import Dim, Poly, Shape, TensorType, Value
+from bmc.record import record
 from bmc.source import Span
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Poison:
 POISON = Poison()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Categories:
     """What the integers of a tensor stand for: literal `labels`, or the fitted table of that key with `count` entries
     used. Slots of
@@ -66,7 +67,7 @@ class Categories:
     count: str | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Tensor:
     """A value of the graph under construction.
 
@@ -111,7 +112,7 @@ class Tensor:
         return replace(self, below=None, below_origin=None, categories=None, kind="plain", behind=None)
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class KeyedItem:
     """`"enc.*" = frozen` in a list."""
 
@@ -120,12 +121,12 @@ class KeyedItem:
     span: Span
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class ListValue:
     items: tuple[Datum, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class TupleValue:
     """Several results. `names` are those of the declaration that returned them."""
 
@@ -133,7 +134,7 @@ class TupleValue:
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Closure:
     """A declared fn, layer, model or optimizer by its name alone."""
 
@@ -149,7 +150,7 @@ class Closure:
         return self.declaration.name.text
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Constructed:
     """A fn or optimizer with its first list bound: applied by a second call. A fn of (step, steps) is a schedule."""
 
@@ -177,7 +178,7 @@ class LayerInstance:
     original: LayerInstance | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Generator:
     """An expression whose shape is open: made by `make(core, type, site)` at each binding."""
 
@@ -187,7 +188,7 @@ class Generator:
     span: Span
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Plateau:
     """A learning rate that falls when a metric no longer improves: `peak * control_f[0]`."""
 
@@ -200,14 +201,14 @@ class Plateau:
     span: Span
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Special:
     """A word that only some settings understand, such as `frozen`."""
 
     name: str
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Namespace:
     """`M` and `D` in a train block: their outputs by name."""
 
@@ -221,13 +222,19 @@ Datum: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Bound:
     """A name's value, and the source that gave it."""
 
     value: Datum
     span: Span
     hidden: bool = False  # ambiguous in a train block: written M.name or D.name
+    keyword: Span | None = None  # the name before `=` of a keyword argument
+
+    @property
+    def name_span(self) -> Span:
+        """Where the argument is named, or else the value."""
+        return self.keyword or self.span
 
 
 @dataclass(eq=False)

@@ -226,7 +226,8 @@ def test_a_deep_model_takes_linear_time(unit_of: Callable[..., Any]) -> None:
     import time
 
     def seconds(depth: int) -> float:
-        text = f"model M(x: f32[B, 8]) -> (y: f32[B, 8]) {{\n  repeat {depth} as r {{ x = x + (x |> dense(8) as fc |> relu) }}\n  return x\n}}\n"
+        body = f"repeat {depth} as r {{ x = x + (x |> dense(8) as fc |> relu) }}\n  return x"
+        text = model(body, inputs="x: f32[B, 8]", outputs="y: f32[B, 8]")
         start = time.process_time()
         assert len(unit_of(text).weights) == 2 * depth
         return time.process_time() - start

@@ -6,4 +6,56 @@ from bmc.errors.catalogue.entry import Entry
 
 __all__ = ["ENTRIES"]
 
-ENTRIES: tuple[Entry, ...] = ()
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        "E0901",
+        "scan is not compiled yet",
+        "The body of a `scan` is checked, with the types that it will have.",
+    ),
+    Entry(
+        "E0902",
+        "Convolution and pooling are not compiled yet",
+        "Shapes behind `conv2d`, `maxpool`, `avgpool` and `upsample` are checked.",
+    ),
+    Entry(
+        "E0903",
+        "This source is not read yet",
+        "csv, parquet and npz files are read. Types behind other sources are checked.",
+    ),
+    Entry(
+        "E0904",
+        "Text processing is not compiled yet",
+        "`words`, `vocab`, `hash`, `pad` and `length` are checked. Text columns become integers by `category` "
+        "and features by `onehot`.",
+    ),
+    Entry(
+        "E0905",
+        "Generation is not compiled yet",
+        "`next` and `sample` are checked in part.",
+    ),
+    Entry(
+        "E0906",
+        "This random function is not compiled yet",
+        "`normal()` and `uniform()` bound to a shape, and `dropout`, are compiled.",
+    ),
+    Entry(
+        "E0907",
+        "Starting from another model is not done yet",
+        "`init` and `fitted` are not done yet.",
+    ),
+    Entry(
+        "E0908",
+        "Recomputation is not done yet",
+        "`memory` will trade time for memory.",
+    ),
+    Entry(
+        "E0909",
+        "Top-k is not compiled yet",
+        "`top_k_accuracy` is checked.",
+    ),
+    Entry(
+        "E0910",
+        "This way of splitting is not done yet",
+        "by_hash, by_order, by_time and sources named by split are done.",
+    ),
+)

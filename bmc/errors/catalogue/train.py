@@ -6,4 +6,139 @@ from bmc.errors.catalogue.entry import Entry
 
 __all__ = ["ENTRIES"]
 
-ENTRIES: tuple[Entry, ...] = ()
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        "E0601",
+        "Unknown key",
+        "The note lists the keys of a train block.",
+        "batchsize = 32",
+        "batch = 32",
+    ),
+    Entry(
+        "E0602",
+        "A key is set twice",
+        "Each key stands once.",
+        "batch = 32\nbatch = 64",
+        "batch = 64",
+    ),
+    Entry(
+        "E0603",
+        "Nothing feeds an input",
+        "A model's input takes the data output of its name; `inputs` binds others.",
+        "model M(pixels: f32[B, 64]) -> (out: f32[B]) { return pixels[:, 0] }\ntrain M on D {}    # D has x and y",
+        "train M on D { inputs = [pixels = x] }",
+    ),
+    Entry(
+        "E0604",
+        "A binding names what is not there",
+        "Left of `=` stands an input of the model, right of it an output of the data.",
+        "inputs = [x = pixls]",
+        "inputs = [x = pixels]",
+    ),
+    Entry(
+        "E0605",
+        "A setting of the wrong kind",
+        "The message says what the key takes.",
+        "batch = 0.5",
+        "batch = 32",
+    ),
+    Entry(
+        "E0606",
+        "Two lengths of training",
+        "`epochs` counts passes over the rows, `steps` counts updates: one of them.",
+        "epochs = 3\nsteps = 100",
+        "epochs = 3",
+    ),
+    Entry(
+        "E0607",
+        "The loss does not follow from the data",
+        "With one output of the model and one output of the data left, the loss follows from its type: "
+        "cross-entropy of integers, bce of conditions, squares of floats. Otherwise it is written.",
+        "train M on D {}    # two outputs",
+        "train M on D { loss = mse(a, y) }",
+    ),
+    Entry(
+        "E0608",
+        "A loss is floats",
+        "The mean over its cells is minimised.",
+        "loss = argmax(out)",
+        "loss = cross_entropy(out, y)",
+    ),
+    Entry(
+        "E0609",
+        "This is no optimizer",
+        "An optimizer, with or without its settings, or a list by patterns over parameter keys.",
+        "optimizer = dense(3)",
+        "optimizer = adam(lr = 1e-3)",
+    ),
+    Entry(
+        "E0610",
+        "A parameter has no optimizer",
+        "The first pattern that matches a key decides; every key must match one.",
+        'optimizer = ["enc.*" = adam]',
+        'optimizer = ["enc.*" = adam, "*" = frozen]',
+    ),
+    Entry(
+        "E0611",
+        "This is no way to clip",
+        "Gradients are clipped by their common norm or cell by cell.",
+        "clip = 1.0",
+        "clip = norm(1.0)",
+    ),
+    Entry(
+        "E0612",
+        "This is no condition to stop",
+        "`plateau(valid.loss, patience = 3)` stops when the metric has not improved for 3 epochs. Metrics are "
+        "those of `metrics`, and `loss`.",
+        "stop = 5",
+        "stop = plateau(valid.loss, patience = 5)",
+    ),
+    Entry(
+        "E0613",
+        "Two metrics or predictions have one name",
+        "A list item without a name takes that of its function.",
+        "metrics = [mean(a), mean(b)]",
+        "metrics = [a = mean(a), b = mean(b)]",
+    ),
+    Entry(
+        "E0614",
+        "A prediction has no rows",
+        "Each predicted column has one value, or one vector, for each row.",
+        "predict = [w = transpose(out)[:, 0]]",
+        "predict = [w = out[:, 0]]",
+    ),
+    Entry(
+        "E0615",
+        "A prediction depends on other rows",
+        "A row's prediction is the same alone and in any batch, so it may not depend on the rows beside it. "
+        "Statistics over training rows come from `fit` in the data block, or from a `state` of a layer.",
+        "predict = out - mean(out, axis = 0)",
+        "predict = out - avg    # a state",
+    ),
+    Entry(
+        "E0616",
+        "keep names no column",
+        "`keep` passes columns of the data through to the predictions.",
+        "keep = [idd]",
+        "keep = [id]",
+    ),
+    Entry(
+        "E0617",
+        "This is no metric",
+        "A metric is a number, a value for each row (whose mean is taken), or a table of known size.",
+        "metrics = [names]",
+        "metrics = [accuracy(logits, y)]",
+    ),
+    Entry(
+        "W0601",
+        "A pattern matches nothing",
+        "No parameter is left that it matches: it may be misspelt, or an earlier pattern has taken them.",
+        'optimizer = ["hed.*" = frozen, "*" = adam]',
+        'optimizer = ["head.*" = frozen, "*" = adam]',
+    ),
+    Entry(
+        "W0602",
+        "Nothing learns",
+        "The loss depends on no parameter that an optimizer changes.",
+    ),
+)

@@ -6,4 +6,182 @@ from bmc.errors.catalogue.entry import Entry
 
 __all__ = ["ENTRIES"]
 
-ENTRIES: tuple[Entry, ...] = ()
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        "E0301",
+        "A dim has the wrong size",
+        "Names in shapes are the hyper-parameters and `let`s of that name, and else stand for one size "
+        "throughout the call. The carets show the value, what is wanted, and where both sizes come from.",
+        "x |> dense(3) as a |> Head    # Head takes float[B, 4]",
+        "x |> dense(4) as a |> Head",
+    ),
+    Entry(
+        "E0302",
+        "The wrong number of dims",
+        "A shape says how many dims there are; `...` stands for any number of them. `unsqueeze` adds a dim of 1 "
+        "and `squeeze` takes one away.",
+        "fn f(x: float[B, T, D]) -> float[B, D] { return x[:, 0] }\ny = f(rows)    # rows: f32[B, 4]",
+        "y = f(unsqueeze(rows, 1))",
+    ),
+    Entry(
+        "E0303",
+        "The wrong dtype",
+        "Integers and conditions become floats by `number`, never by themselves; integers come from `integer` "
+        "and `category`. `float` is the float type of the program.",
+        "argmax(x) |> dense(4) as d",
+        "argmax(x) |> number |> unsqueeze(-1) |> dense(4) as d",
+    ),
+    Entry(
+        "E0304",
+        "Shapes do not broadcast",
+        "Dims are aligned at the right; two of them fit if they are equal or one of them is 1.",
+        "y = x + h          # f32[B, 4] + f32[B, 3]",
+        "y = x + h[:, :1]",
+    ),
+    Entry(
+        "E0305",
+        "The inner dims of a product differ",
+        "In `a @ b` the last dim of a meets the last but one of b. `transpose` swaps the last two.",
+        "y = x @ w          # f32[B, 4] @ f32[3, 4]",
+        "y = x @ transpose(w) # f32[B, 4] @ f32[4, 3]",
+    ),
+    Entry(
+        "E0306",
+        "An axis is outside of the tensor",
+        "Axes count from 0; negative ones from the end, -1 being the last.",
+        "sum(x, axis = 2)   # x: f32[B, 4]",
+        "sum(x, axis = 1)",
+    ),
+    Entry(
+        "E0307",
+        "Nothing says how large a dim is",
+        "A name in a shape gets its size from a hyper-parameter, a `let`, or an argument whose type names it.",
+        "h: float[B, Z] = zeros",
+        "layer L(Z)(x: float[B, D]) -> float[B, Z] {\n  h: float[B, Z] = zeros\n  return h\n}",
+    ),
+    Entry(
+        "E0308",
+        "This cannot be a dim",
+        "The sizes of shapes are whole numbers, not negative.",
+        "layer A(n = 0.5)(x: float[B, D]) -> float[B, n] { return x }",
+        "layer A(n = 5)(x: float[B, D]) -> float[B, n] { return x |> dense(n) }",
+    ),
+    Entry(
+        "E0309",
+        "A dim is not divisible",
+        "`/` between dims must divide without rest, since a dim is a whole number. `//` rounds down.",
+        "fn f(x: float[B, D]) -> float[B, D / 3] { return x[:, ::3] }  # D = 4",
+        "fn f(x: float[B, D]) -> float[B, (D + 2) // 3] { return x[:, ::3] }",
+    ),
+    Entry(
+        "E0310",
+        "An index does not fit",
+        "An index is a whole number inside of its dim, a slice, `none` for a new dim of 1, or `...`. `take(x, "
+        "i)` picks by a tensor of integers.",
+        "last = x[:, 4]     # x: f32[B, 4]",
+        "last = x[:, -1]",
+    ),
+    Entry(
+        "E0311",
+        "Sizes do not add up",
+        "`reshape` keeps the number of cells, `split` cuts into equal parts or into parts that add up to the dim.",
+        "a, b, c = split(x, 3)    # a dim of 4",
+        "a, b = split(x, [1, 3])",
+    ),
+    Entry(
+        "E0312",
+        "The compiler must know this value",
+        "Hyper-parameters, sizes, and conditions of `if` and `assert` are known before any data is read. What "
+        "depends on data is chosen by `select`.",
+        "if x > 0 { y = x } else { y = -x }",
+        "y = select(x > 0, x, -x)",
+    ),
+    Entry(
+        "E0313",
+        "An operator does not take this",
+        "Arithmetic is of numbers, `and` and `or` of conditions. Text is compared with a literal, or becomes "
+        "integers by `category`.",
+        "y = x * (x > 0)",
+        "y = x * number(x > 0)",
+    ),
+    Entry(
+        "E0314",
+        "Integers reach beyond what they pick from",
+        "Integers carry the bound that `category`, `argmax` or `arange` gave them, which is checked against the "
+        "axis that they pick from: labels against logits, indices against an embedding.",
+        "y = k |> category(12)\nloss = cross_entropy(logits, y)    # logits: f32[B, 10]",
+        "y = k |> category(10)\nloss = cross_entropy(logits, y)",
+    ),
+    Entry(
+        "E0315",
+        "Integers and floats do not mix by themselves",
+        "`number` makes floats of integers. Division, literals, and what `arange` counts take the other side's dtype.",
+        "y = x * n          # f32[B] * i32[B]",
+        "y = x * number(n)",
+    ),
+    Entry(
+        "E0316",
+        "A generator has no shape",
+        "`zeros`, `normal()` and their like take the shape of what they are bound to.",
+        "y = x + normal()",
+        "noise: float[B, 4] = normal()\ny = x + noise",
+    ),
+    Entry(
+        "E0317",
+        "A size or number is out of range",
+        "Dims are not negative, `repeat` has an upper limit, and static arithmetic must have a result.",
+        "x |> dense(-1)",
+        "x |> dense(1)",
+    ),
+    Entry(
+        "E0318",
+        "An index pattern is wrong",
+        "`einsum` names the dims of each operand, then those of the result; `rearrange` has the same names on "
+        "both sides and brackets for dims that are split or merged.",
+        'rearrange(x, "b (h w) -> b h w")',
+        'rearrange(x, "b (h w) -> b h w", h = 2)',
+    ),
+    Entry(
+        "E0319",
+        "Cells may be missing",
+        "A column declared with `?` may have gaps. They must be filled, or told apart, before a comparison, a "
+        "category, `concat`, or the model.",
+        "where price > 0",
+        "where not is_missing(price) and fill(price, 0) > 0",
+    ),
+    Entry(
+        "E0320",
+        "Unknown type",
+        "The types are `float` (the program's float type), `bool`, `u8`, `i32`, `i64`, `f32`, `f64`, and `str`, "
+        "`date`, `timestamp` for columns.",
+        "model M(x: f16[B, 4]) -> (y: f32[B, 4]) { return x }",
+        "model M(x: f32[B, 4]) -> (y: f32[B, 4]) { return x }",
+    ),
+    Entry(
+        "E0321",
+        "An operator's rule is violated",
+        "The operands do not fit the operator, in the words of its own rule.",
+    ),
+    Entry(
+        "E0322",
+        "A value of the wrong kind",
+        "The message says what the argument or setting takes.",
+        "sum(x, keep = 1)",
+        "sum(x, keep = true)",
+    ),
+    Entry(
+        "E0323",
+        "These are not indices",
+        "What picks from a table or an axis is whole numbers.",
+        "take(x, weights)",
+        "take(x, argmax(weights))",
+    ),
+    Entry(
+        "W0301",
+        "Nothing bounds these integers",
+        "An integer beyond the axis it picks from would pick the last entry. `category(n)` in the data block "
+        "gives the bound, and rows outside of it are errors of the data.",
+        "y = digit\nloss = cross_entropy(logits, y)",
+        "y = digit |> category(10)\nloss = cross_entropy(logits, y)",
+    ),
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bmc.frontend import type_errors
 from bmc.frontend.core import Core
@@ -13,6 +13,7 @@ from bmc.frontend.primitive import Arguments, Primitive
 from bmc.frontend.values import Bound, Datum, Generator, Tensor, describe
 from bmc.ir import Dim, Poly, Shape, TensorType
 from bmc.ir.dims import floor_divide
+from bmc.record import record
 from bmc.source import Span
 
 __all__ = ["PRIMITIVES"]
@@ -136,7 +137,7 @@ def _sample(arguments: Arguments) -> Datum:
     return replace(_placeholder(arguments, "i32", tensor.shape[:-1]), below=tensor.shape[-1])
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class _Coming(Primitive):
     """`feature` says which diagnostic stands for it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bmc.frontend import arithmetic, layer_errors, type_errors
 from bmc.frontend.core import Core
@@ -13,6 +13,7 @@ from bmc.frontend.primitive import Arguments, Primitive
 from bmc.frontend.values import Bound, Datum, Tensor, describe
 from bmc.ir import Dim, Poly, Value
 from bmc.ir.dims import divide_exact, product
+from bmc.record import record
 from bmc.source import Span
 
 __all__ = ["PRIMITIVES"]
@@ -20,7 +21,7 @@ __all__ = ["PRIMITIVES"]
 _AXIS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|1")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Labelled:
     """A tensor whose axes have names."""
 
@@ -122,7 +123,7 @@ def _solve_group(arguments: Arguments, group: Sequence[str], dim: Dim, sizes: di
         raise _bad(arguments, f"{shown} is {known}, but the dim is {dim}")
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class _Rearrange(Primitive):
     """`rearrange` takes the sizes of its dims as further keywords."""
 
@@ -131,7 +132,7 @@ class _Rearrange(Primitive):
         values = dict(zip(("x", "pattern"), positional, strict=False))
         for name, bound in keyword.items():
             if name in values:
-                raise Failure(layer_errors.twice_given(bound.span, "rearrange", name))
+                raise Failure(layer_errors.twice_given(bound.name_span, "rearrange", name))
             values[name] = bound
         for name in ("x", "pattern"):
             if name not in values:
