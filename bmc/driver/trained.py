@@ -24,6 +24,7 @@ from bmc.driver.locating import located, remember
 from bmc.driver.session import Session, SessionOptions
 from bmc.errors import BmcError
 from bmc.frontend.unit import DataSpec, Unit
+from bmc.record import record
 from bmc.source import SourceFile
 from bmc.version import version
 from bmc_runtime.memory import Array
@@ -37,7 +38,7 @@ ALL = "all"
 ERROR_COLUMN = "error"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Evaluation:
     """Loss and metrics of a split: numbers, and nested lists for tables such as `confusion`."""
 
@@ -51,7 +52,7 @@ class Evaluation:
         return {"split": self.split, "rows": self.rows, "loss": _plain(self.loss), "metrics": _plain(dict(self.metrics))}
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Predictions:
     """`columns` in the order of `predict`, then `keep`. `dropped`: how many rows `where` would drop, None where it cannot be told.
     `errors`: what is wrong with a row, by its number; such rows have no predictions."""
@@ -93,8 +94,12 @@ class TrainedModel:
         if table.rows == 0:
             raise BmcError(run_errors.split_without_rows(split, None))
         outputs = self.session.outputs(split, table)
-        found = self.session.evaluator(self.session.dims(outputs))(outputs.data, outputs.rows)
+        found = self.session.evaluator(self.session.dims(outputs))(outputs.data, outputs.rows, self._steps())
         return evaluation_of(self.unit, split, table.rows, found)
+
+    def _steps(self) -> int:
+        """How many steps the training took: where schedules of the loss stand."""
+        return int(self.history[-1]["step"]) if self.history else 0
 
     def _sources(self, data: Mapping[str, Given]) -> tuple[DataSpec, dict[str, Given]]:
         spec = self.session.data

@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from time import perf_counter
 from types import FrameType
@@ -28,6 +28,7 @@ from bmc.driver.session import Session, SessionOptions
 from bmc.driver.trained import Evaluation, TrainedModel, evaluation_of
 from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.unit import Unit
+from bmc.record import record
 from bmc_runtime.binding import NotFinite
 from bmc_runtime.memory import Array, allocate
 from bmc_runtime.order import epoch_order
@@ -65,7 +66,7 @@ class Silent:
     def on_end(self, report: TrainingReport) -> None: ...
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TrainOptions:
     """`output`: the artefact's path, None for none (then there are no checkpoints either). `base`: where relative data paths begin, for
     evaluation later. `overrides`: those of `--set`, for the record; the unit has them already."""
@@ -79,7 +80,7 @@ class TrainOptions:
     session: SessionOptions | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TrainingReport:
     """`evaluations` of every split, with the weights that were kept. `best_epoch` counts from 1; 0 when epochs were not compared.
     `rows_per_second` of the steps alone; `seconds` of everything."""
@@ -159,7 +160,7 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
     model = TrainedModel(
         unit, session, run.progress.history, data_identity, tuple(options.overrides.items()), None, "", options.base, options.data
     )
-    evaluations = {} if run.interrupted else _final(session, splits)
+    evaluations = {} if run.interrupted else _final(session, splits, run.progress.step)
     if options.output is not None and not run.interrupted:
         model.save(options.output)
         if writer is not None:
@@ -180,11 +181,11 @@ def _rate(session: Session, rows: int, steps: int, seconds: float) -> float:
     return steps / per_epoch * rows / seconds if seconds > 0 else 0.0
 
 
-def _final(session: Session, splits: Mapping[str, Split]) -> dict[str, Evaluation]:
+def _final(session: Session, splits: Mapping[str, Split], step: int) -> dict[str, Evaluation]:
     found = {}
     for name, split in splits.items():
         if split.rows:
-            results = session.evaluator(session.dims(split))(split.data, split.rows)
+            results = session.evaluator(session.dims(split))(split.data, split.rows, step)
             found[name] = evaluation_of(session.unit, name, split.rows, results)
     return found
 

@@ -24,12 +24,15 @@ def map_rows(
     dims: Mapping[str, int],
     chunk: int = CHUNK_ROWS,
     seed: int = 0,
+    step: int = 0,
 ) -> dict[str, Array]:
-    """The outputs of `function` for all rows. `inputs`: by key, [rows, ...] where per row. Outputs without rows come as they are."""
+    """The outputs of `function` for all rows. `inputs`: by key, [rows, ...] where per row. Outputs without rows come as they are.
+    `step`: where schedules stand.
+    """
     plan = function.plan
     row = plan.row
     if row is None:
-        return run_whole(function, inputs, dims, seed)
+        return run_whole(function, inputs, dims, seed, step)
     everything = {**dims, row: rows}
     buffers = {b.key: b for b in plan.buffers if b.kind in ("input", "output")}
     results = {
@@ -49,19 +52,21 @@ def map_rows(
         for key, array in (*inputs.items(), *results.items()):
             if key in buffers and buffers[key].rows and len(array):
                 binding.point(key, address_of(array) + first * (array.nbytes // len(array)))
-        binding.set_control(seed, 0, first, 0, 0, rows)
+        binding.set_control(seed, step, first, step, 0, rows)
         binding.run()
     if rows == 0:
         return {key: allocate(buffers[key].dtype, array.shape) for key, array in results.items()}
     return results
 
 
-def run_whole(function: BoundFunction, inputs: Mapping[str, Array], dims: Mapping[str, int], seed: int = 0) -> dict[str, Array]:
+def run_whole(
+    function: BoundFunction, inputs: Mapping[str, Array], dims: Mapping[str, int], seed: int = 0, step: int = 0
+) -> dict[str, Array]:
     """One call over everything: a function that mixes rows, or one without rows. Updates go to the store."""
     plan = function.plan
     used = {b.key for b in plan.buffers if b.kind == "input"}
     names = {*plan.dims, plan.row} if plan.row else set(plan.dims)
     binding = function.bind({name: dims[name] for name in names}, {k: a for k, a in inputs.items() if k in used})
-    binding.set_control(seed, 0, 0, 0, 0, dims.get(plan.row, 0) if plan.row else 0)
+    binding.set_control(seed, step, 0, step, 0, dims.get(plan.row, 0) if plan.row else 0)
     binding.run()
     return binding.outputs
