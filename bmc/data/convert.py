@@ -7,7 +7,6 @@ missing or bad hold zero (empty text); a column that is not nullable has no mask
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,14 @@ from numpy.typing import NDArray
 
 from bmc.data.cells import INTEGER_BOUNDS, CellError, Parser, is_missing, text_parser, type_text, value_parser
 from bmc.frontend.unit import ColumnSpec
+from bmc.record import record
 from bmc_runtime.memory import DTYPES, Array
 from bmc_runtime.table import Column, Valid, text_column
 
 __all__ = ["BadCell", "Converted", "WrongType", "from_array", "from_texts", "from_values", "with_mask"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class BadCell:
     """`value` is the cell as the user sees it; `why` ends a sentence that begins with it. `missing`: there is no value."""
 
@@ -31,7 +31,7 @@ class BadCell:
     missing: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Converted:
     column: Column
     bad: tuple[BadCell, ...] = ()

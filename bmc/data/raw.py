@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from bmc.data.convert import Converted
+from bmc.record import record
 
 __all__ = ["BrokenRow", "RawTable", "place_of_row"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class BrokenRow:
     """A record that cannot be taken apart, or (`cells`, `wanted`) one with too few or too many cells."""
 
@@ -20,7 +20,7 @@ class BrokenRow:
     wanted: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class RawTable:
     """`columns` by name. `place(row)` says where row `row` stands: `line 7` of text, `row 7` (from 1) of others. `broken`: rows
     that could not be taken apart at all; their cells are empty."""

@@ -12,7 +12,6 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from bmc.data.npz_format import read_memory, read_npz
 from bmc.data.raw import RawTable
 from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.unit import ColumnSpec, DataSpec, SourceSpec
+from bmc.record import record
 from bmc.source import Span
 from bmc_runtime.table import Origin, Table, concat_tables
 
@@ -38,7 +38,7 @@ _SHOWN_ERRORS = 3
 _IN_MEMORY = "columns in memory"
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Rows:
     """Raw rows for prediction. `errors`: what is wrong with a row, by its number; the cells of such rows are not to be used."""
 

@@ -230,12 +230,11 @@ _NUMBERS = st.one_of(
     st.from_regex(r"[+-]?[0-9]{0,4}\.?[0-9]{0,25}(e[+-]?[0-9]{1,3})?", fullmatch=True),
 )
 _WILD = st.text("0123456789+-.eExX_naif \tNA\"',;:TZ/", max_size=12)
+_TIME = r"20[0-9]{2}-0[1-9]-[0-2]9[T ][0-2][0-9](:[0-6][0-9](:[0-6][0-9](\.[0-9]{1,9})?)?)?(Z|[+]01:00)?"
 _TIMES = st.one_of(
     st.datetimes().map(str), st.dates().map(str), st.datetimes().map(lambda t: t.isoformat(timespec="milliseconds")),
-    st.from_regex(r"[0-9]{4}-[01][0-9]-[0-3][0-9]", fullmatch=True),
-    st.from_regex(r"20[0-9]{2}-0[1-9]-[0-2]9[T ][0-2][0-9](:[0-6][0-9](:[0-6][0-9](\.[0-9]{1,9})?)?)?(Z|[+]01)?", fullmatch=True),
+    st.from_regex(r"[0-9]{4}-[01][0-9]-[0-3][0-9]", fullmatch=True), st.from_regex(_TIME, fullmatch=True),
 )  # fmt: skip
-
 _DRAWN = ("bill: f32?", "far: f64?", "small: u8?", "id: i64", "seen: timestamp?", "born: date", "sex: str?", "maybe: bool?")
 
 
