@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class Checkpoint:
     store: Mapping[str, Array]
     best: Mapping[str, Array]
     progress: Mapping[str, Any]
-    keep: tuple[Bytes, ...] = field(default=(), repr=False)
+    keep: tuple[Bytes, ...] = ()
 
 
 def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:

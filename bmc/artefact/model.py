@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -54,7 +54,7 @@ class Artefact:
     weights: Mapping[str, Array]
     states: Mapping[str, Array]
     fitted: Mapping[str, Array]
-    keep: tuple[Bytes, ...] = field(default=(), repr=False)
+    keep: tuple[Bytes, ...] = ()
     history: tuple[Mapping[str, Any], ...] = ()
     data: str = ""
     compiler: str = ""
