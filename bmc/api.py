@@ -1,7 +1,7 @@
 """bmc in Python: `bmc.compile` and `bmc.load`. See docs/python.md.
 
-In: paths, source texts, numpy arrays and column dictionaries. Out: `Program`, `Model`, `Trainer`. Guaranteed: the same code runs as on
-the command line, with the same bits; every error of the user's is a `BmcError` that carries its diagnostics.
+In: paths, source texts, numpy arrays and column dictionaries. Out: `Program`, `Model`, `Trainer`. Guaranteed: the same code
+runs as on the command line, with the same bits; every error of the user's is a `BmcError` that carries its diagnostics.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Program:
 
         `data`: nothing, for the files that the program names; columns by header (arrays or lists, `[N, ...]`), if it has one
         source; or for each source by name a path or such columns. `workers`: processes; the result does not depend on it.
-        `output`: a `.bmz` to write, with checkpoints beside it, from which `resume` goes on. `observer` is told of steps and epochs.
+        `output`: a `.bmz` to write, with checkpoints beside it, from which `resume` goes on. `observer` is told of steps and
+        epochs.
 
         Raises BmcError: the data is wrong, the loss is not finite, a file cannot be written. KeyboardInterrupt after Ctrl-C, once a
         checkpoint is written.
@@ -88,9 +89,9 @@ class Program:
     ) -> Trainer:
         """Training step by step, on arrays of the caller's.
 
-        `data`: columns by header, `[N, ...]` each, all of them training rows; or the data block's outputs (or the model's inputs that
-        they bind to) by name, as the model reads them. `weights`: first values by key, others are initialised. `batch` replaces the
-        program's. `shuffle` False: rows in their order, over and over.
+        `data`: columns by header, `[N, ...]` each, all of them training rows; or the data block's outputs (or the model's
+        inputs that they bind to) by name, as the model reads them. `weights`: first values by key, others are initialised.
+        `batch` replaces the program's. `shuffle` False: rows in their order, over and over.
 
         Raises BmcError when columns or weights do not fit.
         """
@@ -139,8 +140,8 @@ class Model:
     def predict(self, rows: Given, *, only: str | None = None) -> dict[str, NDArray[Any]]:
         """Predictions for raw rows: one out for each in, with the same bits in any batch.
 
-        `rows`: columns by header (labels may be absent), or the path of a csv, parquet, npz or jsonl file. Gives arrays `[N, ...]` by
-        the names of `predict`, then of `keep`; texts as arrays of `str` objects. `only`: one of them.
+        `rows`: columns by header (labels may be absent), or the path of a csv, parquet, npz or jsonl file. Gives arrays `[N,
+        ...]` by the names of `predict`, then of `keep`; texts as arrays of `str` objects. `only`: one of them.
 
         Raises BmcError: a column is missing, a value cannot be read.
         """
@@ -172,11 +173,12 @@ def compile(  # noqa: A001 - `bmc.compile` is what one looks for
 ) -> Program:
     """Check and elaborate a program.
 
-    `source`: the path of a `.bm` file (a `Path`, or a `str` of one line without braces; `FILE:NAME` picks a block), or a source text.
-    `train`: the name of the train block or model, where there are several. `overrides`: values of lets, hyper-parameters and keys of
-    the train block, as Python values or texts of the language. `f64`: compile in double precision.
+    `source`: the path of a `.bm` file (a `Path`, or a `str` of one line without braces; `FILE:NAME` picks a block), or a source
+    text. `train`: the name of the train block or model, where there are several. `overrides`: values of lets, hyper-parameters
+    and keys of the train block, as Python values or texts of the language. `f64`: compile in double precision.
 
-    Raises BmcError with all that is wrong: `error.diagnostics`, each with `code`, `message`, `labels` (spans), `notes`, `suggestions`.
+    Raises BmcError with all that is wrong: `error.diagnostics`, each with `code`, `message`, `labels` (spans), `notes`,
+    `suggestions`.
     """
     texts = {key: _text_of(value) for key, value in (overrides or {}).items()}
     if isinstance(source, str) and ("\n" in source or "{" in source):
@@ -216,9 +218,8 @@ def _sources_of(unit: Unit, data: Mapping[str, Any] | None) -> dict[str, Given]:
         return dict(data)
     if len(names) == 1:
         return {names[0]: data}
-    raise BmcError(
-        run_errors.columns_do_not_fit("it is not clear which source these columns are", (f"give them by source: {', '.join(names)}",))
-    )
+    notes = (f"give them by source: {', '.join(names)}",)
+    raise BmcError(run_errors.columns_do_not_fit("it is not clear which source these columns are", notes))
 
 
 def _array(column: Column) -> NDArray[Any]:

@@ -14,12 +14,12 @@ import os
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bmc.artefact import artefact_errors
 from bmc.errors import BmcError
+from bmc.record import record
 from bmc_runtime.atomic import write_bytes
 
 __all__ = ["MAX_BYTES", "Container", "Damage", "Json", "read_container", "write_container"]
@@ -42,7 +42,7 @@ class Damage(ValueError):
     """What is read cannot have been written by us; says why."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Container:
     """`manifest` without its list of members."""
 

@@ -9,13 +9,13 @@ The text array `KEY` `[n]` is stored as `KEY#bytes` u8 `[total]` and `KEY#offset
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from bmc.artefact.container import Damage
+from bmc.record import record
 from bmc_runtime.memory import DTYPES, Array, dtype_name
 from bmc_runtime.reducers import texts_of
 from bmc_runtime.table import Bytes, text_from_offsets
@@ -26,12 +26,12 @@ _BYTES, _OFFSETS = "#bytes", "#offsets"
 _NUMBERS = {dtype: name for name, dtype in DTYPES.items() if name != "str"}
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Tensors:
     """`keep`: the buffers that texts lie in; they must live as long as the arrays."""
 
     arrays: Mapping[str, Array]
-    keep: tuple[Bytes, ...] = field(default=())
+    keep: tuple[Bytes, ...] = ()
 
 
 def signature(arrays: Mapping[str, Array]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The report of a bug of ours: what happened, in a file, and how to make it happen again.
 
-In: the command line and the exception. Out: a folder with `report.txt`, the IR text or source that reproduces it, and the text for the
-user that names it.
+In: the command line and the exception. Out: a folder with `report.txt`, the IR text or source that reproduces it, and the text
+for the user that names it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The JSONL log of a run: one object a line.
 
-In: a run's epochs. Out: lines with `step` (updates done), `epoch` (from 1), `split`, `loss`, and the metrics by name; the line of `train`
-after each epoch has the mean loss of its steps. At the end one line for each split with the weights that were kept, marked
-`"final": true`. Numbers that are not finite are null. Each line is flushed when it is written; a resumed run appends.
+In: a run's epochs. Out: lines with `step` (updates done), `epoch` (from 1), `split`, `loss`, and the metrics by name; the line
+of `train` after each epoch has the mean loss of its steps. At the end one line for each split with the weights that were kept,
+marked `"final": true`. Numbers that are not finite are null. Each line is flushed when it is written; a resumed run appends.
 """
 
 from __future__ import annotations

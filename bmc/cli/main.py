@@ -1,7 +1,7 @@
 """From arguments to an exit code.
 
-In: the arguments. Out: never returns: SystemExit with a code of `bmc.cli.exits`. Guaranteed: the user's errors are printed with their
-spans; anything unexpected becomes a crash report in a file and the command that repeats it, never a bare traceback.
+In: the arguments. Out: never returns: SystemExit with a code of `bmc.cli.exits`. Guaranteed: the user's errors are printed with
+their spans; anything unexpected becomes a crash report in a file and the command that repeats it, never a bare traceback.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What `bmc train` shows while it runs.
 
-In: the events of a run (`bmc.driver.workflow.Observer`). Out: on a terminal a bar with loss, metrics, rows a second and time left; else
-one line an epoch, at most one a second; at the end a table on standard output. Guaranteed: showing costs a step one call and a look at
-the clock.
+In: the events of a run (`bmc.driver.workflow.Observer`). Out: on a terminal a bar with loss, metrics, rows a second and time
+left; else one line an epoch, at most one a second; at the end a table on standard output. Guaranteed: showing costs a step one
+call and a look at the clock.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class TrainDisplay(Observer):
         self._text = "".join(f"  {part}" for part in shown)
         loss = float(progress.history[-1]["train.loss"])
         rate = self._rows / max(perf_counter() - self._began, 1e-9)
-        self._line = "  ".join([f"epoch {progress.epoch + 1}", f"step {progress.step}", f"train loss {loss:.4g}", *shown, f"{rate:,.0f} rows/s"])
+        head = f"epoch {progress.epoch + 1}  step {progress.step}  train loss {loss:.4g}"
+        self._line = "  ".join([head, *shown, f"{rate:,.0f} rows/s"])
         now = perf_counter()
         if self._bar is None and (now - self._shown >= _LINES_EVERY or progress.step >= self._total):
             self._shown, line, self._line = now, self._line, ""
@@ -107,7 +108,8 @@ class TrainDisplay(Observer):
         if self._log is not None:
             self._log.final(report)
         if report.interrupted:
-            note(f"interrupted after step {report.steps}" + (f"; --resume goes on from {report.checkpoint}" if report.checkpoint else ""))
+            where = f"; --resume goes on from {report.checkpoint}" if report.checkpoint else ""
+            note(f"interrupted after step {report.steps}{where}")
             return
         result(_table(report))
 
@@ -138,9 +140,13 @@ def _table(report: TrainingReport) -> str:
     return "\n".join(lines)
 
 
+def _cell(value: object) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
 def matrix_text(values: object) -> str:
     """A table of numbers, columns aligned."""
     rows = values if isinstance(values, list) and values and isinstance(values[0], list) else [values]
-    cells = [[f"{v:g}" if isinstance(v, (int, float)) else str(v) for v in (row if isinstance(row, list) else [row])] for row in rows]
+    cells = [[_cell(value) for value in (row if isinstance(row, list) else [row])] for row in rows]
     width = max((len(cell) for row in cells for cell in row), default=0)
     return "\n".join("  " + " ".join(cell.rjust(width) for cell in row) for row in cells)

@@ -1,7 +1,7 @@
 """Tables of a few rows as text.
 
-In: a header, rows of texts. Out: aligned lines: the first column to the left, the others to the right. (Importing rich for four lines
-would cost more than the whole of a `check`.)
+In: a header, rows of texts. Out: aligned lines: the first column to the left, the others to the right. (Importing rich for four
+lines would cost more than the whole of a `check`.)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     lines = []
     for row in (header, *rows):
-        cells = [cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
-        lines.append("  ".join(cells).rstrip())
+        padded = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *padded[1:]]).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)

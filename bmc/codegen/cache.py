@@ -45,7 +45,7 @@ class ObjectCache:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder if folder is not None else default_folder()
-        self._usable = self._prepare()
+        self.usable = self._prepare()
 
     def _prepare(self) -> bool:
         try:
@@ -62,7 +62,7 @@ class ObjectCache:
 
     def get(self, key: str) -> tuple[Mapping[str, Any], bytes] | None:
         """The entry of `key`, verified, or None."""
-        if not self._usable:
+        if not self.usable:
             return None
         try:
             data = self._path(key).read_bytes()
@@ -76,7 +76,7 @@ class ObjectCache:
 
     def put(self, key: str, plan: Mapping[str, Any], object_code: bytes) -> None:
         """Store an entry; a disk that is full or read-only leaves the cache as it was."""
-        if not self._usable:
+        if not self.usable:
             return
         text = json.dumps(plan, separators=(",", ":")).encode()
         body = len(text).to_bytes(8, "little") + text + object_code

@@ -1,6 +1,7 @@
 """A model without training: its outputs for given inputs.
 
-In: a unit of one model alone, inputs by name, perhaps weights. Out: its outputs by name. Guaranteed: rows do not depend on one another.
+In: a unit of one model alone, inputs by name, perhaps weights. Out: its outputs by name. Guaranteed: rows do not depend on one
+another.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Checkpoints of a run, beside its artefact.
 
-In: a run between two steps. Out: a file, and the run's progress and arrays back from it. Guaranteed: writing costs at most a twentieth
-of a run's time (but the first, and the one of an interrupted run, are always written); a checkpoint of another program or other data is refused.
+In: a run between two steps. Out: a file, and the run's progress and arrays back from it. Guaranteed: writing costs at most a
+twentieth of a run's time (but the first, and the one of an interrupted run, are always written); a checkpoint of another
+program or other data is refused.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class CheckpointWriter:
 
 
 def restore(path: Path, session: Session, program: str, data: str) -> tuple[Progress, Mapping[str, Array]]:
-    """Fill the session's store, and give the progress and the best weights so far. Raises BmcError when the checkpoint is another run's."""
+    """Fill the session's store, and give the progress and the best weights so far. Raises BmcError when the checkpoint is
+    another run's."""
     checkpoint = read_checkpoint(path)
     require_same_run(path, checkpoint, program, data)
     for key, array in checkpoint.store.items():

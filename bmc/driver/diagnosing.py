@@ -1,8 +1,8 @@
 """Where a loss stopped being finite: the failed step once more, operation by operation.
 
-In: the function `train` as elaborated (nothing fused), the arrays of the failed step. Out: a diagnostic with the first operation whose
-result was not finite though all that it read was, and its source. Guaranteed: computes what the step computed before its guard,
-by the reference of each operator; only this one step is replayed.
+In: the function `train` as elaborated (nothing fused), the arrays of the failed step. Out: a diagnostic with the first
+operation whose result was not finite though all that it read was, and its source. Guaranteed: computes what the step computed
+before its guard, by the reference of each operator; only this one step is replayed.
 """
 
 from __future__ import annotations

@@ -2,21 +2,20 @@
 
     ast → graph → grad → fused → memory → llvm → asm
 
-In: a source, or IR text (`.bmir`) that compilation goes on from; a stage, or a pass. Out: text. Guaranteed: text of the stages graph, grad and
-fused, and after any pass, parses back to the same IR; IR text is verified before anything is done with it.
+In: a source, or IR text (`.bmir`) that compilation goes on from; a stage, or a pass. Out: text. Guaranteed: text of the stages
+graph, grad and fused, and after any pass, parses back to the same IR; IR text is verified before anything is done with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from bmc.codegen.target import compile_object, host_target
 from bmc.driver import run_errors
 from bmc.driver.gathering import batch_function
 from bmc.driver.load import SourceText, load_unit
-from bmc.driver.lower import Lowered, Options, lower_part, write_llvm
+from bmc.driver.lower import Lowered, lower_part, write_llvm
 from bmc.driver.plan_text import plan_text
 from bmc.driver.session import shards_of
 from bmc.driver.syntax_text import syntax_text
@@ -30,6 +29,7 @@ from bmc.passes.phase_text import phases_as_module
 from bmc.passes.pipeline import GRAPH_PASSES, SHARD_PASSES
 from bmc.passes.split_rows import split_rows
 from bmc.passes.verify import check_module
+from bmc.record import record
 from bmc.source import SourceFile
 from bmc_runtime.atomic import write_bytes
 
@@ -38,7 +38,7 @@ __all__ = ["STAGES", "dump_ir", "dump_source", "pass_names", "write_passes"]
 STAGES = ("ast", "graph", "grad", "fused", "memory", "llvm", "asm")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Version:
     """All functions as they are after a pass; `lowered` from the last pass on."""
 

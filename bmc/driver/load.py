@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from bmc.errors import BmcError
 from bmc.frontend.elaborate import Checked, check, elaborate
 from bmc.frontend.read_source import read_source
 from bmc.frontend.unit import Unit
+from bmc.record import record
 from bmc.source import SourceFile
 
 __all__ = ["FloatType", "SourceText", "check_source", "find_source", "load_unit", "parse_overrides", "text_source"]
@@ -22,7 +23,7 @@ __all__ = ["FloatType", "SourceText", "check_source", "find_source", "load_unit"
 FloatType = Literal["f32", "f64"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SourceText:
     """A program's main file. `select`: the train block or model picked. `given`: files that come with it (an artefact's), which
     stand in for those on disk. `on_disk`: whether what it uses may be read from disk."""

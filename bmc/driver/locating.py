@@ -1,7 +1,8 @@
 """Where the data of a trained model lies.
 
-A model file holds no absolute path, so that the same training gives the same bytes anywhere. This machine remembers, beside its cache
-of compiled code, where the data of the models that it trained lay; it is a hint: a model that comes from elsewhere has none.
+A model file holds no absolute path, so that the same training gives the same bytes anywhere. This machine remembers, beside its
+cache of compiled code, where the data of the models that it trained lay; it is a hint: a model that comes from elsewhere has
+none.
 
 In: a model file's hash, the sources of its data block. Out: the sources with folders in which their files exist, or BmcError E0811.
 """
@@ -59,13 +60,14 @@ def located(data: DataSpec, identity: str, beside: str, overrides: Mapping[str, 
     given: dict[str, Given] = {name: path for name, path in paths.items() if os.path.exists(path)}
     given.update(overrides)
     folders = [folder for folder in (base, beside, os.curdir) if folder is not None]
-    sources = [source if source.name in given else _found(source, folders) for source in data.sources]
+    sources = [source if source.name in given else _found(source, folders, beside) for source in data.sources]
     return replace(data, sources=tuple(sources)), given
 
 
-def _found(source: SourceSpec, folders: list[str]) -> SourceSpec:
+def _found(source: SourceSpec, folders: list[str], beside: str) -> SourceSpec:
+    inner = os.path.relpath(source.folder or os.curdir, beside or os.curdir)
     for folder in folders:
-        candidate = replace(source, folder=os.path.join(folder, source.folder))
+        candidate = replace(source, folder=os.path.normpath(os.path.join(folder, inner)))
         try:
             files_of(candidate)
         except BmcError:

@@ -2,14 +2,13 @@
 
     graph passes → [eval, fit: split into rows and finish] → phases → kernels → memory plan → LLVM IR → object code
 
-In: the functions of a `Unit`. Out: `Lowered` functions, each stage kept for `dump`, and a `Program` for the runtime. Guaranteed: equal
-kernels are emitted once for the whole program.
+In: the functions of a `Unit`. Out: `Lowered` functions, each stage kept for `dump`, and a `Program` for the runtime.
+Guaranteed: equal kernels are emitted once for the whole program.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from bmc.codegen.cache import ObjectCache, compiler_identity
@@ -28,12 +27,13 @@ from bmc.passes.pipeline import GRAPH_PASSES, SHARD_PASSES
 from bmc.passes.plan_memory import MemoryPlan, plan_memory
 from bmc.passes.split_phases import split_phases
 from bmc.passes.split_rows import split_rows
+from bmc.record import record
 from bmc_runtime.plan import FunctionPlan, Program
 
 __all__ = ["Lowered", "Options", "lower_function", "lower_part", "lower_unit", "program_of", "write_llvm"]
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Lowered:
     """One function on its way down: `graph` after the graph passes, `phases` before and `fused` after fusion, `memory` planned."""
 
@@ -44,7 +44,7 @@ class Lowered:
     memory: MemoryPlan
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Options:
     """`sharded`: rows are summed shard by shard (`shards` or `accumulate` above 1). `disabled`: optional passes left out."""
 

@@ -25,7 +25,8 @@ def plan_text(plan: FunctionPlan) -> str:
     """The text of one function's plan."""
     lines = [f"function {plan.name}" + (f" rows {plan.row}" if plan.row else "")]
     lines.append(f"  dims: {', '.join(plan.dims) or 'none'}")
-    lines.append(f"  arena of a shard: {dim_text(plan.shard_arena)} bytes; of steps that run once: {dim_text(plan.once_arena)} bytes")
+    lines.append(f"  arena of a shard: {dim_text(plan.shard_arena)} bytes")
+    lines.append(f"  arena of steps that run once: {dim_text(plan.once_arena)} bytes")
     lines += [f"  buffer {index}: {_buffer_text(buffer)}" for index, buffer in enumerate(plan.buffers)]
     lines += [f"  step {index}: {_step_text(step)}" for index, step in enumerate(plan.steps)]
     return "\n".join(lines) + "\n"

@@ -11,7 +11,8 @@ from bmc.errors import Diagnostic, Label, Suggestion, nearest
 from bmc.source import Span
 
 __all__ = [
-    "cannot_write", "columns_do_not_fit", "data_not_at_hand", "input_not_finite", "no_such_choice", "no_such_split", "not_finite", "not_trained",
+    "cannot_write", "columns_do_not_fit", "data_not_at_hand", "input_not_finite", "no_such_choice",
+    "no_such_split", "not_finite", "not_trained",
     "nothing_to_train", "split_without_rows", "weight_not_finite", "weights_do_not_fit", "worker_lost",
 ]  # fmt: skip
 
@@ -27,10 +28,12 @@ def cannot_write(path: str, reason: str) -> Diagnostic:
 
 
 def not_finite(step: int, epoch: int, operation: str | None, value: str, spans: Sequence[Span], gradient: bool) -> Diagnostic:
-    """E0802: `operation` is the first whose result was not finite, None if the replay stayed finite. `step`, `epoch` count from 1."""
+    """E0802: `operation` is the first whose result was not finite, None if the replay stayed finite. `step`, `epoch` count from
+    1."""
     message = f"the loss of step {step} (epoch {epoch}) is not finite"
     if operation is None:
-        return Diagnostic("E0802", message, notes=("replayed operation by operation, the step stayed finite: it is at the edge of its type",))
+        notes = ("replayed operation by operation, the step stayed finite: it is at the edge of its type",)
+        return Diagnostic("E0802", message, notes=notes)
     what = f"`{operation}` gives {value} first{', in the gradient of this' if gradient else ''}"
     labels = tuple(Label(span, what if i == 0 else "part of it", primary=i == 0) for i, span in enumerate(spans[:2]))
     notes = () if labels else (what,)
@@ -54,7 +57,8 @@ def weight_not_finite(step: int, epoch: int, key: str, value: str, span: Span | 
 
 def not_trained(name: str) -> Diagnostic:
     """E0812"""
-    return Diagnostic("E0812", f"{name} is not trained yet: its predictions need weights", notes=("`train()` gives a model that predicts",))
+    notes = ("`train()` gives a model that predicts",)
+    return Diagnostic("E0812", f"{name} is not trained yet: its predictions need weights", notes=notes)
 
 
 def split_without_rows(name: str, span: Span | None) -> Diagnostic:
@@ -70,12 +74,14 @@ def worker_lost(reason: str) -> Diagnostic:
 
 def no_such_split(name: str, names: Sequence[str]) -> Diagnostic:
     """E0807"""
-    return Diagnostic("E0807", f"there is no split {name!r}", notes=(f"splits are: {', '.join(names)}",), suggestions=_did_you_mean(name, names))
+    notes = (f"splits are: {', '.join(names)}",)
+    return Diagnostic("E0807", f"there is no split {name!r}", (), notes, _did_you_mean(name, names))
 
 
 def nothing_to_train(name: str) -> Diagnostic:
     """E0808"""
-    return Diagnostic("E0808", f"{name} is a model alone: no train block says how to train it", notes=("write `train MODEL on DATA { ... }`",))
+    notes = ("write `train MODEL on DATA { ... }`",)
+    return Diagnostic("E0808", f"{name} is a model alone: no train block says how to train it", notes=notes)
 
 
 def columns_do_not_fit(reason: str, notes: Sequence[str] = ()) -> Diagnostic:
@@ -100,4 +106,5 @@ def data_not_at_hand(name: str, pattern: str, tried: Sequence[str]) -> Diagnosti
 
 def no_such_choice(what: str, name: str, names: Sequence[str]) -> Diagnostic:
     """E0812: `what` is a noun: stage, pass, prediction."""
-    return Diagnostic("E0812", f"there is no {what} {name!r}", notes=(f"there are: {', '.join(names)}",), suggestions=_did_you_mean(name, names))
+    notes = (f"there are: {', '.join(names)}",)
+    return Diagnostic("E0812", f"there is no {what} {name!r}", (), notes, _did_you_mean(name, names))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from bmc.driver.lower import Options, program_of
 from bmc.driver.preparing import data_outputs, fit_statistics, kept_rows, split_tables
 from bmc.frontend.unit import DataSpec, PredictionSpec, TrainingSpec, Unit
 from bmc.ir import Poly, TensorType
+from bmc.record import record
 from bmc_runtime.binding import BoundFunction, Library
 from bmc_runtime.evaluation import Evaluator
 from bmc_runtime.mapping import map_rows, run_whole
@@ -34,7 +34,7 @@ _LATE = {"eval": "eval", "predict": "predict"}
 """Functions compiled on their own, when first needed; all others are compiled together."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SessionOptions:
     """`cache`: None for no cache on disk. `disabled`: optional passes left out."""
 

@@ -1,7 +1,8 @@
 """A model with its weights, ready to evaluate and to predict: what training gives and what a `.bmz` holds.
 
-In: a unit with filled weights and statistics, or the path of a `.bmz`. Out: loss and metrics, predictions, a `.bmz`. Guaranteed: opening
-opens no path that the file names; a raw row goes through the same compiled preprocessing as in training, alone or among others.
+In: a unit with filled weights and statistics, or the path of a `.bmz`. Out: loss and metrics, predictions, a `.bmz`.
+Guaranteed: opening opens no path that the file names; a raw row goes through the same compiled preprocessing as in training,
+alone or among others.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from bmc.artefact import Artefact, read_artefact, require_same_parameters, write_artefact
 from bmc.data import Given, Rows, read_rows, read_source
 from bmc.driver import run_errors
-from bmc.driver.load import SourceText, load_unit
+from bmc.driver.load import FloatType, SourceText, load_unit
 from bmc.driver.locating import located, remember
 from bmc.driver.session import Session, SessionOptions
 from bmc.errors import BmcError
@@ -172,9 +173,8 @@ class TrainedModel:
 def open_model(path: str | Path, options: SessionOptions | None = None) -> TrainedModel:
     """The model in a `.bmz`. Raises BmcError when the file is damaged or not one."""
     artefact = read_artefact(path)
-    source = SourceText(
-        artefact.sources[0], artefact.unit, artefact.sources[1:], {}, "f64" if artefact.float_type == "f64" else "f32", on_disk=False
-    )
+    float_type: FloatType = "f64" if artefact.float_type == "f64" else "f32"
+    source = SourceText(artefact.sources[0], artefact.unit, artefact.sources[1:], {}, float_type, on_disk=False)
     unit = load_unit(source)
     require_same_parameters(path, artefact, unit)
     session = Session(unit, options)

@@ -1,7 +1,7 @@
 """A training step in the caller's hands: own data, own weights, one update a call.
 
-In: a unit with a train block; columns; perhaps first weights. Out: `Trainer.step()`. Guaranteed: a step is the runtime's step and costs
-three Python calls more; rows come in their order, or shuffled as in training; after the last row the next epoch begins.
+In: a unit with a train block; columns; perhaps first weights. Out: `Trainer.step()`. Guaranteed: a step is the runtime's step
+and costs three Python calls more; rows come in their order, or shuffled as in training; after the last row the next epoch begins.
 """
 
 from __future__ import annotations
@@ -71,8 +71,10 @@ class Trainer:
 
     def _begin_epoch(self) -> None:
         self.epochs += 1
-        order = epoch_order(self._seed, self.epochs, self._split.counts) if self._shuffle else np.arange(self._rows)
-        self._stepper.begin_epoch(order)
+        if self._shuffle:
+            self._stepper.begin_epoch(epoch_order(self._seed, self.epochs, self._split.counts))
+        elif self.epochs == 0:
+            self._stepper.begin_epoch(np.arange(self._rows))
         self._first = 0
 
     @property
@@ -98,9 +100,8 @@ def split_of(session: Session, data: Mapping[str, Any]) -> Split:
     for output in spec.outputs:
         name = output.name if output.name in data else inputs.get(output.name, output.name)
         if name not in data:
-            columns = ", ".join(c.header for c in used)
-            outputs = ", ".join(o.name for o in spec.outputs)
-            raise BmcError(run_errors.columns_do_not_fit(f"{name!r} is not given", (f"columns: {columns}", f"or outputs: {outputs}")))
+            notes = (f"columns: {', '.join(c.header for c in used)}", f"or outputs: {', '.join(o.name for o in spec.outputs)}")
+            raise BmcError(run_errors.columns_do_not_fit(f"{name!r} is not given", notes))
         arrays[output.name] = _as_type(name, data[name], output.type.dtype, len(output.type.shape))
     counts = {len(a) for a in arrays.values()}
     if len(counts) != 1 or 0 in counts:

@@ -3,7 +3,8 @@
     read → where, distinct, split → fit → outputs → initialise or resume → steps and epochs → evaluation of every split → artefact
 
 In: a unit, options. Out: `TrainedModel` and `TrainingReport`. Guaranteed: the artefact appears whole or not at all; a run that is
-interrupted, or whose loss is not finite, leaves its last good checkpoint beside it; the result is a function of source, data and seed.
+interrupted, or whose loss is not finite, leaves its last good checkpoint beside it; the result is a function of source, data
+and seed.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class Silent:
 
 @record(frozen=True)
 class TrainOptions:
-    """`output`: the artefact's path, None for none (then there are no checkpoints either). `base`: where relative data paths begin, for
-    evaluation later. `overrides`: those of `--set`, for the record; the unit has them already."""
+    """`output`: the artefact's path, None for none (then there are no checkpoints either). `base`: where relative data paths
+    begin, for evaluation later. `overrides`: those of `--set`, for the record; the unit has them already."""
 
     output: Path | None = None
     data: Mapping[str, Given] = field(default_factory=dict)

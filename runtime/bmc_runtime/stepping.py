@@ -32,6 +32,7 @@ class _Micro:
     gather: Binding
     train: Binding
     into: list[Addition]
+    loss: Array
 
 
 class Stepper:
@@ -64,6 +65,9 @@ class Stepper:
         self._pool = pool
         self._order = allocate("i64", (len(next(iter(data.values()))),)) if block is None else block.array("order")
         self._order_address = address_of(self._order)
+        self._rows = len(self._order)
+        self._per_step = batch * accumulate
+        self._plain = pool is None and accumulate == 1
         self._partials = {} if block is None else partials_of(block)
         self._micros: dict[int, _Micro] = {}
         self._sums: dict[str, Array] = {}
@@ -75,7 +79,7 @@ class Stepper:
 
     @property
     def rows_per_step(self) -> int:
-        return self._batch * self._accumulate
+        return self._per_step
 
     def set_factor(self, factor: float) -> None:
         """The factor that `plateau` puts on the learning rate from now on."""
@@ -94,7 +98,16 @@ class Stepper:
 
         NotFinite: the loss was not finite; no weight changed. WorkerLost: a worker is gone, and the step is to be repeated.
         """
-        rows = min(self.rows_per_step, len(self._order) - first)
+        left = self._rows - first
+        rows = self._per_step if left > self._per_step else left
+        micro = self._micros.get(rows)
+        if micro is not None and self._plain:
+            # What follows in this branch is most of what a step of a small model costs beside native code.
+            micro.gather.point("index", self._order_address + first * 8)
+            micro.gather.run()
+            micro.train.set_control(self._seed, step, 0, self._steps, epoch, rows)
+            micro.train.run()
+            return float(micro.loss)
         if self._accumulate == 1:
             micro = self._micro(rows)
             self._begin(micro, Command(0, 1, first, rows, 0, rows, step, epoch, self._factor), self._before)
@@ -141,7 +154,7 @@ class Stepper:
         if self._accumulate == 1:
             train = self._train.bind(train_dims, gather.outputs, None, self._partials)
             train.set_factor(self._factor)
-            return _Micro(rows, gather, train, [])
+            return _Micro(rows, gather, train, [], train.outputs["loss"])
         if not self._sums:
             last = self._train.plan.steps[self._before - 1]
             for target in last.arguments[1::2]:
@@ -155,4 +168,4 @@ class Stepper:
             (additions[kinds[key]], address_of(array), address_of(train.totals[key]), array.size)
             for key, array in self._sums.items()
         ]
-        return _Micro(rows, gather, train, into)
+        return _Micro(rows, gather, train, into, train.outputs["loss"])

@@ -30,9 +30,16 @@ __all__ = ["command"]
 @click.option("--log", "log", metavar="FILE.jsonl", help="Write loss and metrics there, one JSON object a line.")
 @f64_option
 def command(
-    source: str, output: str | None, select: str | None, settings: tuple[str, ...], data: tuple[str, ...], workers: int, resume: bool,
-    log: str | None, f64: bool,
-) -> int:  # fmt: skip
+    source: str,
+    output: str | None,
+    select: str | None,
+    settings: tuple[str, ...],
+    data: tuple[str, ...],
+    workers: int,
+    resume: bool,
+    log: str | None,
+    f64: bool,
+) -> int:
     """Train a model and write it, with all that prediction needs, to OUT.bmz.
 
     Ctrl-C ends the run after its step with a checkpoint; --resume then goes on with the same bits.
