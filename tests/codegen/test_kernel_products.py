@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bmc.ir import Dim, Function, Operation, Parameter, Poly, Result, TensorType, Value
+from bmc.ir import Dim, Function, Operation, Parameter, Poly, Result, Value
 from bmc.ops.build import Builder
 from bmc.ops.random import CONTROL
 from tests.native import NativeKernel, compile_kernels, kernel, typed
@@ -223,5 +222,3 @@ def test_masks_and_other_dtypes_in_an_epilogue() -> None:
         np.testing.assert_allclose(narrow, exact, rtol=0, atol=7 * 2.0**-24 * 112)
         np.testing.assert_array_equal(wide, narrow.astype(np.float64))
         np.testing.assert_array_equal(flags, narrow > 0)
-
-
