@@ -7,10 +7,10 @@ features that a virtual machine may hide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import llvmlite
 import llvmlite.binding as llvm
+
+from bmc.record import record
 
 __all__ = ["Target", "compile_object", "host_target", "level_target"]
 
@@ -20,7 +20,7 @@ _LEVELS = {
 }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Target:
     triple: str
     features: str

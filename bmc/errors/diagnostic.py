@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bmc.record import record
 from bmc.source import Span
 
 __all__ = ["BmcError", "CompilerBug", "Diagnostic", "Label", "Level", "Suggestion"]
@@ -17,7 +18,7 @@ __all__ = ["BmcError", "CompilerBug", "Diagnostic", "Label", "Level", "Suggestio
 Level = Literal["error", "warning", "note"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Label:
     """A span with the words printed under its carets. The first primary label of a diagnostic gives its position."""
 
@@ -26,7 +27,7 @@ class Label:
     primary: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Suggestion:
     """A change that would mend the source: replace `span` by `replacement`."""
 
@@ -35,7 +36,7 @@ class Suggestion:
     replacement: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Diagnostic:
     """One finding. `code` is `E` or `W` and four digits, an entry of `bmc.errors.catalogue`."""
 

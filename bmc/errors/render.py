@@ -20,9 +20,9 @@ escape sequences to the terminal); lines longer than a screen are cut around the
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 
 from bmc.errors.diagnostic import Diagnostic, Label
+from bmc.record import record
 from bmc.source import SourceFile, Span
 
 __all__ = ["render", "render_all"]
@@ -33,7 +33,7 @@ _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m"}
 _BLUE, _BOLD, _RESET = "\x1b[1;34m", "\x1b[1m", "\x1b[0m"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Marks:
     """A label on its line: columns [start, end) of the line as shown."""
 

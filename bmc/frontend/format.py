@@ -19,6 +19,7 @@ from bmc.frontend.parse import parse
 from bmc.frontend.pieces import Piece, pieces_of
 from bmc.frontend.syntax_equality import syntax_equal
 from bmc.frontend.tokens import comments
+from bmc.record import record
 from bmc.source import SourceFile
 
 __all__ = ["format_source", "syntax_equal"]
@@ -44,7 +45,7 @@ def format_source(file: SourceFile) -> str:
     return text
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Bracket:
     """An open bracket: where a line in it starts, and one that starts with its closing bracket."""
 

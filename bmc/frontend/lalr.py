@@ -11,10 +11,10 @@ Why not lark's own loop: importing lark costs more than checking a file, and its
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from bmc.frontend.tokens import Token
+from bmc.record import record
 from bmc_grammar import Table
 
 __all__ = ["MAX_DEPTH", "Actions", "Failure", "run"]
@@ -33,7 +33,7 @@ class Actions(Protocol):
     def action(self, name: str) -> Callable[[list[Any], int, int], Any]: ...
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Failure:
     """Token `index` cannot come next, or (`too_deep`) ends something nested too deeply. `statement` is the index of the
     token that the failing statement starts with, `end` of the one after it."""

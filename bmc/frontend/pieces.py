@@ -8,17 +8,18 @@ without semicolons that end nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 
 from bmc.frontend import syntax as s
 from bmc.frontend.layout import lay_out
 from bmc.frontend.tokens import Token, comments, tokenize
+from bmc.record import record
 from bmc.source import SourceFile, Span
 
 __all__ = ["Piece", "pieces_of"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Piece:
     """`kind` is that of the laid-out token, `COMMENT`, or `SEMICOLON`. `breaks` counts the newlines right before it. `column`
     is where it starts in the source."""

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bmc.ir.types import TensorType
+from bmc.record import record
 from bmc.source import Span
 
 __all__ = ["Function", "Location", "Module", "NOWHERE", "Operation", "Parameter", "ParameterRole", "Region", "Result", "ResultRole", "Value"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Location:
     """Where an operation comes from: every source span that had a part in it, and whether it is of the backward graph."""
 
@@ -78,14 +79,14 @@ input: a column or data output of this batch. control: seed, step, first row, an
 ResultRole = Literal["output", "update"]
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Parameter:
     value: Value
     role: ParameterRole
     key: str
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Result:
     """`update`: `value` becomes the contents of the parameter named `key` (weight, state, moment or fitted)."""
 
@@ -94,7 +95,7 @@ class Result:
     key: str
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Function:
     """`row` is the symbol of the row dim: the leading dim of every per-row input. None: the function has no rows."""
 
@@ -117,7 +118,7 @@ class Function:
             yield from op.results
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Module:
     """The functions compiled together. Function names are unique."""
 

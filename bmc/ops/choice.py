@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bmc.ir import Operation, Poly, TensorType, Value
@@ -13,6 +12,7 @@ from bmc.ops.lowering import Elementwise
 from bmc.ops.registry import NotDifferentiable, Operator, Sample, TypeRuleError
 from bmc.ops.rules import CELLS, NUMBERS, pointwise, require_dtype, rows_elementwise, same_types
 from bmc.ops.simplify import simplify_cast, simplify_select
+from bmc.record import record
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
@@ -22,14 +22,14 @@ __all__ = ["OPERATORS", "PREDICATES", "CastAttrs", "CompareAttrs"]
 PREDICATES = ("eq", "ne", "lt", "le", "gt", "ge")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class CompareAttrs:
     """`predicate`: eq, ne, lt, le, gt or ge."""
 
     predicate: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class CastAttrs:
     dtype: str
 

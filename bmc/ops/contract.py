@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bmc.ir import Operation, Poly, Shape, TensorType, Value
@@ -12,6 +11,7 @@ from bmc.ops.lowering import Contraction
 from bmc.ops.registry import ULP, Operator, RowMix, Sample, TypeRuleError
 from bmc.ops.rules import distinct_axes, pointwise, require_dtype
 from bmc.ops.simplify import simplify_contract
+from bmc.record import record
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["OPERATORS", "ContractAttrs", "free_axes"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ContractAttrs:
     """Axes in pairs: `lhs_batch[i]` goes with `rhs_batch[i]` and stays, `lhs_contract[i]` with `rhs_contract[i]` and
     is summed.

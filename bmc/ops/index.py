@@ -5,13 +5,13 @@ in tables.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bmc.ir import Dim, Operation, Poly, TensorType, Value
 from bmc.ops.lowering import Opaque
 from bmc.ops.registry import NotDifferentiable, Operator, RowMix, Sample, TypeRuleError
 from bmc.ops.rules import CELLS, NUMBERS, is_negative, one_row_axis, pointwise, require_dtype, require_rank
+from bmc.record import record
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
@@ -21,7 +21,7 @@ __all__ = ["OPERATORS", "ScatterAddAttrs", "infer_lookup", "look_up", "lookup_ro
 INDICES = ("i32", "i64")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ScatterAddAttrs:
     """`rows`: the leading dim of the result."""
 

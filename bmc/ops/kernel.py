@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bmc.ir import Operation, Region, TensorType, Value
 from bmc.ops.lowering import Fused
 from bmc.ops.registry import NotDifferentiable, Operator, RowMix, Sample, TypeRuleError
+from bmc.record import record
 
 __all__ = ["KINDS", "KernelAttrs", "kernel_operator"]
 
 KINDS = ("map", "reduce", "contract")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class KernelAttrs:
     """`kind`: map, reduce or contract. `name`: a short name for readers, made of the region's main operators."""
 

@@ -15,11 +15,11 @@ A few classes cover all operators:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from bmc.ir import Dim, TensorType
 from bmc.ops.element import Element, ElementBuilder
+from bmc.record import record
 
 __all__ = [
     "AxisMap", "Contraction", "Elementwise", "Expanded", "Fused", "Host", "KernelBuilder", "Lowering", "Opaque",
@@ -37,7 +37,7 @@ class KernelBuilder(ElementBuilder, Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Elementwise:
     """`emit(b, attrs, *elements) -> element`, or a tuple of elements for several results; `b` is an `ElementBuilder`.
 
@@ -53,7 +53,7 @@ class Elementwise:
     scalars: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class AxisMap:
     """Index of one operand axis: `offset + stride * (index of result axis `axis`)`; axis None: `offset` alone."""
 
@@ -62,19 +62,19 @@ class AxisMap:
     offset: Dim = 0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class View:
     """`index(attrs, operand type, result type)` gives one AxisMap for each operand axis."""
 
     index: Callable[[Any, TensorType, TensorType], Sequence[AxisMap]]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Reshape:
     pass
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Reduction:
     """A fold with `combine` (an ElementBuilder method name) from `identity` over `attrs.axes`."""
 
@@ -82,27 +82,27 @@ class Reduction:
     identity: float
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Contraction:
     pass
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Opaque:
     kernel: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Fused:
     pass
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Host:
     reducer: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Expanded:
     by: str
 

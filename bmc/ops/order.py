@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bmc.ir import Operation, Poly, TensorType, Value
@@ -11,6 +10,7 @@ from bmc.ops.arrays import quiet
 from bmc.ops.lowering import Opaque
 from bmc.ops.registry import NotDifferentiable, Operator, RowMix, Sample, TypeRuleError
 from bmc.ops.rules import NUMBERS, batched, normal_axis, pointwise, require_dtype, require_rank
+from bmc.record import record
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["OPERATORS", "ArgAttrs", "CumsumAttrs", "SortAttrs"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ArgAttrs:
     axis: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SortAttrs:
     descending: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class CumsumAttrs:
     axis: int
 

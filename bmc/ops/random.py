@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bmc.ir import Operation, Poly, Shape, TensorType
@@ -13,6 +12,7 @@ from bmc.ops.element import Element
 from bmc.ops.lowering import Elementwise, KernelBuilder
 from bmc.ops.registry import ULP, NotDifferentiable, Operator, Sample, TypeRuleError
 from bmc.ops.sources import check_shape
+from bmc.record import record
 
 __all__ = ["CONTROL", "CONTROL_FIRST_ROW", "CONTROL_SEED", "CONTROL_STEP", "OPERATORS", "RandomAttrs"]
 
@@ -20,7 +20,7 @@ CONTROL = TensorType("i64", (8,))
 CONTROL_SEED, CONTROL_STEP, CONTROL_FIRST_ROW = 0, 1, 2
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RandomAttrs:
     """`site`: the key path of the layer. `rows`: the leading dim is the row dim; draws count rows within the
     effective batch.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from bmc.ir import Operation, Poly, TensorType, Value
@@ -12,6 +11,7 @@ from bmc.ops.lowering import Reduction
 from bmc.ops.registry import Operator, RowMix, Sample
 from bmc.ops.rules import NUMBERS, distinct_axes, pointwise, require_dtype
 from bmc.ops.simplify import simplify_reduce
+from bmc.record import record
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["OPERATORS", "ReduceAttrs"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ReduceAttrs:
     """The axes to reduce, each once."""
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import field, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from bmc.ir import Dim, Operation, Poly, Region, TensorType, Value
 from bmc.ir.dims import symbols
 from bmc.ops.lowering import Lowering
+from bmc.record import record
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
@@ -36,7 +37,7 @@ class TypeRuleError(Exception):
         self.other = other
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class NoAttrs:
     """Attributes of an operator that has none."""
 
@@ -48,7 +49,7 @@ class RowMix(enum.Enum):
     OTHER = "other"  # it cannot be split over the rows
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class NotDifferentiable:
     """Gradient rule of operators through which no gradient flows, with the reason.
 
@@ -86,7 +87,7 @@ only.
 """
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ULP:
     """Largest error of one result element, in units in the last place of the exact result of the same inputs.
 
@@ -97,7 +98,7 @@ class ULP:
     f64: float = 0.5
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Sample:
     """One instance for the tests: operand types (symbols allowed: bound to several sizes by the tests) and attributes.
 
@@ -115,7 +116,7 @@ class Sample:
     smooth: bool = True
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Operator:
     """Everything about one operator.
 

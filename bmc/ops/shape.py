@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bmc.ir import Dim, Operation, Poly, Shape, TensorType, Value
@@ -21,6 +20,7 @@ from bmc.ops.rules import (
 )
 from bmc.ops.simplify import simplify_broadcast, simplify_concat, simplify_reshape, simplify_slice, simplify_transpose
 from bmc.ops.sources import check_cell, check_shape
+from bmc.record import record
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
@@ -31,7 +31,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class BroadcastAttrs:
     """`axes[i]` is the result axis of operand axis i. An operand dim of 1 may widen."""
 
@@ -39,14 +39,14 @@ class BroadcastAttrs:
     axes: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TransposeAttrs:
     """Result axis i is operand axis `permutation[i]`."""
 
     permutation: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SliceAttrs:
     """For each axis: from `starts`, before `stops`, every `steps`. A negative step goes down; its stop may be -1,
     before index 0.
@@ -57,17 +57,17 @@ class SliceAttrs:
     steps: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ReshapeAttrs:
     shape: Shape
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ConcatAttrs:
     axis: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PadAttrs:
     """For each axis: cells of `value` before, after, and between neighbours."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bmc.ir import Dim, Operation, Poly, Shape, TensorType
@@ -13,6 +12,7 @@ from bmc.ops.lowering import Elementwise
 from bmc.ops.registry import NotDifferentiable, Operator, Sample, TypeRuleError
 from bmc.ops.rules import CELLS, NUMBERS, is_negative, normal_axis
 from bmc.ops.simplify import simplify_constant
+from bmc.record import record
 
 __all__ = ["OPERATORS", "ConstantAttrs", "DimValueAttrs", "IotaAttrs", "check_cell", "check_shape"]
 
@@ -20,7 +20,7 @@ _NO_OPERANDS = NotDifferentiable("it has no operands")
 _INTEGER_RANGE = {"u8": (0, 255), "i32": (-(2**31), 2**31 - 1), "i64": (-(2**63), 2**63 - 1)}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ConstantAttrs:
     """The same `value` in every cell; a bool, an int or a float as `dtype` wants. A float is rounded once to `dtype`."""
 
@@ -29,7 +29,7 @@ class ConstantAttrs:
     shape: Shape
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class IotaAttrs:
     """The index along `axis`."""
 
@@ -38,7 +38,7 @@ class IotaAttrs:
     axis: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DimValueAttrs:
     """The value of `dim`."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bmc.ir import Operation, Poly, TensorType
@@ -11,6 +10,7 @@ from bmc.ops.index import infer_lookup, look_up, lookup_rows
 from bmc.ops.lowering import Host, Opaque
 from bmc.ops.registry import NotDifferentiable, Operator, RowMix, Sample, TypeRuleError
 from bmc.ops.rules import require_dtype, require_rank, rows_elementwise
+from bmc.record import record
 
 __all__ = ["OPERATORS", "DistinctAttrs", "TextAttrs"]
 
@@ -18,14 +18,14 @@ _TEXT = NotDifferentiable("text has no gradient")
 _WORDS = ("", "a", "ab", "b", "é", "zebra", "中")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TextAttrs:
     """`value`: the literal."""
 
     value: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DistinctAttrs:
     """`limit`: the number of places of the table."""
 

@@ -20,6 +20,7 @@ from bmc.errors import BmcError, CompilerBug
 from bmc.ir import Function, Module, Operation
 from bmc.ir.text import excerpt, print_function, print_module
 from bmc.passes.verify import verify
+from bmc.record import record
 
 __all__ = [
     "Observer",
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Property:
     """Something that holds of a function, or not: `violation` gives the first operation against it, with a reason;
     None if it holds.
@@ -45,7 +46,7 @@ class Property:
     violation: Callable[[Function], tuple[str, Operation | None] | None]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Pass:
     """One pass. Its name is its flag (`--after NAME`), its module and its function.
 
@@ -64,7 +65,7 @@ class Pass:
     refusal: type[Exception] = BmcError
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PassRun:
     """One pass that has just run: what went in, what came out, and in which time."""
 
@@ -178,7 +179,7 @@ def _report(function: Function, current: Pass, message: str, directory: Path | N
     return CompilerBug(current.name, message, text)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Snapshot:
     """A function as it was after a pass; `name` is the pass's, `input` before the first."""
 

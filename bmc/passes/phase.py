@@ -7,17 +7,17 @@ phase states what it reads from outside and what others read of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from bmc.ir import Operation, Value
+from bmc.record import record
 
 __all__ = ["Phase", "PhaseKind"]
 
 PhaseKind = Literal["native", "sum", "host"]
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Phase:
     """`ops` in execution order. `inputs`: values made outside, function parameters included, in order of first use.
     `outputs`: values that later phases or the function's results need, in order of definition. In a `sum` phase the

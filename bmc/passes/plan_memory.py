@@ -10,7 +10,7 @@ contents; offsets are multiples of 64 bytes. A reshape is an alias. Linear in op
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Literal
 
 from bmc.errors import CompilerBug
@@ -25,6 +25,7 @@ from bmc.passes.memory.lifetime import OUTSIDE, Key, Lifetimes, timeline
 from bmc.passes.memory.sizes import bytes_of, expression_of
 from bmc.passes.memory.symbols import dims_of
 from bmc.passes.phase import Phase
+from bmc.record import record
 from bmc_runtime.plan import Buffer, BufferKind, FunctionPlan, Step
 
 __all__ = ["MemoryPlan", "PlannedPhase", "plan_memory"]
@@ -32,7 +33,7 @@ __all__ = ["MemoryPlan", "PlannedPhase", "plan_memory"]
 Scope = Literal["shard", "once"]
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class PlannedPhase:
     """A native phase for code generation. `buffers`: index among the plan's buffers of every value that its
     operations touch, reshapes included; `arguments`: the buffers of the step's table in order; `table`: for every
@@ -51,7 +52,7 @@ class PlannedPhase:
         return {value: position[buffer] for value, buffer in self.buffers.items() if buffer in position}
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class MemoryPlan:
     """`places`: for each phase, sums and host reducers included, the buffer of each value that it touches."""
 

@@ -10,16 +10,16 @@ Asked by the check that predictions keep rows apart, by `shard` and by `split_ro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from bmc.ir import Function, Operation, Parameter, Poly, Value
 from bmc.ops.registry import RowMix, row_axes
 from bmc.ops.table import definition
+from bmc.record import record
 
 __all__ = ["ROWLESS", "RowState", "mixing_op", "operation_rows", "row_states"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RowState:
     """`axis`: of the row dim; None: the value has none. `mixed_by`: the first operation, in order of execution, by
     which the value came to depend on rows other than its own; None: it does not. `mix`: how that operation

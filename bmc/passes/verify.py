@@ -12,7 +12,7 @@ Kernels have rules of their own, those of docs/architecture.md, in `verify_kerne
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 
 from bmc.errors import BmcError, CompilerBug, Diagnostic, Label
@@ -22,6 +22,7 @@ from bmc.ir.text import SYMBOL, excerpt
 from bmc.ops.registry import TypeRuleError, infer_results
 from bmc.ops.table import operators
 from bmc.passes.verify_kernels import kernel_fault
+from bmc.record import record
 
 __all__ = ["Fault", "check_module", "faults", "module_faults", "verify", "verify_module"]
 
@@ -29,7 +30,7 @@ _MAX_DIAGNOSTICS = 20
 _UPDATABLE = ("weight", "state", "moment", "fitted")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Fault:
     """What is wrong, and at which operation of the function's own list; None: with the function's head or results."""
 

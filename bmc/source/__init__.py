@@ -11,10 +11,12 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
+from bmc.record import record
+
 __all__ = ["SourceFile", "Span"]
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class SourceFile:
     """A named text. `name` is what diagnostics print: a path as the user gave it, `<stdin>`, or a library name."""
 

@@ -11,7 +11,7 @@ the tile kernels never read beyond a row. One function serves all products of a 
 elements comes in as a function, so a further product costs its epilogue and a call.
 """
 
-from dataclasses import dataclass
+
 
 from llvmlite import ir
 
@@ -29,6 +29,7 @@ from bmc.codegen.contract.spec import (
     ContractSpec,
 )
 from bmc.codegen.contract.vector import BIT, INDEX, POINTER, FunctionPointer, at, index, internal_function
+from bmc.record import record
 
 PRODUCT_PARAMETERS = (*[POINTER] * 4, *[INDEX] * 6, BIT, BIT, POINTER, POINTER)
 
@@ -48,7 +49,7 @@ def tile_product(module: ir.Module, spec: ContractSpec) -> ir.Function:
     return function
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Depth:
     """One block of K for one block of N: where it starts, how long it is, what it reads and what comes before it."""
 
@@ -58,7 +59,7 @@ class _Depth:
     last: ir.Value
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Columns:
     """One block of N, and whether its whole panels were copied."""
 
@@ -67,7 +68,7 @@ class _Columns:
     packed: ir.Value
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Tile:
     """Finished accumulators: address, row stride, valid rows and columns."""
 

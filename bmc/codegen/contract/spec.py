@@ -4,8 +4,11 @@ The sizes bound the scratch memory at compile time. None of them can reach the b
 accumulator of the block before, rows and columns are independent.
 """
 
-from dataclasses import dataclass
+
+
 from typing import Literal
+
+from bmc.record import record
 
 Dtype = Literal["f32", "f64"]
 
@@ -30,7 +33,7 @@ def vector_bytes_of(features: str) -> VectorBytes:
     return 32 if "+avx" in names else 16
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ContractSpec:
     """A product C[M, N] = A[M, K] B[K, N], row-major, with run-time leading strides.
 
@@ -59,7 +62,7 @@ class ContractSpec:
             raise ValueError(f"there are no tiles of {self.vector_bytes}-byte registers")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Blocking:
     """Cache blocks of one dtype, in elements.
 

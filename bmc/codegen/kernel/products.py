@@ -8,7 +8,6 @@ around it. The order of each sum is the product's: one chain, k ascending.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from llvmlite import ir
 
@@ -24,11 +23,12 @@ from bmc.ir import Dim, Operation, Region, Shape
 from bmc.ir import Value as IRValue
 from bmc.ops.lowering import Contraction, View
 from bmc.ops.table import definition
+from bmc.record import record
 
 __all__ = ["emit_product"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Operand:
     """An operand as memory: strides along the result's axes and along the merged contracted axes, in elements."""
 

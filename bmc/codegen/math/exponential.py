@@ -7,15 +7,15 @@ subtracted in two pieces, of which the product with the first is exact in either
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from bmc.codegen.lanes import Lanes
 from bmc.codegen.math.polynomial import evaluate
 from bmc.codegen.value import Value, int_dtype_of
+from bmc.record import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Format:
     """What reduction and scaling need to know of a float format."""
 

@@ -7,15 +7,15 @@ log(1 + f) = 2 atanh(s) = f - s (f - s^2 R(s^2)), which converges twice as fast 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 from bmc.codegen.lanes import Lanes
 from bmc.codegen.math.polynomial import evaluate
 from bmc.codegen.value import Value, int_dtype_of
+from bmc.record import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Format:
     mantissa_bits: int
     exponent_bias: int

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bmc.record import record
 
 __all__ = ["Entry"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Entry:
     """`title` is a short sentence without a full stop; `explanation` a paragraph or two; `wrong` and `right` are small
     sources, the first of which causes the diagnostic. Either is empty where no source shows it (a missing file)."""

@@ -9,17 +9,17 @@ the new contents, so that these can be written in place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from bmc.ir import Operation, Value
 from bmc.ops.lowering import Reshape
 from bmc.ops.table import definition
 from bmc.passes.fusion.traits import lowering_of
+from bmc.record import record
 
 __all__ = ["OpGraph"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class OpGraph:
     """`producer[v]`: index of the operation that makes v. `readers[v]`: indices of those that read it, ascending,
     each once. `after[i]`: operations that must not run before i although they read none of its results. `live_out`:

@@ -8,13 +8,12 @@ to repeat are copied into every group that reads them. Time is linear in operati
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bmc.ir import Operation, Shape, Value
 from bmc.ops.lowering import Elementwise, Reduction, Reshape, View
 from bmc.passes.fusion.graph import OpGraph
 from bmc.passes.fusion.groups import Group, Reading, accepts, add, group_of
 from bmc.passes.fusion.traits import CHEAP, is_leaf, lowering_of, reduced_axes
+from bmc.record import record
 
 __all__ = ["Grouping", "group_operations"]
 
@@ -22,7 +21,7 @@ COPIES = 4
 """Groups at most into which an operation is copied, constants and views of parameters aside."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Grouping:
     """`homes[i]`: the groups that compute operation i. `provider[i]`: the one among them from which the others, and
     what is outside, read its results; None when every reader has a copy of its own.

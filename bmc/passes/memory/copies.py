@@ -9,7 +9,7 @@ one value, and where the new contents of a parameter are made while the old ones
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bmc.ir import Function, Operation, Region, Result, Value
 from bmc.ir.dims import symbols
@@ -18,11 +18,12 @@ from bmc.ops.table import definition
 from bmc.passes.memory.inplace import may_overwrite
 from bmc.passes.memory.lifetime import OUTSIDE, Key, Lifetimes, timeline
 from bmc.passes.phase import Phase
+from bmc.record import record
 
 __all__ = ["Filled", "with_copies"]
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Filled:
     """`values`: for each result of the function, by position, the value whose memory is the result's; no entry for an
     update by the parameter's own old contents.

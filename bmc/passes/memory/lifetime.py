@@ -15,6 +15,7 @@ from bmc.ir import Function, Operation, Value
 from bmc.ops.lowering import Reshape
 from bmc.passes.fusion.traits import lowering_of
 from bmc.passes.phase import Phase
+from bmc.record import record
 
 __all__ = ["OUTSIDE", "Key", "Lifetimes", "Use"]
 
@@ -24,7 +25,7 @@ OUTSIDE = -1
 Key = tuple[int, Value]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Use:
     """The operation at `time` reads `operand`."""
 
