@@ -80,6 +80,7 @@ def _lookup(module: ir.Module, name: str, op: Operation, fused: bool, key_order)
     code = Arrays(module, builder, dims, fused)
     cells, table, order, target = function.args[:4]
     size = dims(op.operands[2].type.shape[0])
+    entries = dims(op.operands[1].type.shape[0])
     steps = 64
 
     def one(i: ir.Value) -> None:
@@ -90,7 +91,8 @@ def _lookup(module: ir.Module, name: str, op: Operation, fused: bool, key_order)
             # A closed interval may lie past the end: look at entry 0 and change nothing.
             safe = builder.select(open_, middle, i64(0))
             entry = code.integer(order, safe, "i32")
-            used = builder.icmp_signed(">=", entry, i64(0))
+            # Unused ends are -1; an entry beyond the table, which only a forged model has, counts as unused too.
+            used = builder.icmp_unsigned("<", entry, entries)
             at = builder.select(used, entry, i64(0))
             sign = key_order(code, cells, i, table, at)
             sign = builder.select(used, sign, i64(-1))

@@ -1,0 +1,1 @@
+"""The whole compiler on one page, and what drives it: loading, sessions, workflows, reports."""
