@@ -2,7 +2,7 @@
 
 In: a key text (the functions, the target, the compiler's own identity). Out: `(plan JSON, object code)` or None. The folder belongs
 to the user alone (0700) and is not used otherwise: object code is run without a question. Every entry carries the hash of its
-contents; one that does not match is as good as absent. Writing is atomic; a full disk costs the entry, not the run.
+key and contents; one that does not match is as good as absent. Writing is atomic; a full disk costs the entry, not the run.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class ObjectCache:
         return state.st_uid == os.getuid() and not stat.S_IMODE(state.st_mode) & 0o077
 
     def _path(self, key: str) -> Path:
-        return self.folder / hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        return self.folder / hashlib.sha256(_encoded(key)).hexdigest()
 
     def get(self, key: str) -> tuple[Mapping[str, Any], bytes] | None:
         """The entry of `key`, verified, or None."""
@@ -69,7 +69,7 @@ class ObjectCache:
         except OSError:
             return None
         digest, body = data[4:36], data[36:]
-        if data[:4] != _MAGIC or hashlib.sha256(body).digest() != digest:
+        if data[:4] != _MAGIC or _digest(key, body) != digest:
             return None
         length = int.from_bytes(body[:8], "little")
         return json.loads(body[8 : 8 + length]), body[8 + length :]
@@ -84,8 +84,17 @@ class ObjectCache:
             handle, name = tempfile.mkstemp(dir=self.folder)
             try:
                 with os.fdopen(handle, "wb") as file:
-                    file.write(_MAGIC + hashlib.sha256(body).digest() + body)
+                    file.write(_MAGIC + _digest(key, body) + body)
                 os.replace(name, self._path(key))
             except OSError:
                 os.unlink(name)
                 raise
+
+
+def _encoded(key: str) -> bytes:
+    return key.encode("utf-8", "surrogatepass")
+
+
+def _digest(key: str, body: bytes) -> bytes:
+    """Of the entry with its key, so that an entry under another's name is none."""
+    return hashlib.sha256(hashlib.sha256(_encoded(key)).digest() + body).digest()
