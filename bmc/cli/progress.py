@@ -22,6 +22,7 @@ from bmc_runtime.training import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
+    from rich.progress import TaskID
 
 __all__ = ["TrainDisplay"]
 
@@ -39,7 +40,7 @@ class TrainDisplay(Observer):
         self._log = log
         self._terminal = coloured(sys.stderr)
         self._bar: Bar | None = None
-        self._task = 0
+        self._task: TaskID | None = None
         self._shown = 0.0
         self._began = 0.0
         self._first = 0
@@ -71,7 +72,7 @@ class TrainDisplay(Observer):
 
     def on_step(self, progress: Progress, loss: float, rows: int, total_steps: int) -> None:
         self._rows += rows
-        if self._bar is None:
+        if self._bar is None or self._task is None:
             return
         now = perf_counter()
         if now - self._shown < _EVERY:

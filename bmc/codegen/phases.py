@@ -8,6 +8,7 @@ use it. Status 0: done; 1: a guarded value was not finite and the rest did not r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from llvmlite import ir
 
@@ -25,7 +26,7 @@ from bmc.ops.table import definition
 
 __all__ = ["ADD_SYMBOLS", "LlvmModule", "PhaseWriter", "empty_module"]
 
-LlvmModule = ir.Module
+LlvmModule: TypeAlias = ir.Module
 
 ADD_SYMBOLS = {dtype: f"bmc_add_{dtype}" for dtype in ("i32", "i64", "f32", "f64")}
 """Exported `void(left*, right*, i64 count)`: left += right, for the sums over shards."""
@@ -38,7 +39,7 @@ GUARD = "guard_finite"
 
 def empty_module(triple: str) -> LlvmModule:
     """A module for one program."""
-    module = LlvmModule("bmc")
+    module: LlvmModule = ir.Module("bmc")
     module.triple = triple
     return module
 

@@ -36,8 +36,8 @@ def not_finite(step: int, epoch: int, operation: str | None, value: str, spans: 
         return Diagnostic("E0802", message, notes=notes)
     what = f"`{operation}` gives {value} first{', in the gradient of this' if gradient else ''}"
     labels = tuple(Label(span, what if i == 0 else "part of it", primary=i == 0) for i, span in enumerate(spans[:2]))
-    notes = () if labels else (what,)
-    return Diagnostic("E0802", message, labels, (*notes, "no weight was changed by this step"))
+    shown = () if labels else (what,)
+    return Diagnostic("E0802", message, labels, (*shown, "no weight was changed by this step"))
 
 
 def input_not_finite(step: int, epoch: int, output: str, value: str, row: int) -> Diagnostic:

@@ -100,14 +100,14 @@ class Stepper:
         """
         left = self._rows - first
         rows = self._per_step if left > self._per_step else left
-        micro = self._micros.get(rows)
-        if micro is not None and self._plain:
-            # What follows in this branch is most of what a step of a small model costs beside native code.
-            micro.gather.point("index", self._order_address + first * 8)
-            micro.gather.run()
-            micro.train.set_control(self._seed, step, 0, self._steps, epoch, rows)
-            micro.train.run()
-            return float(micro.loss)
+        known = self._micros.get(rows)
+        if known is not None and self._plain:
+            # What stands in this branch is all that a step of a small model costs beside native code.
+            known.gather.point("index", self._order_address + first * 8)
+            known.gather.run()
+            known.train.set_control(self._seed, step, 0, self._steps, epoch, rows)
+            known.train.run()
+            return float(known.loss)
         if self._accumulate == 1:
             micro = self._micro(rows)
             self._begin(micro, Command(0, 1, first, rows, 0, rows, step, epoch, self._factor), self._before)

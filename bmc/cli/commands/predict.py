@@ -8,6 +8,7 @@ from bmc.cli.exits import DONE
 from bmc.cli.output import note
 from bmc.data import write_predictions
 from bmc.driver.trained import ERROR_COLUMN, open_model
+from bmc_runtime.table import text_column
 
 __all__ = ["command"]
 
@@ -32,7 +33,7 @@ def command(model: str, rows: str, output: str | None, only: str | None, on_erro
     found = open_model(model).predict(rows, form=form, only=only, keep_bad=on_error == "column")
     columns = dict(found.columns)
     if on_error == "column":
-        columns[ERROR_COLUMN] = [found.errors.get(row) for row in range(found.rows)]
+        columns[ERROR_COLUMN] = text_column([found.errors.get(row) for row in range(found.rows)])
     write_predictions(output, columns)
     if found.dropped:
         note(f"{found.dropped} of {found.rows} rows would be dropped by `where` in training")
