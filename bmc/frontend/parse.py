@@ -25,20 +25,21 @@ __all__ = ["MAX_DEPTH", "MAX_ERRORS", "parse"]
 MAX_ERRORS = 50
 
 
-def parse(file: SourceFile) -> tuple[syntax.File, tuple[Diagnostic, ...]]:
-    """The syntax tree of a file and what is wrong with it; see the module for what is guaranteed."""
+def parse(file: SourceFile, start: int = 0, end: int | None = None) -> tuple[syntax.File, tuple[Diagnostic, ...]]:
+    """The syntax tree of a file and what is wrong with it; see the module for what is guaranteed. `start`, `end`: of these
+    characters alone, which hold whole declarations; spans are those of the whole file."""
     # Nothing that parsing makes is garbage, but looking for some takes up to half of the time of a large file.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _parse(file)
+        return _parse(file, start, end)
     finally:
         if collecting:
             gc.enable()
 
 
-def _parse(file: SourceFile) -> tuple[syntax.File, tuple[Diagnostic, ...]]:
-    raw, lexical = tokenize(file)
+def _parse(file: SourceFile, start: int, end: int | None) -> tuple[syntax.File, tuple[Diagnostic, ...]]:
+    raw, lexical = tokenize(file, start, end)
     matched, unmatched = match_brackets(file, raw)
     tokens = lay_out(matched)
     builder = TreeBuilder(file, tokens)

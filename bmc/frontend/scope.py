@@ -2,18 +2,19 @@
 
 In: the main file, files given beside it, a reader for files that are not given. Out: a `Program` of `FileScope`s.
 Guaranteed: a name
-resolves to the file's own declaration, else to that of a used file, else to the library's; library files are parsed only
-when a name of theirs is asked for; a program holds the text of every file that it took anything from.
+resolves to the file's own declaration, else to that of a used file, else to the library's; a declaration of the library is parsed
+only when its name is asked for; a program holds the text of every file that it took anything from.
 """
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from typing import NamedTuple
 
 from bmc.errors import BmcError, Diagnostic
 from bmc.frontend import name_errors, syntax
@@ -21,7 +22,7 @@ from bmc.frontend.parse import parse
 from bmc.frontend.values import Bound
 from bmc.source import SourceFile, Span
 
-__all__ = ["LIBRARY_PREFIX", "FileScope", "Program", "Reader", "library_files", "load_program"]
+__all__ = ["LIBRARY_PREFIX", "FileScope", "LibraryPart", "Program", "Reader", "library_files", "load_program"]
 
 LIBRARY_PREFIX = "<lib>/"
 
@@ -29,6 +30,15 @@ Reader = Callable[[str], SourceFile]
 """Path → file; raises BmcError when it cannot be read."""
 
 _DECLARED = re.compile(r"^(?:fn|layer|optimizer|let)\s+([A-Za-z_][A-Za-z0-9_]*)", re.MULTILINE)
+
+
+class LibraryPart(NamedTuple):
+    """One declaration of the library: the characters [start, end) of its file."""
+
+    file: SourceFile
+    start: int
+    end: int
+
 
 Declared = syntax.Let | syntax.Callable
 
@@ -62,7 +72,7 @@ class Program:
 
     main: FileScope
     scopes: dict[str, FileScope]
-    library: dict[str, SourceFile]
+    library: dict[str, LibraryPart]
     diagnostics: list[Diagnostic]
 
     def resolve(self, scope: FileScope, name: str) -> tuple[FileScope, Declared] | None:
@@ -74,14 +84,22 @@ class Program:
         return self.resolve_library(name)
 
     def resolve_library(self, name: str) -> tuple[FileScope, Declared] | None:
-        file = self.library.get(name)
-        if file is None:
+        part = self.library.get(name)
+        if part is None:
             return None
-        scope = self.scopes.get(file.name)
+        scope = self.scopes.get(part.file.name)
         if scope is None:
-            scope = self.scopes[file.name] = _file_scope(file, self.diagnostics)
+            scope = self.scopes[part.file.name] = FileScope(part.file, True)
         found = scope.declarations.get(name)
-        return None if found is None else (scope, found)
+        if found is None:
+            tree, errors = parse(*part)
+            self.diagnostics.extend(errors)
+            found = next((d for d in tree.declarations if isinstance(d, Declared) and d.name.text == name), None)
+            if found is None:
+                del self.library[name]
+                return None
+            scope.declarations[name] = found
+        return scope, found
 
     @staticmethod
     def is_library(file: SourceFile) -> bool:
@@ -100,22 +118,33 @@ class Program:
 
 @cache
 def _installed_library() -> tuple[SourceFile, ...]:
-    folder = Path(__file__).parent.parent / "lib"
-    return tuple(SourceFile(LIBRARY_PREFIX + p.name, p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.bm")))
+    folder = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib")
+    files: list[SourceFile] = []
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".bm"):
+            with open(os.path.join(folder, name), encoding="utf-8") as file:
+                files.append(SourceFile(LIBRARY_PREFIX + name, file.read()))
+    return tuple(files)
 
 
-def library_files(given: Sequence[SourceFile] = ()) -> Mapping[str, SourceFile]:
-    """The library's names and the files that declare them; a file in `given` (an artefact's) stands in for the installed
-    one."""
+def library_files(given: Sequence[SourceFile] = ()) -> Mapping[str, LibraryPart]:
+    """The library's names and where they are declared; a file in `given` (an artefact's) stands in for the installed one."""
     own = {f.name: f for f in given if f.name.startswith(LIBRARY_PREFIX)}
     files = {f.name: f for f in _installed_library()} | own
-    return {name: file for file in files.values() for name in _DECLARED.findall(file.text)}
+    parts: dict[str, LibraryPart] = {}
+    for file in files.values():
+        found = list(_DECLARED.finditer(file.text))
+        ends = [match.start() for match in found[1:]] + [len(file.text)]
+        for match, end in zip(found, ends, strict=True):
+            parts[match[1]] = LibraryPart(file, match.start(), end)
+    return parts
 
 
 def _file_scope(file: SourceFile, diagnostics: list[Diagnostic]) -> FileScope:
+    """The names of a file of the user's."""
     tree, errors = parse(file)
     diagnostics.extend(errors)
-    scope = FileScope(file, file.name.startswith(LIBRARY_PREFIX))
+    scope = FileScope(file, library=False)
     spans: dict[str, Span] = {}
     for declaration in tree.declarations:
         if isinstance(declaration, syntax.Train):

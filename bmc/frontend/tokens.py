@@ -91,37 +91,40 @@ def comments(file: SourceFile) -> tuple[Span, ...]:
     )
 
 
-def tokenize(file: SourceFile) -> tuple[list[Token], list[Diagnostic]]:
-    """Raw tokens of a file. A wrong number or string still yields its token, so that one error makes one diagnostic."""
+def tokenize(file: SourceFile, start: int = 0, end: int | None = None) -> tuple[list[Token], list[Diagnostic]]:
+    """Raw tokens of a file, or of its characters [start, end). A wrong number or string still yields its token, so that one error
+    makes one diagnostic."""
     tokens: list[Token] = []
     errors: list[Diagnostic] = []
     text = file.text
     append = tokens.append
-    for match in _TOKEN.finditer(text, 1 if text.startswith("\ufeff") else 0):
+    if end is None:
+        end = len(text)
+    for match in _TOKEN.finditer(text, 1 if start == 0 and text.startswith("\ufeff") else start, end):
         group = match.lastgroup
         if group == "SPACE":
             continue
-        word, start, end = match[0], match.start(), match.end()
+        word, first, last = match[0], match.start(), match.end()
         if group == "PUNCTUATION":
-            append(Token(_PUNCTUATION[word], word, start, end))
+            append(Token(_PUNCTUATION[word], word, first, last))
         elif group == "NAME":
-            append(Token(RESERVED.get(word, "NAME"), word, start, end))
+            append(Token(RESERVED.get(word, "NAME"), word, first, last))
         elif group == "NUMBER":
-            error = _number_error(word, Span(file, start, end))
+            error = _number_error(word, Span(file, first, last))
             if error is not None:
                 errors.append(error)
                 word = "0"
-            append(Token("NUMBER", word, start, end, error is not None))
+            append(Token("NUMBER", word, first, last, error is not None))
         elif group == "UNKNOWN":
-            errors.append(syntax_errors.unknown_characters(Span(file, start, end)))
-            append(Token("UNKNOWN", word, start, end, True))
+            errors.append(syntax_errors.unknown_characters(Span(file, first, last)))
+            append(Token("UNKNOWN", word, first, last, True))
         else:  # STRING, or CLOSED within it
             if match["CLOSED"] is None:
-                errors.append(syntax_errors.unclosed_string(Span(file, start, end)))
-                append(Token("STRING", '""', start, end, True))
+                errors.append(syntax_errors.unclosed_string(Span(file, first, last)))
+                append(Token("STRING", '""', first, last, True))
                 continue
-            for first, last in decode_string(word)[1]:
-                errors.append(syntax_errors.bad_escape(Span(file, start + first, start + last)))
-            append(Token("STRING", word, start, end))
-    append(Token("$END", "", len(text), len(text)))
+            for left, right in decode_string(word)[1]:
+                errors.append(syntax_errors.bad_escape(Span(file, first + left, first + right)))
+            append(Token("STRING", word, first, last))
+    append(Token("$END", "", end, end))
     return tokens, errors

@@ -70,9 +70,7 @@ def _attributes(record: Operator) -> Iterator[str]:
         return
     names = ", ".join(f"`{f.name}: {f.type}`" for f in dataclasses.fields(record.attrs))
     text = " ".join((record.attrs.__doc__ or "").split())
-    # A dataclass without a docstring gets its signature for one.
-    described = "" if text.startswith(f"{record.attrs.__name__}(") else f" {text}"
-    yield f"- Attributes: {names}.{described}"
+    yield f"- Attributes: {names}. {text}".rstrip()
 
 
 def _dtypes(record: Operator) -> list[str]:

@@ -115,10 +115,14 @@ def _complete() -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
-@pytest.mark.parametrize(("field", "value"), [("doc", " "), ("name", "not a name"), ("samples", lambda: []), ("attrs", int)])
+@pytest.mark.parametrize(("field", "value"), [("doc", " "), ("name", "not a name"), ("attrs", int)])
 def test_an_incomplete_record_is_refused(field: str, value: object) -> None:
     with pytest.raises(TypeError):
         Operator(**{**_complete(), field: value})
+
+
+def test_every_record_has_samples() -> None:
+    assert [record.name for record in ALL if not record.samples()] == []
 
 
 def test_every_record_has_a_gradient_or_a_reason() -> None:
