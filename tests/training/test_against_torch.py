@@ -8,7 +8,7 @@ f32 the losses may leave those of PyTorch in f64 by 3 times as far as PyTorch's 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,9 +63,7 @@ class Case:
     name: str
     bm: str
     optimizer: Optimizer
-    loss: Callable[[Any, dict[str, Any]], Any] = field(
-        default=lambda z, b: functional.cross_entropy(z, b["y"], reduction="none")
-    )
+    loss: Callable[[Any, dict[str, Any]], Any] = field(default=lambda z, b: functional.cross_entropy(z, b["y"], reduction="none"))
     bm_loss: str = "cross_entropy(logits, y)"
     activation: str = "relu"
     settings: str = ""
@@ -329,6 +327,15 @@ CUT = [
          clip=lambda p: T.nn.utils.clip_grad_norm_(p, 0.5)),
 ]  # fmt: skip
 CASES = [*OPTIMIZERS, *LOSSES, *SCHEDULED, *CUT]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """The tensors are small: threads would wait for each other, and their number would decide the order of sums."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

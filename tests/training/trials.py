@@ -1,7 +1,7 @@
 """Programs trained on arrays in memory, with the loss of every step: what the comparisons with PyTorch share.
 
-In: the text of a program and arrays for its data outputs. Out: `Trial`, whose runs start from given weights. The data functions of the
-program are not run, the arrays stand for what they give; everything after them is the way that `bmc train` goes.
+In: the text of a program and arrays for its data outputs. Out: `Trial`, whose runs start from given weights. The data functions of
+the program are not run, the arrays stand for what they give; everything after them is the way that `bmc train` goes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bmc.codegen.cache import ObjectCache
 from bmc.driver.load import load_unit, text_source
 from bmc.driver.session import Session, SessionOptions
 from bmc_runtime.memory import DTYPES
@@ -40,12 +41,11 @@ class Losses:
 
 
 class Trial:
-    """A compiled program; nothing is read from or written to disk."""
+    """A compiled program. `cache`: where object code is kept; by default nothing is read from or written to disk."""
 
-    def __init__(self, text: str, float_type: Any = "f64") -> None:
+    def __init__(self, text: str, float_type: Any = "f64", cache: ObjectCache | None = None) -> None:
         self.unit = load_unit(text_source(text, float_type=float_type))
-        self.session = Session(self.unit, SessionOptions(None))
-        self.float = DTYPES[float_type]
+        self.session = Session(self.unit, SessionOptions(cache))
 
     def split(self, arrays: Mapping[str, Any], function: str = "train") -> Split:
         """`arrays` by data output, cast to the types that the function wants; what it does not want is left out."""
@@ -63,7 +63,11 @@ class Trial:
             self.session.store[key][...] = array
 
     def train(
-        self, arrays: Mapping[str, Any], weights: Mapping[str, Any] | None = None, extra: Mapping[str, Split] | None = None, workers: int = 1
+        self,
+        arrays: Mapping[str, Any],
+        weights: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Split] | None = None,
+        workers: int = 1,
     ) -> list[float]:
         """The loss of each step of a whole run."""
         self.start(weights)
