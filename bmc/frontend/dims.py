@@ -157,9 +157,7 @@ class ShapeSolver:
         for i, (a, b) in enumerate(zip(before, dims, strict=False)):
             if a != b:
                 pairs = [(before_origins[i], f"{a} comes from here"), (origins[i], f"{b} comes from here")]
-                raise Failure(
-                    type_errors.dim_mismatch(span, argument, actual, axis + i, pattern.span, "`...`", a, b, pairs)
-                )
+                raise Failure(type_errors.dim_mismatch(span, argument, actual, axis + i, pattern.span, "`...`", a, b, pairs))
         wanted = f"{len(before)} dims for `...`, as before"
         raise Failure(type_errors.rank_mismatch(span, argument, actual, pattern.span, wanted))
 
@@ -183,9 +181,13 @@ class ShapeSolver:
             self._waiting = later
 
     def _solve_linear(self, equation: _Equation, value: Dim, unknown: str) -> bool:
-        at_zero = substitute(value, {unknown: 0})
-        slope = substitute(value, {unknown: 1}) - at_zero
-        if substitute(value, {unknown: 2}) - at_zero != 2 * slope or slope == 0:
+        try:
+            at_zero = substitute(value, {unknown: 0})
+            slope = substitute(value, {unknown: 1}) - at_zero
+            linear = substitute(value, {unknown: 2}) - at_zero == 2 * slope and slope != 0
+        except ZeroDivisionError:  # the unknown divides
+            return False
+        if not linear:
             return False
         solution = divide_exact(equation.dim - at_zero, slope)
         if solution is None:

@@ -68,6 +68,12 @@ class Arguments:
             raise Failure(type_errors.not_static(self.where(name), describe(value)))
         raise self.wrong(name, "a whole number")
 
+    def positive(self, name: str) -> int:
+        value = self.integer(name)
+        if value < 1:
+            raise self.wrong(name, "a whole number, at least 1")
+        return value
+
     def dim(self, name: str) -> Dim:
         value = self[name]
         return value if isinstance(value, Poly) else self.integer(name)

@@ -1,37 +1,28 @@
-"""Where rows come from: `source`, `split` and the columns' cells, from syntax to specifications; the headers of files at hand.
+"""Where rows come from: `source` and `split`, from syntax to specifications.
 
-In: expressions of a data block. Out: `SourceSpec`s and a `SplitSpec`. Guaranteed: no data is read but the first line of a
-csv file and the
-directory of an npz file, and only where such a file exists.
+In: expressions of a data block. Out: `SourceSpec`s and a `SplitSpec`. Guaranteed: no file is opened.
 """
 
 from __future__ import annotations
 
-import ast
-import csv
 import glob
 import os
-import re
-import struct
-import zipfile
-from collections.abc import Sequence
 
 from bmc.frontend import arithmetic, data_errors, layer_errors, syntax, type_errors
 from bmc.frontend.core import Core
 from bmc.frontend.dims import Failure
 from bmc.frontend.later import not_yet
-from bmc.frontend.unit import ColumnSpec, SourceSpec, SplitSpec
+from bmc.frontend.unit import SourceSpec, SplitSpec
 from bmc.frontend.values import Datum, Environment, ListValue, Tensor, describe
 from bmc.ir import Dim, Poly
 from bmc.record import record
 from bmc.source import Span
 
-__all__ = ["ReadSource", "check_headers", "read_source_clause", "read_split"]
+__all__ = ["ReadSource", "columns_of", "first_file", "read_source_clause", "read_split"]
 
 _READ = ("csv", "parquet", "npz")
 _LATER = ("npy", "idx", "ts", "jsonl", "text", "bytes", "folder", "arrow")
 _SPLITS = ("by_hash", "by_order", "by_time")
-_MAX_HEADER = 1 << 20
 
 
 @record(frozen=True)
@@ -195,68 +186,12 @@ def _by_time(core: Core, expression: syntax.Call, env: Environment) -> SplitSpec
     return SplitSpec("time", tuple(names), key=(column,), boundaries=tuple(boundaries))
 
 
-# --- headers of files at hand --------------------------------------------------------------------------------------------
-def _first_file(spec: SourceSpec) -> str | None:
+# --- files at hand -----------------------------------------------------------------------------------------------------
+def first_file(spec: SourceSpec) -> str | None:
+    """The first file, by name, that a source's patterns find; None where there is none."""
     for path in spec.paths:
         found = sorted(glob.glob(os.path.join(spec.folder, path), recursive=True))
         files = [f for f in found if os.path.isfile(f)]
         if files:
             return files[0]
     return None
-
-
-def check_headers(core: Core, sources: Sequence[SourceSpec], columns: Sequence[ColumnSpec]) -> None:
-    """Report declared columns that the first file of a source does not have."""
-    for spec in sources:
-        path = _first_file(spec)
-        if path is None:
-            continue
-        try:
-            if spec.kind == "csv":
-                _check_csv(core, spec, path, columns)
-            elif spec.kind == "npz":
-                _check_npz(core, spec, path, columns)
-        except (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile, ValueError) as error:
-            core.report(data_errors.header_unreadable(spec.span, path, str(error)))
-
-
-def _check_csv(core: Core, spec: SourceSpec, path: str, columns: Sequence[ColumnSpec]) -> None:
-    separator = dict(spec.options).get("separator", ",")
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        headers = next(csv.reader(iter(lambda: file.readline(_MAX_HEADER), ""), delimiter=separator), [])
-    for column in columns:
-        if column.header not in headers:
-            core.report(data_errors.column_not_in_file(column.span, column.header, path, headers, spec.span))
-
-
-_NPY_DTYPES = {"|b1": "bool", "|u1": "u8", "<i4": "i32", "<i8": "i64", "<f4": "f32", "<f8": "f64"}
-_LITTLE = re.compile(r"^[<|][biuf][1248]$")
-
-
-def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[str, tuple[int, ...]]:
-    """(dtype text, shape) of one array: the .npy format, NEP 1."""
-    with archive.open(name) as member:
-        magic = member.read(8)
-        if magic[:6] != b"\x93NUMPY":
-            raise ValueError(f"{name} is no array")
-        size = struct.unpack("<H", member.read(2))[0] if magic[6] == 1 else struct.unpack("<I", member.read(4))[0]
-        if size > _MAX_HEADER:
-            raise ValueError(f"the header of {name} is too long")
-        header = ast.literal_eval(member.read(size).decode("latin-1").strip())
-    if not isinstance(header, dict):
-        raise ValueError(f"the header of {name} is malformed")
-    return str(header["descr"]), tuple(header["shape"])
-
-
-def _check_npz(core: Core, spec: SourceSpec, path: str, columns: Sequence[ColumnSpec]) -> None:
-    with zipfile.ZipFile(path) as archive:
-        names = [n.removesuffix(".npy") for n in archive.namelist()]
-        for column in columns:
-            if column.header not in names:
-                core.report(data_errors.column_not_in_file(column.span, column.header, path, names, spec.span))
-                continue
-            dtype, shape = _npy_header(archive, column.header + ".npy")
-            declared = f"{column.dtype}[{', '.join(map(str, column.cell))}]"
-            found = f"{_NPY_DTYPES.get(dtype, dtype)}[{', '.join(map(str, shape[1:]))}]"
-            if shape[1:] != column.cell or not (_LITTLE.match(dtype) or column.dtype == "str"):
-                core.report(data_errors.column_type_in_file(column.span, column.name, declared, found, path, spec.span))

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Any, get_args
 
 from bmc.ir import Dim, Function, Operation, Parameter, Poly, Result, Shape, TensorType, Value
 from bmc.ir.dims import symbols
 from bmc.ir.graph import ParameterRole
 from bmc.ops.build import Builder
-from bmc.ops.registry import RowMix, row_axes
+from bmc.ops.registry import NoAttrs, RowMix, row_axes
 from bmc.ops.table import definition
 from bmc.source import Span
 
@@ -52,13 +52,11 @@ class Trace:
     # --- operations ------------------------------------------------------------------------------------------------
     def op(self, name: str, *operands: Value, hint: str = "", **attributes: object) -> Value:
         """The only result of a new operation. TypeRuleError when the operands do not fit."""
-        record = definition(name)
-        return self.builder.emit(name, *operands, attrs=record.attrs(**attributes), hint=hint)
+        return self.builder.operation(name, operands, _attrs(name, attributes), hint=hint).result
 
     def ops(self, name: str, *operands: Value, hint: str = "", **attributes: object) -> tuple[Value, ...]:
         """All results of a new operation."""
-        record = definition(name)
-        return self.builder.operation(name, operands, record.attrs(**attributes), hint=hint).results
+        return self.builder.operation(name, operands, _attrs(name, attributes), hint=hint).results
 
     def constant(self, value: float | int | bool, dtype: str, shape: Shape = ()) -> Value:
         if dtype == "bool":
@@ -175,6 +173,17 @@ class Trace:
     def _used(self, ops: Iterable[Operation], roots: Iterable[Value]) -> list[Parameter]:
         used = {id(v) for op in ops for v in op.operands} | {id(v) for v in roots}
         return [p for p in self.parameters.values() if id(p.value) in used]
+
+
+_NO_ATTRS = NoAttrs()
+
+
+def _attrs(name: str, attributes: Mapping[str, object]) -> object:
+    """The attributes of an operator from their names; in the order of its fields, which is the quick way to make a record."""
+    if not attributes:
+        return _NO_ATTRS
+    made: Any = definition(name).attrs
+    return made(*[attributes[field] for field in made.__match_args__])
 
 
 def cone(ops: Sequence[Operation], roots: Iterable[Value], *, effects: bool) -> Sequence[Operation]:

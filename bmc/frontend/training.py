@@ -379,7 +379,11 @@ def _train_function(
     trace.ops("guard_finite", mean)
     layer_states = dict(trace.states.items())
     results = [Result(mean, "output", "loss")]
+    tried: set[int] = set()
     for key, weight, gradient in zip(keys, weights, gradients, strict=True):
+        if core.failed and id(chosen[key]) in tried:
+            continue  # no function will be cut: one weight shows what is wrong with an optimizer
+        tried.add(id(chosen[key]))
         try:
             results.append(Result(_update(core, key, chosen[key], weight, gradient), "update", key))
         except Failure as failure:

@@ -67,7 +67,7 @@ class Categories:
     count: str | None = None
 
 
-@record(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Tensor:
     """A value of the graph under construction.
 
@@ -222,7 +222,7 @@ Datum: TypeAlias = (
 )
 
 
-@record(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Bound:
     """A name's value, and the source that gave it."""
 

@@ -149,8 +149,8 @@ SCHEDULES = [
 @pytest.mark.parametrize(("text", "expected"), SCHEDULES, ids=[t for t, _ in SCHEDULES])
 def test_schedules(run_of: Callable[..., Any], text: str, expected: Callable[[int, int], float]) -> None:
     """The gradient of -w is -1, so each step of sgd adds the rate."""
-    run = run_of(program("sum(0 * out, axis = -1) - s", f"  optimizer = sgd(lr = {text})", "param s: f32[] = 0.0\n  return x * s").replace(
-        "(out: f32[B, N])", "(out: f32[B, N], s: f32[])").replace("return x * s", "return x * s, s"), float_type="f64")  # fmt: skip
+    source = program("sum(0 * out, axis = -1) - s", f"  optimizer = sgd(lr = {text})", "param s: f32[] = 0.0\n  return x * s, s")
+    run = run_of(source.replace("(out: f32[B, N])", "(out: f32[B, N], s: f32[])"), float_type="f64")
     run("init")
     value = 0.0
     for step in range(10):

@@ -91,7 +91,7 @@ def _conv2d(arguments: Arguments) -> Datum:
     tensor = _image(arguments)
     if tensor.dtype not in ("f32", "f64"):
         raise Failure(type_errors.dtype_mismatch(arguments.where("x"), "x", tensor.type, arguments.span, "floats", "number"))
-    units, size, stride = arguments.dim("units"), arguments.integer("size"), arguments.integer("stride")
+    units, size, stride = arguments.dim("units"), arguments.positive("size"), arguments.positive("stride")
     b, h, w, _ = tensor.shape
     made = _placeholder(
         arguments, tensor.dtype, (b, _window(arguments, h, size, stride), _window(arguments, w, size, stride), units)
@@ -101,14 +101,14 @@ def _conv2d(arguments: Arguments) -> Datum:
 
 def _pool(arguments: Arguments) -> Datum:
     tensor = _image(arguments)
-    size = arguments.integer("size")
+    size = arguments.positive("size")
     b, h, w, c = tensor.shape
     return _placeholder(arguments, tensor.dtype, (b, floor_divide(h, size), floor_divide(w, size), c), tensor)
 
 
 def _upsample(arguments: Arguments) -> Datum:
     tensor = _image(arguments)
-    factor = arguments.integer("factor")
+    factor = arguments.positive("factor")
     b, h, w, c = tensor.shape
     return _placeholder(arguments, tensor.dtype, (b, h * factor, w * factor, c), tensor)
 
