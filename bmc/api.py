@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from bmc.data import Given
 from bmc.driver import run_errors
 from bmc.driver.alone import predict_alone
-from bmc.driver.dumping import dump_source
 from bmc.driver.load import SourceText, check_source, find_source, load_unit, text_source
 from bmc.driver.trained import Evaluation, TrainedModel, open_model
 from bmc.driver.trainer import Trainer
@@ -111,7 +110,7 @@ class Program:
 
         Raises BmcError for a stage or pass that does not exist.
         """
-        return dump_source(self._source, stage, after, with_locs)
+        return _dump(self._source, stage, after, with_locs)
 
     def _base(self) -> str:
         name = self._source.main.name
@@ -162,7 +161,7 @@ class Model:
         """As `Program.dump`, of the sources that the model was trained from."""
         unit = self.unit
         source = SourceText(unit.sources[0], unit.name, unit.sources[1:], {}, unit.float_type, on_disk=False)
-        return dump_source(source, stage, after, with_locs)
+        return _dump(source, stage, after, with_locs)
 
 
 def compile(  # noqa: A001 - `bmc.compile` is what one looks for
@@ -194,6 +193,12 @@ def load(path: str | Path) -> Model:
     Raises BmcError when the file is damaged, hostile, or not one.
     """
     return Model(open_model(path))
+
+
+def _dump(source: SourceText, stage: str, after: str | None, with_locs: bool) -> str:
+    from bmc.driver.dumping import dump_source  # noqa: PLC0415 - all of code generation, which a cached program does not need
+
+    return dump_source(source, stage, after, with_locs)
 
 
 def _text_of(value: Any) -> str:

@@ -8,16 +8,14 @@ Guaranteed: equal kernels are emitted once for the whole program.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
-from bmc.codegen.cache import ObjectCache, compiler_identity
 from bmc.codegen.contract import vector_bytes_of
 from bmc.codegen.phases import LlvmModule, PhaseWriter, empty_module
 from bmc.codegen.target import Target, compile_object
+from bmc.driver.compiled import Options
 from bmc.driver.gathering import batch_function
 from bmc.ir import Function, Module, Operation
-from bmc.ir.text import print_module
 from bmc.passes.check_memory import check_memory
 from bmc.passes.fuse import fuse_phases
 from bmc.passes.fusion.kernels import kernel_key
@@ -30,7 +28,7 @@ from bmc.passes.split_rows import split_rows
 from bmc.record import record
 from bmc_runtime.plan import FunctionPlan, Program
 
-__all__ = ["Lowered", "Options", "lower_function", "lower_part", "lower_unit", "program_of", "write_llvm"]
+__all__ = ["Lowered", "Options", "compile_functions", "lower_function", "lower_part", "lower_unit", "write_llvm"]
 
 
 @record(frozen=True, eq=False)
@@ -42,15 +40,6 @@ class Lowered:
     phases: tuple[Phase, ...]
     fused: tuple[Phase, ...]
     memory: MemoryPlan
-
-
-@record(frozen=True)
-class Options:
-    """`sharded`: rows are summed shard by shard (`shards` or `accumulate` above 1). `disabled`: optional passes left out."""
-
-    sharded: bool = False
-    disabled: tuple[str, ...] = ()
-    crash_directory: Path | None = None
 
 
 def lower_function(function: Function, options: Options, observer: Observer = check_after) -> list[Lowered]:
@@ -98,21 +87,8 @@ def write_llvm(lowered: Sequence[Lowered], target: Target, key: Callable[[Operat
     return module
 
 
-def program_of(
-    module: Module, target: Target, options: Options, cache: ObjectCache | None = None, only: Collection[str] | None = None
-) -> Program:
-    """Compile the functions of a unit (those named in `only`, or all), or find them compiled in the cache."""
-    functions = [f for f in module.functions if only is None or f.name in only]
-    part = Module(tuple(functions))
-    text = ""
-    if cache is not None:
-        text = f"{compiler_identity()}\n{target.identity}\n{options.sharded} {options.disabled}\n{print_module(part)}"
-        found = cache.get(text)
-        if found is not None:
-            return Program.from_json(*found)
-    lowered = lower_unit(part, options)
+def compile_functions(module: Module, target: Target, options: Options) -> Program:
+    """Compile all functions of a module into one program."""
+    lowered = lower_unit(module, options)
     plans: Mapping[str, FunctionPlan] = {item.name: item.memory.plan for item in lowered}
-    program = Program(plans, compile_object(str(write_llvm(lowered, target)), target))
-    if cache is not None:
-        cache.put(text, program.plan_json(), program.object_code)
-    return program
+    return Program(plans, compile_object(str(write_llvm(lowered, target)), target))

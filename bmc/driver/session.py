@@ -15,7 +15,7 @@ import numpy as np
 from bmc.codegen.cache import ObjectCache
 from bmc.codegen.jit import load_object
 from bmc.codegen.target import Target, host_target
-from bmc.driver.lower import Options, program_of
+from bmc.driver.compiled import Options, program_of
 from bmc.driver.preparing import data_outputs, fit_statistics, kept_rows, split_tables
 from bmc.frontend.unit import DataSpec, PredictionSpec, TrainingSpec, Unit
 from bmc.ir import Poly, TensorType

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bmc.driver.lower import Options, lower_function, program_of, write_llvm
+from bmc.driver.compiled import Options, program_of
+from bmc.driver.lower import lower_function, write_llvm
 from bmc.ir import Function, Module
 from bmc.ops.evaluate import evaluate
 from bmc.passes.autodiff import autodiff
