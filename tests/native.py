@@ -21,7 +21,8 @@ from bmc.codegen.jit import Loaded, load_object
 from bmc.codegen.kernel import emit_kernel, symbols_of
 from bmc.codegen.opaque import OPAQUE_KERNELS
 from bmc.codegen.target import Target, compile_object, host_target
-from bmc.driver.lower import Lowered, Options, lower_function, write_llvm
+from bmc.driver.compiled import Options
+from bmc.driver.lower import Lowered, lower_function, write_llvm
 from bmc.ir import Function, Operation, Region, TensorType, Value
 from bmc.ir.dims import evaluate as evaluate_dim
 from bmc.ops.kernel import KernelAttrs

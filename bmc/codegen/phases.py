@@ -8,6 +8,7 @@ use it. Status 0: done; 1: a guarded value was not finite and the rest did not r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 from llvmlite import ir
@@ -16,8 +17,10 @@ from bmc.codegen.contract.loop import each
 from bmc.codegen.contract.spec import VectorBytes
 from bmc.codegen.kernel import emit_kernel, symbols_of
 from bmc.codegen.kernel.code import WIDTH
-from bmc.codegen.lanes import I64, POINTER, Lanes, memory_type
+from bmc.codegen.lanes import Lanes
 from bmc.codegen.opaque import OPAQUE_KERNELS
+from bmc.codegen.typed import float_dtype_of
+from bmc.codegen.value import I64, POINTER, memory_type
 from bmc.errors import CompilerBug
 from bmc.ir import Operation, Value
 from bmc.ops.element import Dtype
@@ -28,7 +31,8 @@ __all__ = ["ADD_SYMBOLS", "LlvmModule", "PhaseWriter", "empty_module"]
 
 LlvmModule: TypeAlias = ir.Module
 
-ADD_SYMBOLS = {dtype: f"bmc_add_{dtype}" for dtype in ("i32", "i64", "f32", "f64")}
+_ADDED: tuple[Dtype, ...] = ("i32", "i64", "f32", "f64")
+ADD_SYMBOLS: Mapping[Dtype, str] = MappingProxyType({dtype: f"bmc_add_{dtype}" for dtype in _ADDED})
 """Exported `void(left*, right*, i64 count)`: left += right, for the sums over shards."""
 
 PART = 64
@@ -47,9 +51,7 @@ def empty_module(triple: str) -> LlvmModule:
 class PhaseWriter:
     """Writes phases into one module. `key` names equal kernels: operations of equal keys share one function."""
 
-    def __init__(
-        self, module: ir.Module, fused: bool, key: Callable[[Operation], str], vector_bytes: VectorBytes = 32
-    ) -> None:
+    def __init__(self, module: ir.Module, fused: bool, key: Callable[[Operation], str], vector_bytes: VectorBytes = 32) -> None:
         self.module = module
         self.fused = fused
         self.vector_bytes: VectorBytes = vector_bytes
@@ -59,19 +61,20 @@ class PhaseWriter:
     def write_additions(self) -> None:
         """Emit the functions of ADD_SYMBOLS."""
         for dtype, symbol in ADD_SYMBOLS.items():
-            function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64]), symbol)
-            left, right, count = function.args
-            builder = ir.IRBuilder(function.append_basic_block("entry"))
-            whole = builder.and_(count, I64(-WIDTH))
-            for width, start, stop in ((WIDTH, I64(0), whole), (1, whole, count)):
-                lanes = Lanes(builder, width, self.fused)
+            self._write_addition(dtype, symbol)
 
-                def add(i: ir.Value, lanes: Lanes = lanes, dtype: Dtype = dtype) -> None:  # type: ignore[assignment]
-                    total = lanes.add(lanes.load(left, i, dtype), lanes.load(right, i, dtype))  # noqa: B023
-                    lanes.store(total, left, i)  # noqa: B023
+    def _write_addition(self, dtype: Dtype, symbol: str) -> None:
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64]), symbol)
+        left, right, count = function.args
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
 
-                each(builder, start, stop, I64(width), add)
-            builder.ret_void()
+        def add(lanes: Lanes, i: ir.Value) -> None:
+            lanes.store(lanes.add(lanes.load(left, i, dtype), lanes.load(right, i, dtype)), left, i)
+
+        whole, wide, scalar = builder.and_(count, I64(-WIDTH)), Lanes(builder, WIDTH, self.fused), Lanes(builder, 1, self.fused)
+        each(builder, I64(0), whole, I64(WIDTH), lambda i: add(wide, i))
+        each(builder, whole, count, I64(1), lambda i: add(scalar, i))
+        builder.ret_void()
 
     def write(self, symbol: str, ops: Sequence[Operation], table: Mapping[Value, int], dims: Sequence[str]) -> ir.Function:
         """Emit one step. `table` gives the index of each value's address; `dims` the order of the run-time dims."""
@@ -124,8 +127,8 @@ class PhaseWriter:
 
     def _guard(self, builder: ir.IRBuilder, function: ir.Function, op: Operation, address: Callable[[Value], ir.Value]) -> None:
         """Return 1 unless x - x is 0, as it is for finite x only; else pass the value on."""
-        (operand,), dtype = op.operands, op.operands[0].type.dtype
-        kind = memory_type(dtype)  # type: ignore[arg-type]
+        (operand,) = op.operands
+        kind = memory_type(float_dtype_of(operand))
         value = builder.load(address(operand), typ=kind)
         finite = builder.fcmp_ordered("==", builder.fsub(value, value), ir.Constant(kind, 0.0))
         passed, failed = function.append_basic_block("finite"), function.append_basic_block("stopped")

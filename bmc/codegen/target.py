@@ -1,7 +1,7 @@
 """The machine that code is made for.
 
-In: `native` or a level of x86-64 (`v2`, `v3`, `v4`). Out: `Target`, with LLVM's feature string and the FMA class that bits depend on
-(EXACTNESS: source, data, seed, compiler version and FMA class, nothing else). CPU names are never passed to LLVM: they imply
+In: the host, or a level of x86-64 (`v2`, `v3`, `v4`). Out: `Target`, with LLVM's feature string and the FMA class. Bits
+depend on source, data, seed, compiler version and FMA class, nothing else. CPU names are never passed to LLVM: they imply
 features that a virtual machine may hide.
 """
 
@@ -14,10 +14,9 @@ from bmc.record import record
 
 __all__ = ["Target", "compile_object", "host_target", "level_target"]
 
-_LEVELS = {
-    "v2": "+cx16,+sahf,+popcnt,+sse3,+sse4.1,+sse4.2,+ssse3",
-    "v3": "+cx16,+sahf,+popcnt,+sse3,+sse4.1,+sse4.2,+ssse3,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+xsave",
-}
+_V2 = "+cx16,+sahf,+popcnt,+sse3,+sse4.1,+sse4.2,+ssse3"
+_V3 = f"{_V2},+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+xsave"
+_LEVELS = {"v2": _V2, "v3": _V3, "v4": f"{_V3},+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"}
 
 
 @record(frozen=True)

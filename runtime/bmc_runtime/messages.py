@@ -10,7 +10,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 __all__ = ["DONE", "FAILED", "NOT_FINITE", "Command", "read_setup", "write_setup"]
 
@@ -38,24 +38,24 @@ class Command:
     epoch: int
     factor: float
 
-    def write(self, pipe: BinaryIO) -> None:
+    def write(self, pipe: IO[bytes]) -> None:
         pipe.write(_COMMAND.pack(*astuple(self)))
         pipe.flush()
 
     @staticmethod
-    def read(pipe: BinaryIO) -> Command | None:
+    def read(pipe: IO[bytes]) -> Command | None:
         """The next command; None when the main process has closed the pipe."""
         data = pipe.read(_COMMAND.size)
         return Command(*_COMMAND.unpack(data)) if len(data) == _COMMAND.size else None
 
 
-def write_setup(pipe: BinaryIO, setup: Mapping[str, Any]) -> None:
+def write_setup(pipe: IO[bytes], setup: Mapping[str, Any]) -> None:
     text = json.dumps(setup).encode()
     pipe.write(_LENGTH.pack(len(text)) + text)
     pipe.flush()
 
 
-def read_setup(pipe: BinaryIO) -> dict[str, Any]:
+def read_setup(pipe: IO[bytes]) -> dict[str, Any]:
     """EOFError: the main process is gone."""
     head = pipe.read(_LENGTH.size)
     if len(head) < _LENGTH.size:

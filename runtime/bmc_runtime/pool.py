@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ParamSpec
 
 from bmc_runtime.binding import Binding, NotFinite
 from bmc_runtime.memory import Array, dtype_name
@@ -21,6 +21,9 @@ from bmc_runtime.plan import Program
 from bmc_runtime.sharing import SharedBlock
 
 __all__ = ["WorkerLost", "WorkerPool", "at_stage", "partials_of", "share"]
+
+
+P = ParamSpec("P")
 
 
 class WorkerLost(RuntimeError):
@@ -60,7 +63,7 @@ class WorkerPool:
         try:
             for process, mine in zip(self._processes, self._ranges[1:], strict=True):
                 assert process.stdin is not None
-                self._guarded(lambda p=process, m=mine: write_setup(p.stdin, {**setup, "mine": m}))  # type: ignore[misc]
+                _guarded(write_setup, process.stdin, {**setup, "mine": mine})
             self._wait()
         except WorkerLost:
             self.close()
@@ -69,7 +72,8 @@ class WorkerPool:
     def stage(self, binding: Binding, command: Command) -> None:
         """Run one stage on all shards. NotFinite: a guard failed somewhere. WorkerLost: a worker is gone."""
         for process in self._processes:
-            self._guarded(lambda p=process: command.write(p.stdin))  # type: ignore[misc]
+            assert process.stdin is not None
+            _guarded(command.write, process.stdin)
         failed = False
         try:
             binding.run_shards(command.stage, self.mine)
@@ -90,12 +94,6 @@ class WorkerPool:
                 raise WorkerLost(f"worker {process.pid} ended with code {process.wait()}")
         return failed
 
-    def _guarded(self, write: Any) -> None:
-        try:
-            write()
-        except OSError as error:
-            raise WorkerLost(f"a worker does not answer: {error}") from error
-
     def close(self) -> None:
         """End the workers."""
         for process in self._processes:
@@ -111,6 +109,14 @@ class WorkerPool:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _guarded(write: Callable[P, None], *arguments: P.args, **keywords: P.kwargs) -> None:
+    """Write to a worker. WorkerLost: its pipe is closed."""
+    try:
+        write(*arguments, **keywords)
+    except OSError as error:
+        raise WorkerLost(f"a worker does not answer: {error}") from error
 
 
 def at_stage(command: Command, stage: int) -> Command:

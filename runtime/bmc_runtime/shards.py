@@ -21,7 +21,7 @@ def tree_pairs(count: int) -> list[tuple[int, int]]:
 
     (0, 1), (2, 3), ..., then (0, 2), (4, 6), ...: `count` is a power of two.
     """
-    pairs = []
+    pairs: list[tuple[int, int]] = []
     step = 1
     while step < count:
         pairs.extend((left, left + step) for left in range(0, count, 2 * step))

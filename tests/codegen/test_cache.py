@@ -14,8 +14,8 @@ import pytest
 from bmc.codegen import cache as cache_module
 from bmc.codegen.cache import ObjectCache, compiler_identity, default_folder
 from bmc.codegen.target import level_target
-from bmc.driver import lower
-from bmc.driver.lower import Options, program_of
+from bmc.driver import compiled
+from bmc.driver.compiled import Options, program_of
 from bmc.ir import Module
 from tests.native import TARGET
 from tests.passes.steps import mlp_step
@@ -191,6 +191,6 @@ def test_what_code_depends_on_is_in_its_key(folder: Path, monkeypatch: pytest.Mo
     program_of(module, TARGET, Options(disabled=("cse",)), cache)
     program_of(Module((mlp_step([3, 3]),)), TARGET, Options(), cache)
     program_of(Module((mlp_step([3, 2], dtype="f64"),)), TARGET, Options(), cache)
-    monkeypatch.setattr(lower, "compiler_identity", lambda: "another compiler")
+    monkeypatch.setattr(compiled, "compiler_identity", lambda: "another compiler")
     program_of(module, TARGET, Options(), cache)
     assert len(set(cache.keys)) == cache.stored == 8

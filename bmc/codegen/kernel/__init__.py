@@ -16,11 +16,13 @@ from bmc.codegen.kernel.demands import demands_of, set_levels
 from bmc.codegen.kernel.folds import emit_columns, emit_rows
 from bmc.codegen.kernel.maps import emit_map
 from bmc.codegen.kernel.products import emit_product
-from bmc.codegen.lanes import I64, POINTER
+from bmc.codegen.typed import attributes
+from bmc.codegen.value import I64, POINTER
 from bmc.errors import CompilerBug
 from bmc.ir import Operation, Poly, Region, Value
 from bmc.ir.dims import symbols
 from bmc.ops.lowering import Contraction, Reduction
+from bmc.ops.reduce import ReduceAttrs
 from bmc.ops.table import definition
 
 __all__ = ["emit_kernel", "kernel_function", "symbols_of"]
@@ -64,9 +66,7 @@ def kernel_function(module: ir.Module, name: str, op: Operation) -> tuple[ir.Fun
     return function, builder, DimCode(builder, dict(zip(names, function.args[pointers:-1], strict=True)))
 
 
-def emit_kernel(
-    module: ir.Module, name: str, op: Operation, fused: bool, vector_bytes: VectorBytes = 32
-) -> ir.Function:
+def emit_kernel(module: ir.Module, name: str, op: Operation, fused: bool, vector_bytes: VectorBytes = 32) -> ir.Function:
     """Emit the function of a `kernel` operation. `fused` is the FMA class of the target; `vector_bytes` the size of its registers,
     which bits do not depend on.
     """
@@ -97,9 +97,9 @@ def _emit_elements(
     folds = [op for op in region.ops if isinstance(definition(op.name).lowering, Reduction)]
     if folds:
         space = folds[0].operands[0].type.shape
-        reduced = frozenset(folds[0].attrs.axes)  # type: ignore[attr-defined]
+        reduced = frozenset(attributes(folds[0], ReduceAttrs).axes)
         for fold in folds:
-            if fold.operands[0].type.shape != space or frozenset(fold.attrs.axes) != reduced:  # type: ignore[attr-defined]
+            if fold.operands[0].type.shape != space or frozenset(attributes(fold, ReduceAttrs).axes) != reduced:
                 raise CompilerBug("codegen", "the reductions of a kernel differ in shape or axes")
     else:
         space, reduced = region.results[0].type.shape, frozenset[int]()

@@ -1,8 +1,8 @@
 """Emitting the elements of a kernel inside its loops.
 
-In: analysed demands with levels. Out: LLVM instructions at the builder's position. `Code` belongs to one function; `Scope` is what is
-known inside the loops that are open: values, partial addresses, loop variables, the mask of valid lanes. A scope's child sees its
-parent's contents; what is computed in a loop never leaves it.
+In: analysed demands with levels. Out: LLVM instructions at the builder's position. `Code` belongs to one function;
+`Scope` is what is known inside the loops that are open: values, partial addresses, loop variables, the mask of valid
+lanes. A scope's child sees its parent's contents; what is computed in a loop never leaves it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from bmc.codegen.contract.loop import for_range
 from bmc.codegen.emitter import Emitter
 from bmc.codegen.kernel.affine import Affine
 from bmc.codegen.kernel.demands import Demand, Demands
-from bmc.codegen.lanes import I64, Value
+from bmc.codegen.typed import element_dtype
+from bmc.codegen.value import I64, Value
 from bmc.errors import CompilerBug
 from bmc.ir import Dim, FloorDiv, Symbol
+from bmc.ops.element import Dtype
 from bmc.ops.lowering import Elementwise
 from bmc.ops.table import definition
 
@@ -144,9 +146,11 @@ class Code:
         """Load the cells of arrays that are read one by one; they are few, and what is not used falls away."""
         for demand in self.analysed.order:
             if demand.array:
-                dtype, size = demand.value.type.dtype, demand.value.type.shape[0]
+                dtype, size = element_dtype(demand.value.type.dtype), demand.value.type.shape[0]
+                if not isinstance(size, int):
+                    raise CompilerBug("codegen", f"the cells of {demand.value.type} are not known one by one")
                 pointer = self.pointers[demand]
-                self.cells[demand] = [self.scalar.load(pointer, ir.Constant(I64, i), dtype) for i in range(size)]  # type: ignore[arg-type]
+                self.cells[demand] = [self.scalar.load(pointer, ir.Constant(I64, i), dtype) for i in range(size)]
 
     def root(self) -> Scope:
         self.read_arrays()
@@ -192,14 +196,8 @@ class Code:
 
     def store(self, scope: Scope, output: int) -> None:
         demand, access = self.analysed.results[output]
-        group = None if self.vector_position is None else self.order[self.vector_position]
-        vector = (
-            group is not None
-            and len(scope.variables) > self.vector_position
-            and (  # type: ignore[operator]
-                self.analysed.group_strides(access)[group] != 0
-            )
-        )
+        at = self.vector_position
+        vector = at is not None and at < len(scope.variables) and self.analysed.group_strides(access)[self.order[at]] != 0
         value = self.element(scope, demand, vector)
         pointer, offset = self.outputs[output], scope.partial[access]
         if not vector:
@@ -260,10 +258,10 @@ class Code:
             self.dims(dim)
 
     def _load(self, scope: Scope, demand: Demand, access: Affine) -> Value:
-        dtype = demand.value.type.dtype
+        dtype = element_dtype(demand.value.type.dtype)
         return self.load_at(scope, self.pointers[demand], access, scope.partial[access], dtype, demand.vector)
 
-    def load_at(self, scope: Scope, pointer: ir.Value, access: Affine, offset: ir.Value, dtype: str, vector: bool) -> Value:
+    def load_at(self, scope: Scope, pointer: ir.Value, access: Affine, offset: ir.Value, dtype: Dtype, vector: bool) -> Value:
         """The elements at `offset` and on, along `access`, as a scalar or a vector."""
         if not vector:
             return self.scalar.load(pointer, offset, dtype)
@@ -278,7 +276,7 @@ class Code:
             return self.wide.masked_load(pointer, offset, dtype, scope.mask)
         return self._strided(scope, pointer, offset, self.dims(stride), dtype)
 
-    def _strided(self, scope: Scope, pointer: ir.Value, offset: ir.Value, stride: ir.Value, dtype: str) -> Value:
+    def _strided(self, scope: Scope, pointer: ir.Value, offset: ir.Value, stride: ir.Value, dtype: Dtype) -> Value:
         """Lanes `stride` elements apart; lanes outside the mask read the first lane's element."""
         scalars = []
         for lane in range(self.width):

@@ -24,8 +24,8 @@ Key = tuple[Value, IndexMap]
 
 @dataclass(eq=False)
 class Demand:
-    """One value at one index map. Exactly one of: a load (`access`), an element operation, a reduction, a given value, or an array whose
-    cells are read one by one (`array`: `index` is empty then).
+    """One value at one index map. Exactly one of: a load (`access`), an element operation, a reduction, a given value, or
+    an array whose cells are read one by one (`array`: `index` is empty then).
     """
 
     value: Value
@@ -72,8 +72,9 @@ def demands_of(
 ) -> Demands:
     """Analyse `region` over the iteration space `space`, of which the axes `reduced` are folded.
 
-    `given`: a value of the region that needs no computing, at the identity map (the product of a contract). `classes`: for each axis; axes
-    of different class are never merged. `also`: further forms over the space that merging must respect.
+    `given`: a value of the region that needs no computing, at the identity map (the product of a contract). `classes`:
+    for each axis; axes of different class are never merged. `also`: further forms over the space that merging must
+    respect.
     """
     rank = len(space)
     kept = [axis for axis in range(rank) if axis not in reduced]

@@ -13,9 +13,12 @@ from collections.abc import Sequence
 from llvmlite import ir
 
 from bmc.codegen.contract.loop import for_range
+from bmc.codegen.kernel.affine import Affine
 from bmc.codegen.kernel.code import Code, Scope
 from bmc.codegen.kernel.demands import Demand
-from bmc.codegen.lanes import I64, Lanes, Value, size_of
+from bmc.codegen.lanes import Lanes
+from bmc.codegen.typed import element_dtype
+from bmc.codegen.value import I64, Value, size_of
 from bmc.ops.lowering import Reduction
 from bmc.ops.table import definition
 
@@ -41,7 +44,7 @@ def fold_of(demand: Demand) -> Reduction:
 
 
 def identity_value(lanes: Lanes, demand: Demand) -> Value:
-    identity, dtype = fold_of(demand).identity, demand.value.type.dtype
+    identity, dtype = fold_of(demand).identity, element_dtype(demand.value.type.dtype)
     if dtype in _LARGEST and math.isinf(identity):
         identity = _LARGEST[dtype] if identity > 0 else _LEAST[dtype]
     return lanes.constant(dtype, identity)
@@ -67,7 +70,7 @@ def emit_columns(code: Code, kept: int) -> None:
         for demand, value in zip(folds, ends, strict=True):
             scope.values[demand] = value
         code.compute(scope, [d for d in analysed.order if d.level < kept])
-        for output, (demand, access) in enumerate(analysed.results):
+        for output, (_, access) in enumerate(analysed.results):
             if not _inner(code, access, kept):
                 code.store(scope, output)
 
@@ -102,9 +105,9 @@ def emit_columns(code: Code, kept: int) -> None:
     descend(code.root(), 0)
 
 
-def _inner(code: Code, access: object, kept: int) -> bool:
+def _inner(code: Code, access: Affine, kept: int) -> bool:
     """Whether a result is stored for each reduced element: it has the full shape."""
-    strides = code.analysed.group_strides(access)  # type: ignore[arg-type]
+    strides = code.analysed.group_strides(access)
     return any(strides[group] != 0 for group in code.order[kept:])
 
 
@@ -160,7 +163,7 @@ class _Rows:
                 if not any(demand in later for later in alone[sweep + 1 :]):
                     continue
                 assert isinstance(static, int)
-                row_bytes = -(-static // LANES) * LANES * size_of(demand.value.type.dtype)
+                row_bytes = -(-static // LANES) * LANES * size_of(element_dtype(demand.value.type.dtype))
                 if room + row_bytes > SAVED_BYTES:
                     continue
                 saved[demand] = room
@@ -207,7 +210,7 @@ class _Rows:
         start = [identity_value(self.code.wide, d).ir for d in folds for _ in range(self.parts)]
         ends = self._middle(scope, self.kept, sweep, loaded, start)
         for i, demand in enumerate(folds):
-            dtype = demand.value.type.dtype
+            dtype = element_dtype(demand.value.type.dtype)
             lanes = [Value(v, dtype) for v in ends[self.parts * i : self.parts * (i + 1)]]
             scope.values[demand] = self._tree(demand, lanes)
 
@@ -286,7 +289,7 @@ class _Rows:
             if demand not in self.needed[sweep] or demand in scope.values:
                 continue
             if demand in loaded:
-                scope.values[demand] = code.wide.load(self._saved_row(demand), position, demand.value.type.dtype)
+                scope.values[demand] = code.wide.load(self._saved_row(demand), position, element_dtype(demand.value.type.dtype))
                 continue
             code.compute(scope, [demand])
             if demand in self.saved:

@@ -17,10 +17,12 @@ from bmc.codegen.contract.spec import VectorBytes
 from bmc.codegen.kernel.affine import Affine, IndexMap, identity_map, linear, merged_axes, through_view
 from bmc.codegen.kernel.code import Code, DimCode, Scope
 from bmc.codegen.kernel.demands import Demands, demands_of, set_levels
-from bmc.codegen.lanes import I64, POINTER, Value, memory_type
+from bmc.codegen.typed import attributes, element_dtype, float_dtype_of
+from bmc.codegen.value import I64, POINTER, Value, memory_type
 from bmc.errors import CompilerBug
 from bmc.ir import Dim, Operation, Region, Shape
 from bmc.ir import Value as IRValue
+from bmc.ops.contract import ContractAttrs
 from bmc.ops.lowering import Contraction, View
 from bmc.ops.table import definition
 from bmc.record import record
@@ -54,8 +56,9 @@ def emit_product(
     left, right, depths = _operands(region, product)
     space = product.result.type.shape
     rank = len(space)
-    batch = len(product.attrs.lhs_batch)  # type: ignore[attr-defined]
-    rows = product.operands[0].type.rank - batch - len(product.attrs.lhs_contract)  # type: ignore[attr-defined]
+    attrs = attributes(product, ContractAttrs)
+    batch = len(attrs.lhs_batch)
+    rows = product.operands[0].type.rank - batch - len(attrs.lhs_contract)
     classes = ["batch"] * batch + ["row"] * rows + ["column"] * (rank - batch - rows)
     analysed = demands_of(region, space, given=product.result, classes=classes, also=[left.form, right.form])
 
@@ -70,7 +73,6 @@ def emit_product(
     n: Dim = 1 if column_group is None else analysed.sizes[column_group]
     a_rows = _stride(analysed, left.form, row_group)
     b_columns = _stride(analysed, right.form, column_group)
-    dtype = product.result.type.dtype
     depth = depths[0] if depths else 1
     a_layout = _layout(left.depth_strides[0] if depths else 1, a_rows, depth, m)
     b_layout = _layout(b_columns, right.depth_strides[0] if depths else 1, n, depth)
@@ -78,8 +80,7 @@ def emit_product(
         _emit_chains(builder, analysed, left, right, depths, pointers, outputs, dims, fused)
         return
     (a_transposed, lda), (b_transposed, ldb) = a_layout, b_layout
-    if dtype not in ("f32", "f64"):
-        raise CompilerBug("codegen", f"a contraction of {dtype} has no kernel")
+    dtype = float_dtype_of(product.result)
     spec = ContractSpec(dtype, a_transposed, b_transposed, _known(m), _known(n), _known(depth), fused, vector_bytes=vector_bytes)
     if scratch_bytes(spec) > 4 << 20:
         raise CompilerBug("codegen", "a product needs more scratch memory than there is")
@@ -92,7 +93,7 @@ def emit_product(
 
     def call(offsets: Mapping[Affine, ir.Value]) -> None:
         def moved(pointer: ir.Value, form: Affine, element: str) -> ir.Value:
-            return builder.gep(pointer, [offsets[form]], source_etype=memory_type(element))  # type: ignore[arg-type]
+            return builder.gep(pointer, [offsets[form]], source_etype=memory_type(element_dtype(element)))
 
         a = moved(pointers[left.param], left.form, dtype)
         b = moved(pointers[right.param], right.form, dtype)
@@ -190,7 +191,7 @@ class _Epilogue:
             return known[dim] if dim in known else DimCode(builder, bindings)(dim)
 
         given = next(d for d in analysed.order if d.op is None and d.access is None and not d.array)
-        width = acc.type.count
+        width, dtype = acc.type.count, float_dtype_of(given.value)
         pointers = dict(zip(self.loads, loads, strict=True))
         code = Code(builder, analysed, self.order, self.column_group, pointers, stores, dims, self.fused, width)
         code.read_arrays()
@@ -201,9 +202,9 @@ class _Epilogue:
             scope = code.enter(scope, row)
         if self.column_group is not None:
             scope = code.enter(scope, column, None if mask is None else Value(mask, "bool"))
-            scope.values[given] = Value(acc, given.value.type.dtype)  # type: ignore[arg-type]
+            scope.values[given] = Value(acc, dtype)
         else:
-            scope.values[given] = Value(code.wide.extract(Value(acc, given.value.type.dtype), 0), given.value.type.dtype)  # type: ignore[arg-type]
+            scope.values[given] = Value(code.wide.extract(Value(acc, dtype), 0), dtype)
         code.compute(scope, analysed.order)
         for output in range(result_count):
             code.store(scope, output)
@@ -222,10 +223,10 @@ def _views_before(region: Region, product: Operation) -> int:
 
 def _operands(region: Region, product: Operation) -> tuple[_Operand, _Operand, Shape]:
     """Both operands as memory over the result's axes, and the sizes of the contracted axes, merged where both allow it."""
-    attrs = product.attrs
+    attrs = attributes(product, ContractAttrs)
     left, right = product.operands
-    batch = len(attrs.lhs_batch)  # type: ignore[attr-defined]
-    count = len(attrs.lhs_contract)  # type: ignore[attr-defined]
+    batch = len(attrs.lhs_batch)
+    count = len(attrs.lhs_contract)
     result_rank = product.result.type.rank
     rank = result_rank + count
     left_free = left.type.rank - batch - count
@@ -236,9 +237,9 @@ def _operands(region: Region, product: Operation) -> tuple[_Operand, _Operand, S
         free = iter(range(first_free, result_rank))
         return identity_map(rank, [place[a] if a in place else next(free) for a in range(value.type.rank)])
 
-    a_map = axes_of(left, attrs.lhs_batch, attrs.lhs_contract, batch)  # type: ignore[attr-defined]
-    b_map = axes_of(right, attrs.rhs_batch, attrs.rhs_contract, batch + left_free)  # type: ignore[attr-defined]
-    sizes = tuple(left.type.shape[a] for a in attrs.lhs_contract)  # type: ignore[attr-defined]
+    a_map = axes_of(left, attrs.lhs_batch, attrs.lhs_contract, batch)
+    b_map = axes_of(right, attrs.rhs_batch, attrs.rhs_contract, batch + left_free)
+    sizes = tuple(left.type.shape[a] for a in attrs.lhs_contract)
     a_param, a_form = _memory(region, left, a_map, rank)
     b_param, b_form = _memory(region, right, b_map, rank)
 
@@ -312,7 +313,7 @@ def _emit_chains(
     code.follow(left.form)
     code.follow(right.form)
     given = next(d for d in analysed.order if d.op is None and d.access is None and not d.array)
-    dtype = given.value.type.dtype
+    dtype = float_dtype_of(given.value)
     for stride in (*left.depth_strides, *right.depth_strides, *depths):
         dims(stride)
 
@@ -336,7 +337,7 @@ def _emit_chains(
 
     def inside(scope: Scope) -> None:
         wide = vector is not None
-        zero = (code.wide if wide else code.scalar).constant(dtype, 0.0)  # type: ignore[arg-type]
+        zero = (code.wide if wide else code.scalar).constant(dtype, 0.0)
         total = chain(scope, 0, scope.partial[left.form], scope.partial[right.form], zero.ir, wide)
         scope.values[given] = Value(total, zero.dtype)
         code.compute(scope, analysed.order)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from llvmlite import ir
 
 from bmc.codegen.contract.loop import each, for_range
-from bmc.codegen.kernel.code import DimCode
-from bmc.codegen.lanes import I64, POINTER, Lanes, Value, memory_type, size_of
+from bmc.codegen.lanes import Lanes
+from bmc.codegen.typed import element_dtype
+from bmc.codegen.value import BYTE, I64, POINTER, Value, memory_type, size_of
 from bmc.ir import Dim
 
 __all__ = ["Arrays", "cell_bytes", "i64"]
 
-BYTE = ir.IntType(8)
 CHUNK = 32
 CELL_BYTES = 16
 
@@ -28,11 +28,11 @@ def i64(value: int) -> ir.Constant:
 
 def cell_bytes(dtype: str) -> int:
     """Bytes of one element in memory; a `str` cell is a view of 16."""
-    return CELL_BYTES if dtype == "str" else size_of(dtype)  # type: ignore[arg-type]
+    return CELL_BYTES if dtype == "str" else size_of(element_dtype(dtype))
 
 
 class Arrays:
-    def __init__(self, module: ir.Module, builder: ir.IRBuilder, dims: DimCode, fused: bool) -> None:
+    def __init__(self, module: ir.Module, builder: ir.IRBuilder, dims: Callable[[Dim], ir.Value], fused: bool) -> None:
         self.module = module
         self.builder = builder
         self.dims = dims
@@ -52,7 +52,7 @@ class Arrays:
         return for_range(self.builder, i64(0), count, i64(1), start, body)
 
     def load(self, pointer: ir.Value, index: ir.Value, dtype: str) -> Value:
-        return self.lanes.load(pointer, index, dtype)  # type: ignore[arg-type]
+        return self.lanes.load(pointer, index, element_dtype(dtype))
 
     def store(self, value: Value, pointer: ir.Value, index: ir.Value) -> None:
         self.lanes.store(value, pointer, index)
@@ -75,7 +75,7 @@ class Arrays:
         """The address of element `index`."""
         if dtype == "str":
             return self.at_bytes(pointer, self.builder.mul(index, i64(CELL_BYTES)))
-        return self.builder.gep(pointer, [index], source_etype=memory_type(dtype))  # type: ignore[arg-type]
+        return self.builder.gep(pointer, [index], source_etype=memory_type(element_dtype(dtype)))
 
     def text(self, pointer: ir.Value, index: ir.Value) -> tuple[ir.Value, ir.Value]:
         """Address (a pointer) and length (i64) of a `str` cell."""

@@ -8,8 +8,10 @@ from bmc.codegen.contract.loop import each
 from bmc.codegen.kernel import kernel_function
 from bmc.codegen.lanes import Lanes
 from bmc.codegen.opaque.memory import Arrays, cell_bytes, i64
+from bmc.codegen.typed import attributes, element_dtype
 from bmc.ir import Operation
 from bmc.ir.dims import product
+from bmc.ops.shape import ConcatAttrs, PadAttrs
 
 __all__ = ["emit_concat", "emit_gather", "emit_pad", "emit_scatter_add", "emit_take_along"]
 
@@ -20,7 +22,7 @@ def emit_concat(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.
     """Operands one after the other along an axis: for each outer index, one run of bytes from each."""
     function, builder, dims = kernel_function(module, name, op)
     code = Arrays(module, builder, dims, fused)
-    axis = op.attrs.axis  # type: ignore[attr-defined]
+    axis = attributes(op, ConcatAttrs).axis
     item = cell_bytes(op.result.type.dtype)
     target = function.args[len(op.operands)]
     runs = [dims(product(v.type.shape[axis:]) * item) for v in op.operands]
@@ -41,15 +43,15 @@ def emit_pad(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Fun
     """The operand's elements spread into a constant: element i of an axis goes to `low + i * (interior + 1)`."""
     function, builder, dims = kernel_function(module, name, op)
     code = Arrays(module, builder, dims, fused)
-    attrs = op.attrs
+    attrs = attributes(op, PadAttrs)
     source, target = function.args[:2]
     (operand,) = op.operands
-    dtype = op.result.type.dtype
-    fill = code.lanes.constant(dtype, attrs.value)  # type: ignore[arg-type, attr-defined]
+    dtype = element_dtype(op.result.type.dtype)
+    fill = code.lanes.constant(dtype, attrs.value)
     code.each(dims(op.result.type.elements), lambda i: code.store(fill, target, i))
     shape, wide = operand.type.shape, op.result.type.shape
-    low = [dims(d) for d in attrs.low]  # type: ignore[attr-defined]
-    step = [i + 1 for i in attrs.interior]  # type: ignore[attr-defined]
+    low = [dims(d) for d in attrs.low]
+    step = [i + 1 for i in attrs.interior]
     sizes = [dims(d) for d in shape]
     wide_sizes = [dims(d) for d in wide]
 
@@ -101,7 +103,7 @@ def emit_scatter_add(module: ir.Module, name: str, op: Operation, fused: bool) -
     code = Arrays(module, builder, dims, fused)
     index, updates = op.operands
     places, source, target = function.args[:3]
-    dtype = updates.type.dtype
+    dtype = element_dtype(updates.type.dtype)
     run = dims(product(updates.type.shape[index.type.rank :]))
     rows = dims(op.result.type.shape[0])
     code.zero(target, dims(op.result.type.elements * cell_bytes(dtype)))
@@ -114,7 +116,7 @@ def emit_scatter_add(module: ir.Module, name: str, op: Operation, fused: bool) -
         update = code.element(source, builder.mul(i, run), dtype)
 
         def add(lanes: Lanes, j: ir.Value) -> None:
-            total = lanes.add(lanes.load(into, j, dtype), lanes.load(update, j, dtype))  # type: ignore[arg-type]
+            total = lanes.add(lanes.load(into, j, dtype), lanes.load(update, j, dtype))
             lanes.store(total, into, j)
 
         each(builder, i64(0), whole, i64(WIDTH), lambda j: add(wide, j))

@@ -8,10 +8,14 @@ from llvmlite import ir
 
 from bmc.codegen.contract.loop import while_below
 from bmc.codegen.kernel import kernel_function
-from bmc.codegen.lanes import I64, Value
 from bmc.codegen.opaque.memory import Arrays, i64
-from bmc.ir import Operation
+from bmc.codegen.typed import attributes, element_dtype
+from bmc.codegen.value import I64, Value
+from bmc.errors import CompilerBug
+from bmc.ir import Dim, Operation
 from bmc.ir.dims import product
+from bmc.ops.element import Predicate
+from bmc.ops.order import ArgAttrs, CumsumAttrs, SortAttrs
 
 __all__ = ["emit_argmax", "emit_argmin", "emit_cumsum", "emit_sort"]
 
@@ -26,12 +30,12 @@ def emit_argmin(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.
     return _extreme(module, name, op, fused, "lt")
 
 
-def _extreme(module: ir.Module, name: str, op: Operation, fused: bool, better: str) -> ir.Function:
+def _extreme(module: ir.Module, name: str, op: Operation, fused: bool, better: Predicate) -> ir.Function:
     function, builder, dims = kernel_function(module, name, op)
     code = Arrays(module, builder, dims, fused)
     lanes = code.lanes
     (x,) = op.operands
-    axis, dtype = op.attrs.axis, x.type.dtype  # type: ignore[attr-defined]
+    axis, dtype = attributes(op, ArgAttrs).axis, element_dtype(x.type.dtype)
     source, target = function.args[:2]
     size, inner = dims(x.type.shape[axis]), dims(product(x.type.shape[axis + 1 :]))
     outer = dims(product(x.type.shape[:axis]))
@@ -40,9 +44,9 @@ def _extreme(module: ir.Module, name: str, op: Operation, fused: bool, better: s
         first = builder.add(builder.mul(builder.mul(o, size), inner), i)
 
         def turn(k: ir.Value, carried: list[ir.Value]) -> Sequence[ir.Value]:
-            best, place = Value(carried[0], dtype), carried[1]  # type: ignore[arg-type]
+            best, place = Value(carried[0], dtype), carried[1]
             value = code.load(source, builder.add(first, builder.mul(k, inner)), dtype)
-            wins = lanes.compare(better, value, best).ir  # type: ignore[arg-type]
+            wins = lanes.compare(better, value, best).ir
             if dtype in ("f32", "f64"):
                 fresh = builder.and_(lanes.is_nan(value).ir, builder.not_(lanes.is_nan(best).ir))
                 wins = builder.and_(builder.or_(wins, fresh), builder.not_(lanes.is_nan(best).ir))
@@ -64,7 +68,7 @@ def emit_cumsum(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.
     function, builder, dims = kernel_function(module, name, op)
     code = Arrays(module, builder, dims, fused)
     (x,) = op.operands
-    axis, dtype = op.attrs.axis, x.type.dtype  # type: ignore[attr-defined]
+    axis, dtype = attributes(op, CumsumAttrs).axis, element_dtype(x.type.dtype)
     source, target = function.args[:2]
     size, inner = dims(x.type.shape[axis]), dims(product(x.type.shape[axis + 1 :]))
 
@@ -73,11 +77,11 @@ def emit_cumsum(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.
 
         def turn(k: ir.Value, carried: list[ir.Value]) -> Sequence[ir.Value]:
             place = builder.add(first, builder.mul(k, inner))
-            total = code.lanes.add(Value(carried[0], dtype), code.load(source, place, dtype))  # type: ignore[arg-type]
+            total = code.lanes.add(Value(carried[0], dtype), code.load(source, place, dtype))
             code.store(total, target, place)
             return (total.ir,)
 
-        code.fold(size, [code.lanes.constant(dtype, 0).ir], turn)  # type: ignore[arg-type]
+        code.fold(size, [code.lanes.constant(dtype, 0).ir], turn)
 
     outer = dims(product(x.type.shape[:axis]))
     code.each(outer, lambda o: code.each(inner, lambda i: one(o, i)))
@@ -95,7 +99,7 @@ def emit_sort(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Fu
     code = Arrays(module, builder, dims, fused)
     (x,) = op.operands
     dtype = x.type.dtype
-    descending = op.attrs.descending  # type: ignore[attr-defined]
+    descending = attributes(op, SortAttrs).descending
     source, values, places = function.args[:3]
     size = dims(x.type.shape[-1])
     rows = dims(product(x.type.shape[:-1]))
@@ -132,6 +136,10 @@ def _swap(code: Arrays, keys: ir.Value, order: ir.Value, dtype: str, a: ir.Value
         code.store(x, pointer, b)
 
 
+def _no_dims(dim: Dim) -> ir.Value:
+    raise CompilerBug("codegen", f"a heap does not know {dim}")
+
+
 def _sift_function(module: ir.Module, name: str, dtype: str, descending: bool, fused: bool) -> ir.Function:
     """`void(keys*, order*, i64 root, i64 end)`: restore the heap of [root, end) whose root alone may be out of place."""
     from_type = ir.FunctionType(ir.VoidType(), [ir.PointerType(), ir.PointerType(), I64, I64])
@@ -139,7 +147,7 @@ def _sift_function(module: ir.Module, name: str, dtype: str, descending: bool, f
     function.linkage = "internal"
     keys, order, root, end = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    code = Arrays(module, builder, lambda dim: i64(int(dim)), fused)  # type: ignore[arg-type]
+    code = Arrays(module, builder, _no_dims, fused)
     lanes = code.lanes
 
     def before(a: ir.Value, b: ir.Value) -> ir.Value:

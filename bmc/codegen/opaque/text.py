@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from llvmlite import ir
 
 from bmc.codegen.contract.loop import minimum
 from bmc.codegen.kernel import kernel_function
-from bmc.codegen.lanes import I64, POINTER, Value
-from bmc.codegen.opaque.memory import BYTE, Arrays, i64
+from bmc.codegen.opaque.memory import Arrays, i64
+from bmc.codegen.typed import attributes
+from bmc.codegen.value import BYTE, I64, POINTER, Value
 from bmc.ir import Operation
+from bmc.ops.text import TextAttrs
 
 __all__ = ["emit_int_lookup", "emit_str_equal", "emit_str_lookup", "emit_str_select"]
+
+KeyOrder = Callable[[Arrays, ir.Value, ir.Value, ir.Value, ir.Value], ir.Value]
+"""(code, cells, index, table, entry) -> i64: negative, 0 or positive as the cell comes before, is or comes after the entry."""
 
 
 def emit_str_equal(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
@@ -18,7 +25,7 @@ def emit_str_equal(module: ir.Module, name: str, op: Operation, fused: bool) -> 
     function, builder, dims = kernel_function(module, name, op)
     code = Arrays(module, builder, dims, fused)
     source, target = function.args[:2]
-    literal, length = _literal(module, name, op.attrs.value)  # type: ignore[attr-defined]
+    literal, length = _literal(module, name, attributes(op, TextAttrs).value)
     compare = _compare_function(module)
 
     def one(i: ir.Value) -> None:
@@ -36,7 +43,7 @@ def emit_str_select(module: ir.Module, name: str, op: Operation, fused: bool) ->
     function, builder, dims = kernel_function(module, name, op)
     code = Arrays(module, builder, dims, fused)
     condition, source, target = function.args[:3]
-    literal, length = _literal(module, name, op.attrs.value)  # type: ignore[attr-defined]
+    literal, length = _literal(module, name, attributes(op, TextAttrs).value)
 
     def one(i: ir.Value) -> None:
         keep = code.load(condition, i, "bool").ir
@@ -75,7 +82,7 @@ def emit_int_lookup(module: ir.Module, name: str, op: Operation, fused: bool) ->
     return _lookup(module, name, op, fused, key_order)
 
 
-def _lookup(module: ir.Module, name: str, op: Operation, fused: bool, key_order) -> ir.Function:  # type: ignore[no-untyped-def]
+def _lookup(module: ir.Module, name: str, op: Operation, fused: bool, key_order: KeyOrder) -> ir.Function:
     function, builder, dims = kernel_function(module, name, op)
     code = Arrays(module, builder, dims, fused)
     cells, table, order, target = function.args[:4]
