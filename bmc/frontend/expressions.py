@@ -42,9 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CONSTANTS", "Expressions"]
 
-CONSTANTS: Mapping[str, Datum] = MappingProxyType(
-    {"pi": math.pi, "inf": math.inf, "nan": math.nan, "frozen": Special("frozen"), "balanced": Special("balanced")}
-)
+CONSTANTS: Mapping[str, Datum] = MappingProxyType({"pi": math.pi, "inf": math.inf, "nan": math.nan, "frozen": Special("frozen")})
 
 
 class Expressions(Core):

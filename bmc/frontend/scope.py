@@ -117,7 +117,8 @@ class Program:
 
 
 @cache
-def _installed_library() -> tuple[SourceFile, ...]:
+def installed_library() -> tuple[SourceFile, ...]:
+    """The files of the package's library, by name."""
     folder = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib")
     files: list[SourceFile] = []
     for name in sorted(os.listdir(folder)):
@@ -130,7 +131,7 @@ def _installed_library() -> tuple[SourceFile, ...]:
 def library_files(given: Sequence[SourceFile] = ()) -> Mapping[str, LibraryPart]:
     """The library's names and where they are declared; a file in `given` (an artefact's) stands in for the installed one."""
     own = {f.name: f for f in given if f.name.startswith(LIBRARY_PREFIX)}
-    files = {f.name: f for f in _installed_library()} | own
+    files = {f.name: f for f in installed_library()} | own
     parts: dict[str, LibraryPart] = {}
     for file in files.values():
         found = list(_DECLARED.finditer(file.text))
