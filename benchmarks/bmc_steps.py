@@ -19,7 +19,7 @@ class BmcStep:
             "features": np.concatenate([x for x, _ in batches]),
             "label": np.concatenate([y for _, y in batches]),
         }
-        self._trainer = program.trainer(data=columns, weights=weights, batch=workload.batch)
+        self._trainer = program.trainer(data=columns, weights=weights, batch=workload.batch, shuffle=False)
 
     def step(self) -> None:
         self._trainer.step()
