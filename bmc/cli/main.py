@@ -53,7 +53,11 @@ def _write_anything(stream: TextIO) -> None:
 
 def _run(args: list[str]) -> int:
     try:
-        code = bmc.main(args=args, prog_name="bmc", standalone_mode=False)
+        # Not `bmc.main`: it ends the process itself when a pipe is closed.
+        with bmc.make_context("bmc", args) as context:
+            code = bmc.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except BmcError as error:
         print_diagnostics(error.diagnostics)
         return exit_code(error.diagnostics)
