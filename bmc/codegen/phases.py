@@ -2,7 +2,8 @@
 
 In: the planned phases of one or more functions (operations in order, the buffer index of every value). Out: LLVM functions
 `i32 symbol(void **table, const i64 *dims, void *scratch)`, and the kernels that they call, each kernel once however many layers
-use it. Status 0: done; 1: a guarded value was not finite and the rest did not run.
+use it. Status 0: done; 1: a guarded value was not finite and the rest did not run. Guaranteed: whatever floating-point mode the
+calling thread has, code runs in the default one, and the thread has its own back afterwards.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from llvmlite import ir
 
 from bmc.codegen.contract.loop import each
 from bmc.codegen.contract.spec import VectorBytes
+from bmc.codegen.float_mode import enter_default_mode
 from bmc.codegen.kernel import emit_kernel, symbols_of
 from bmc.codegen.kernel.code import WIDTH
 from bmc.codegen.lanes import Lanes
@@ -67,6 +69,7 @@ class PhaseWriter:
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64]), symbol)
         left, right, count = function.args
         builder = ir.IRBuilder(function.append_basic_block("entry"))
+        restore = enter_default_mode(builder, self.module.triple)
 
         def add(lanes: Lanes, i: ir.Value) -> None:
             lanes.store(lanes.add(lanes.load(left, i, dtype), lanes.load(right, i, dtype)), left, i)
@@ -74,6 +77,7 @@ class PhaseWriter:
         whole, wide, scalar = builder.and_(count, I64(-WIDTH)), Lanes(builder, WIDTH, self.fused), Lanes(builder, 1, self.fused)
         each(builder, I64(0), whole, I64(WIDTH), lambda i: add(wide, i))
         each(builder, whole, count, I64(1), lambda i: add(scalar, i))
+        restore()
         builder.ret_void()
 
     def write(self, symbol: str, ops: Sequence[Operation], table: Mapping[Value, int], dims: Sequence[str]) -> ir.Function:
@@ -88,6 +92,7 @@ class PhaseWriter:
             parts.append(part)
         function = ir.Function(self.module, kind, symbol)
         builder = ir.IRBuilder(function.append_basic_block("entry"))
+        restore = enter_default_mode(builder, self.module.triple)
         good, failed = ir.IntType(32)(0), function.append_basic_block("failed")
         status: ir.Value = good
         for part in parts:
@@ -95,8 +100,10 @@ class PhaseWriter:
             following = function.append_basic_block("next")
             builder.cbranch(builder.icmp_signed("==", status, good), following, failed)
             builder.position_at_end(following)
+        restore()
         builder.ret(good)
         builder.position_at_end(failed)
+        restore()
         builder.ret(ir.IntType(32)(1))
         return function
 
