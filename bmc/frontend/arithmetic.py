@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 
 from bmc.errors import Suggestion
@@ -19,10 +18,10 @@ from bmc.frontend.core import Core
 from bmc.frontend.dims import Failure
 from bmc.frontend.trace import STEP, STEPS
 from bmc.frontend.values import Bound, Constructed, Datum, Generator, ListValue, Plateau, Poison, Tensor, describe, is_number
-from bmc.ir import Dim, Poly, Shape, Value
+from bmc.ir import Dim, Poly, Shape, TensorType, Value
 from bmc.ir.dims import floor_divide, product
 from bmc.ir.types import is_float, is_integer
-from bmc.record import record
+from bmc.record import record, replace
 from bmc.source import Span
 
 __all__ = [
@@ -124,6 +123,12 @@ def _vector(core: Core, items: Sequence[float]) -> Tensor:
     return core.tensor(core.trace.op("concat", *cells, axis=0), weak=True)
 
 
+def _stand_in(core: Core, value: float) -> Tensor:
+    """What `scalar` would make of a static number, without an operation: only its type is asked for."""
+    dtype = "f64" if isinstance(value, float) else "i64" if abs(value) >= 2**31 else "i32"
+    return core.tensor(core.trace.placeholder(TensorType(dtype, ()), ""), weak=True)
+
+
 def to_dtype(core: Core, tensor: Tensor, dtype: str) -> Tensor:
     """The tensor in another dtype; integers keep what is known of them."""
     if tensor.dtype == dtype:
@@ -164,6 +169,8 @@ def _common(
 
 def broadcast_shape(shapes: Sequence[Shape]) -> Shape | None:
     """numpy's rule; None where it fails. Open dims fit only themselves and 1."""
+    if shapes and all(shape == shapes[0] for shape in shapes):
+        return shapes[0]
     rank = max((len(s) for s in shapes), default=0)
     result: list[Dim] = []
     for axis in range(-rank, 0):
@@ -181,6 +188,9 @@ def broadcast_shape(shapes: Sequence[Shape]) -> Shape | None:
 
 def combined_origins(tensors: Sequence[Tensor], shape: Shape) -> tuple[Span | None, ...]:
     """Where each dim of a broadcast result comes from: the first operand that has that dim."""
+    first = tensors[0]
+    if first.shape == shape and len(first.origins) == len(shape) and None not in first.origins:
+        return first.origins
     found: list[Span | None] = []
     for axis in range(-len(shape), 0):
         spans = [t.origins[axis] for t in tensors if -axis <= t.rank and len(t.origins) == t.rank and t.shape[axis] == shape[axis]]
@@ -223,7 +233,10 @@ def unify(
 ) -> tuple[list[Tensor], bool]:
     """Operands as tensors of one dtype and shape, and whether the result is weak. Static numbers become constants of the
     tensors' dtype and shape."""
-    tensors = [scalar(core, v, s) for v, s in zip(values, spans, strict=True)]
+    tensors = [
+        _stand_in(core, v) if cast and isinstance(v, (int, float)) and not isinstance(v, bool) else scalar(core, v, s)
+        for v, s in zip(values, spans, strict=True)
+    ]
     if cast:
         dtype, weak = _common(core, tensors, spans, symbol, divide, whole)
     else:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from bmc.frontend import arithmetic, layer_errors, name_errors, syntax, type_errors
 from bmc.frontend.core import StateInfo
@@ -37,6 +36,7 @@ from bmc.frontend.values import (
 )
 from bmc.ir import Poly, TensorType
 from bmc.ir.types import is_float, is_integer
+from bmc.record import replace
 from bmc.source import Span
 
 __all__ = ["MAX_CALLS", "BodyEnvironment", "Calls"]

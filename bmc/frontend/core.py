@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bmc.errors import Diagnostic, Label
@@ -21,7 +21,7 @@ from bmc.frontend.scope import FileScope, Program
 from bmc.frontend.trace import Trace
 from bmc.frontend.values import Bound, Datum, Environment, Plateau, Poison, Tensor
 from bmc.ir import Location, Shape, TensorType, Value
-from bmc.record import record
+from bmc.record import record, replace
 from bmc.source import Span
 
 __all__ = ["TYPE_NAMES", "Core", "FitRecord", "Fitting", "Registry", "StateInfo", "WeightInfo"]

@@ -8,7 +8,7 @@ its value; the functions are cut later, from what turned out to be used.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from bmc.frontend.unit import ColumnKind, ColumnSpec, DataSpec, FitSpec, FittedS
 from bmc.frontend.values import POISON, Bound, Environment, Tensor, describe
 from bmc.ir import Dim, Function, Poly, Result, TensorType
 from bmc.ops.registry import TypeRuleError
-from bmc.record import record
+from bmc.record import record, replace
 from bmc.source import Span
 
 __all__ = ["DataBlock", "DataFunctions", "data_functions", "trace_data"]

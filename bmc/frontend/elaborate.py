@@ -8,6 +8,7 @@ reported in one run; the same input gives the same unit.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,12 +37,17 @@ _RECURSION = 12_000
 
 @contextmanager
 def _room() -> Iterator[None]:
+    """Frames enough, and no garbage collector: the graph only grows, and to walk it again and again takes quadratic time."""
     before = sys.getrecursionlimit()
+    collecting = gc.isenabled()
     sys.setrecursionlimit(max(before, _RECURSION))
+    gc.disable()
     try:
         yield
     finally:
         sys.setrecursionlimit(before)
+        if collecting:
+            gc.enable()
 
 
 def _train_name(block: syntax.Train) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -35,6 +34,7 @@ from bmc.frontend.values import (
     TupleValue,
     describe,
 )
+from bmc.record import replace
 from bmc.source import Span
 
 if TYPE_CHECKING:

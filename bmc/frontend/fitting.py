@@ -7,8 +7,6 @@ is the path of names by which it is reached; `undo` reads fitted values only, ne
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from bmc.frontend import data_errors, type_errors
 from bmc.frontend.arithmetic import to_dtype
 from bmc.frontend.core import Core, FitRecord
@@ -18,6 +16,7 @@ from bmc.frontend.values import Categories, Datum, Tensor, describe
 from bmc.ir import Operation, Value
 from bmc.ir.types import is_float
 from bmc.ops.table import definition
+from bmc.record import replace
 from bmc.source import Span
 
 __all__ = ["fit", "fitted_categories", "undo"]

@@ -8,13 +8,13 @@ bound that is a dim known only at run time stays a polynomial; `none` adds a dim
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from bmc.frontend import type_errors
 from bmc.frontend.core import Core
 from bmc.frontend.dims import Failure
 from bmc.frontend.values import Datum, Tensor, describe
 from bmc.ir import Dim, Poly, Value
+from bmc.record import replace
 from bmc.source import Span
 
 __all__ = ["index_tensor", "take_range"]

@@ -9,7 +9,7 @@ evaluation trace, so that both are one computation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bmc.frontend import arithmetic, syntax, train_errors, type_errors
@@ -40,7 +40,7 @@ from bmc.ir import Function, Poly, Result, Value
 from bmc.ir.dims import product
 from bmc.ir.types import is_float, is_integer
 from bmc.ops.registry import TypeRuleError
-from bmc.record import record
+from bmc.record import record, replace
 from bmc.source import Span
 
 __all__ = ["TrainBlock", "TracedTraining", "trace_training"]

@@ -11,12 +11,12 @@ split, and integers counted by `arange`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bmc.frontend import syntax
 from bmc.ir import Dim, Poly, Shape, TensorType, Value
-from bmc.record import record
+from bmc.record import record, replace
 from bmc.source import Span
 
 if TYPE_CHECKING:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from bmc.frontend import arithmetic, fitting, type_errors
 from bmc.frontend.dims import Failure
 from bmc.frontend.primitive import Arguments, Primitive
 from bmc.frontend.primitives.choosing import onehot_of
 from bmc.frontend.values import Categories, Datum, ListValue, Tensor, describe
 from bmc.ir.types import is_integer
+from bmc.record import replace
 
 __all__ = ["PRIMITIVES"]
 

@@ -5,14 +5,13 @@ Integers carry their upper bound, which is checked against the axis that they pi
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from bmc.frontend import arithmetic, type_errors
 from bmc.frontend.dims import Failure
 from bmc.frontend.primitive import Arguments, Primitive
 from bmc.frontend.values import Datum, ListValue, Tensor, describe
 from bmc.ir import Value
 from bmc.ir.types import is_float, is_integer
+from bmc.record import replace
 from bmc.source import Span
 
 __all__ = ["PRIMITIVES", "check_bound", "onehot_of"]

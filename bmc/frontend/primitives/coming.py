@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from bmc.frontend import type_errors
 from bmc.frontend.core import Core
@@ -13,7 +12,7 @@ from bmc.frontend.primitive import Arguments, Primitive
 from bmc.frontend.values import Bound, Datum, Generator, Tensor, describe
 from bmc.ir import Dim, Poly, Shape, TensorType
 from bmc.ir.dims import floor_divide
-from bmc.record import record
+from bmc.record import record, replace
 from bmc.source import Span
 
 __all__ = ["PRIMITIVES"]

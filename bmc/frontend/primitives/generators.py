@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from bmc.frontend import type_errors
 from bmc.frontend.core import Core
@@ -14,6 +13,7 @@ from bmc.frontend.values import Datum, Generator, Tensor
 from bmc.ir import Dim, TensorType, Value
 from bmc.ir.dims import divide_exact
 from bmc.ir.types import is_float
+from bmc.record import replace
 
 __all__ = ["PRIMITIVES", "draw"]
 

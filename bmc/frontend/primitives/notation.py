@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from bmc.frontend import arithmetic, layer_errors, type_errors
 from bmc.frontend.core import Core
@@ -13,7 +12,7 @@ from bmc.frontend.primitive import Arguments, Primitive
 from bmc.frontend.values import Bound, Datum, Tensor, describe
 from bmc.ir import Dim, Poly, Value
 from bmc.ir.dims import divide_exact, product
-from bmc.record import record
+from bmc.record import record, replace
 from bmc.source import Span
 
 __all__ = ["PRIMITIVES"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 from bmc.frontend import arithmetic, type_errors
 from bmc.frontend.dims import Failure
 from bmc.frontend.primitive import Arguments, Primitive
 from bmc.frontend.values import Datum, LayerInstance, Tensor, describe, is_number
 from bmc.ir.types import is_float, is_integer
+from bmc.record import replace
 
 __all__ = ["PRIMITIVES"]
 

@@ -6,7 +6,6 @@ Gaps are skipped. A sum over rows of a whole split (fits, metrics) runs in f64; 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from bmc.frontend import arithmetic, type_errors
 from bmc.frontend.dims import Failure
@@ -16,7 +15,7 @@ from bmc.frontend.values import Datum, ListValue, Tensor, TupleValue, describe
 from bmc.ir import Dim, Value
 from bmc.ir.dims import product
 from bmc.ir.types import is_float, is_integer
-from bmc.record import record
+from bmc.record import record, replace
 from bmc.source import Span
 
 __all__ = ["PRIMITIVES", "Reduced", "reduce_mean"]

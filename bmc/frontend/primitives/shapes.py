@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from bmc.frontend import arithmetic, type_errors
 from bmc.frontend.dims import Failure
@@ -12,6 +11,7 @@ from bmc.frontend.primitive import Arguments, Primitive
 from bmc.frontend.values import Bound, Datum, ListValue, Poison, Tensor, TupleValue, describe
 from bmc.ir import Dim, Poly, Shape
 from bmc.ir.dims import divide_exact, product
+from bmc.record import replace
 from bmc.source import Span
 
 __all__ = ["PRIMITIVES", "reshaped"]

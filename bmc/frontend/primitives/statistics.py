@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from bmc.frontend import arithmetic, fitting, type_errors
 from bmc.frontend.dims import Failure
@@ -12,6 +11,7 @@ from bmc.frontend.values import Bound, Closure, Constructed, Datum, Tensor, desc
 from bmc.ir import Value
 from bmc.ir.dims import product
 from bmc.ir.types import is_float
+from bmc.record import replace
 
 __all__ = ["PRIMITIVES"]
 
