@@ -123,9 +123,12 @@ def _vector(core: Core, items: Sequence[float]) -> Tensor:
     return core.tensor(core.trace.op("concat", *cells, axis=0), weak=True)
 
 
-def _stand_in(core: Core, value: float) -> Tensor:
+def _stand_in(core: Core, value: Datum) -> Tensor:
     """What `scalar` would make of a static number, without an operation: only its type is asked for."""
-    dtype = "f64" if isinstance(value, float) else "i64" if abs(value) >= 2**31 else "i32"
+    if isinstance(value, float):
+        dtype = "f64"
+    else:
+        dtype = "i64" if isinstance(value, int) and abs(value) >= 2**31 else "i32"
     return core.tensor(core.trace.placeholder(TensorType(dtype, ()), ""), weak=True)
 
 
