@@ -125,10 +125,8 @@ def _vector(core: Core, items: Sequence[float]) -> Tensor:
 
 def _stand_in(core: Core, value: Datum) -> Tensor:
     """What `scalar` would make of a static number, without an operation: only its type is asked for."""
-    if isinstance(value, float):
-        dtype = "f64"
-    else:
-        dtype = "i64" if isinstance(value, int) and abs(value) >= 2**31 else "i32"
+    wide = isinstance(value, int) and abs(value) >= 2**31
+    dtype = "f64" if isinstance(value, float) else "i64" if wide else "i32"
     return core.tensor(core.trace.placeholder(TensorType(dtype, ()), ""), weak=True)
 
 
