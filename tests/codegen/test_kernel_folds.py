@@ -103,6 +103,19 @@ def test_columns_fold_in_one_chain(name: str) -> None:
                 np.testing.assert_array_equal(found, wanted, err_msg=f"{op.operands[0].type} over {axes}")
 
 
+def test_rows_with_strides_end_where_memory_ends() -> None:
+    """The rows of a transposed matrix, whose elements lie apart: whole vectors, half vectors, and none at the end."""
+    for size in (B, 40):
+        b, x = Builder(), typed("f32", size, 3)
+        result = b.reduce("reduce_sum", b.emit("neg", b.transpose(x, (1, 0))), (1,))
+        (native,) = compile_kernels([kernel("reduce", (x,), b.ops, (result,))])
+        for rows in range(36) if size is B else (40,):
+            array = numbers("f32", (rows, 3))
+            for edge in ("end", "start"):
+                (found,) = native.run([array], {"B": rows}, edge)
+                np.testing.assert_array_equal(found, fold_row("reduce_sum", "f32", -array.T[:, None, :]))
+
+
 def test_split_axes_fold_outer_axes_around_the_lanes() -> None:
     """[B, 3, 20] over 0 and 2: all of axis 0 goes into the lanes of axis 2."""
     (native,) = compile_kernels([reduction("reduce_sum", "f32", (B, 3, 20), (0, 2))])

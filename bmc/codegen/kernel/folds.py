@@ -265,11 +265,15 @@ class _Rows:
             if isinstance(valid, int) and valid <= part * width:
                 break
             mask = None
+            step: ir.Value = _i64(part * width)
             if isinstance(valid, int) and valid < (part + 1) * width:
                 mask = code.wide.tail_mask(_i64(valid - part * width))
             elif valid is not None and not isinstance(valid, int):
-                mask = code.wide.tail_mask(code.builder.sub(valid, _i64(part * width)))
-            position = first if part == 0 else code.builder.add(first, _i64(part * width))
+                left = code.builder.sub(valid, step)
+                mask = code.wide.tail_mask(left)
+                # A part of which nothing exists stays at the first one: strided loads read its first element.
+                step = code.builder.select(code.builder.icmp_signed(">", left, _i64(0)), step, _i64(0))
+            position = first if part == 0 else code.builder.add(first, step)
             child = code.enter(scope, position, mask)
             self._elements(child, sweep, loaded, position)
             for i, demand in enumerate(self.folds[sweep]):
