@@ -148,11 +148,11 @@ if TYPE_CHECKING:
 else:
 
     def replace(obj, /, **changes):
-        """What `dataclasses.replace` does, of records three times as fast."""
+        """What `dataclasses.replace` does, three times as fast. Every field must be an argument of the constructor."""
         cls = type(obj)
-        if not hasattr(cls, "__record_defaults__") or hasattr(cls, "__post_init__"):
-            return _replace(obj, **changes)
         names = cls.__match_args__
+        if hasattr(cls, "__post_init__"):
+            return _replace(obj, **changes)
         made = object.__new__(cls)
         used = 0
         for name in names:
@@ -162,7 +162,7 @@ else:
             else:
                 _set(made, name, getattr(obj, name))
         if used != len(changes):
-            raise _wrong_call(cls, (), changes)
+            return _replace(obj, **changes)  # which says what is wrong
         return made
 
     def record(cls=None, /, *, frozen=False, eq=True):

@@ -19,7 +19,7 @@ from bmc.source import Span
 __all__ = ["Function", "Location", "Module", "NOWHERE", "Operation", "Parameter", "ParameterRole", "Region", "Result", "ResultRole", "Value"]
 
 
-@record(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Location:
     """Where an operation comes from: every source span that had a part in it, and whether it is of the backward graph."""
 
