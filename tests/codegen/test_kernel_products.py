@@ -203,6 +203,21 @@ def test_epilogues_know_run_time_dims(kind: str) -> None:
         check(case, native, {"B": rows, "T": columns}, "f32")
 
 
+def test_positions_along_a_batch_axis_are_counted_once() -> None:
+    """An operand's address may have the form of an index: both move along the batch."""
+    case = Case()
+    b = case.b
+    x, y, other = case.param("f64", B), case.param("f64", B, 3), case.param("f64", B)
+    z = b.contract(x, y, (0,), (), (0,), ())
+    shape = z.type.shape
+    for axis in (0, 1):
+        z = b.add(z, b.cast(b.iota("i64", shape, axis), "f64"))
+    case.results = [b.mul(z, b.broadcast(other, shape, (0,)))]
+    (native,) = compile_kernels([case.op()])
+    for rows in (1, 5, 40):
+        check(case, native, {"B": rows}, "f64")
+
+
 def test_masks_and_other_dtypes_in_an_epilogue() -> None:
     """A bool mask is read, a bool result stored, a second result is of another dtype."""
     case = Case()

@@ -97,11 +97,16 @@ def emit_product(
 
         a = moved(pointers[left.param], left.form, dtype)
         b = moved(pointers[right.param], right.form, dtype)
+
+        def based(pointer: ir.Value, form: Affine, element: str) -> ir.Value:
+            # The epilogue adds the base of an index to the address of the same form: it must not be in the pointer too.
+            return pointer if form in epilogue.index_forms else moved(pointer, form, element)
+
         stores = [
-            moved(pointer, access, value.type.dtype)
+            based(pointer, access, value.type.dtype)
             for pointer, (_, access), value in zip(outputs, analysed.results, region.results, strict=True)
         ]
-        fetched = [pointers[d.value] if d.access is None else moved(pointers[d.value], d.access, d.value.type.dtype) for d in loads]
+        fetched = [pointers[d.value] if d.access is None else based(pointers[d.value], d.access, d.value.type.dtype) for d in loads]
         c_stride = _stride(analysed, analysed.results[0][1], row_group)
         c = stores[0] if plain else ir.Constant(POINTER, None)
         sizes = [dims(m), dims(n), dims(depth), dims(lda), dims(ldb), dims(c_stride)]
