@@ -1,7 +1,8 @@
 """Inputs for fuzzing the front end: random bytes, soups of tokens, and programs with something changed.
 
-`random_input(rng)` makes one; the same generator state gives the same input. Most inputs are programs that differ from a right one in one
-to three places, and mostly by whole tokens or lines, so that they get past the parser and far into elaboration.
+`random_input(rng)` makes one; the same generator state gives the same input. Most inputs are programs that differ from a
+right one in one to three places, and mostly by whole tokens or lines, so that they get past the parser and far into
+elaboration.
 """
 
 from __future__ import annotations
@@ -104,36 +105,33 @@ def _read(*patterns: str) -> tuple[str, ...]:
 LARGE = _read("tests/examples/*.bm", "models/*/*.bm")
 LIBRARY = _read("bmc/lib/*.bm")
 
+WORDS = """
+use let fn layer model optimizer data train param state return assert if else repeat scan yield columns where distinct
+by in on as and or not true false none training B T F D K 0 1 -1 2 3 7 64 0.5 1e-3 1e999 9999999999999999999 -0.0 inf pi
+x y w h step dense relu softmax dropout embedding layernorm cross_entropy mse adam sgd glorot zeros ones normal arange
+float f32 f64 i32 u8 bool str date f32? sum mean max argmax concat reshape transpose select take onehot category fill
+median standardize fit undo label_of sort ranks counts size rank squeeze unsqueeze stop_gradient number floor log exp
+sqrt is_missing zip range split loss metrics predict weight class_weight clip shards accumulate epochs steps stop seed
+keep batch inputs fitted source csv npz parquet by_hash by_order
+"""
 TOKENS = (
-    "use let fn layer model optimizer data train param state return assert if else repeat scan yield columns where distinct by in on as "
-    "and or not true false none training B T F D K 0 1 -1 2 3 7 64 0.5 1e-3 1e999 9999999999999999999 -0.0 inf pi x y w h step "
-    "dense relu softmax dropout embedding layernorm cross_entropy mse adam sgd glorot zeros ones normal arange float f32 f64 i32 u8 bool "
-    "str date f32? sum mean max argmax concat reshape transpose select take onehot category fill median standardize fit undo label_of "
-    "sort ranks counts size rank squeeze unsqueeze stop_gradient number floor log exp sqrt is_missing zip range split loss metrics predict "
-    "weight class_weight clip shards accumulate epochs steps stop seed keep batch inputs fitted source csv npz parquet by_hash by_order "
-    '"s" "a.csv" "" " ' + "' ( ) [ ] { } , : ; . = |> -> ? ... # + - * / // % ** @ == != < <= > >= é \\ \0"
-).split(" ") + ["\n", "\n  ", " ", "\r\n", "\u202e", "\ufeff", "\ud800", "((((((((", "[" * 50, "-" * 40, "9" * 400]
+    *WORDS.split(),
+    '"s"', '"a.csv"', '""', '"', "'", '(', ')', '[', ']', '{', '}', ',', ':', ';', '.', '=', '|>', '->', '?', '...', '#',
+    '+', '-', '*', '/', '//', '%', '**', '@', '==', '!=', '<', '<=', '>', '>=', 'é', '\\', '\x00', '\n', '\n  ', ' ',
+    '\r\n', '\u202e', '\ufeff', '\ud800', '((((((((',
+    "[" * 50,
+    "-" * 40,
+    "9" * 400,
+)  # fmt: skip
+FORMS = (
+    "@@()", "@@[0]", "@@[:, -1]", "@@[::0]", "@@[5:2]", "[@@]", "(-@@)", "@@.w", "sum(@@)", "(@@, @@)", "fit(@@)", "@@(@@)",
+    "argmax(@@)", "(@@ @ @@)", "not @@", "transpose(@@, [0, 0])", "reshape(@@, [0, -1])", "@@ ** @@", "undo(@@, y)", "(1 / @@)",
+)  # fmt: skip
+"""What may become of a name, `@@`."""
 _PIECE = re.compile(r"\w+|\"[^\"\n]*\"|\|>|->|\*\*|//|[<>=!]=|\.\.\.|\s+|.", re.DOTALL)
 _NUMBERS = (
-    "0",
-    "1",
-    "-1",
-    "2",
-    "3",
-    "1e30",
-    "0.0",
-    "100000000000",
-    "-5",
-    "2.5",
-    "true",
-    '"a"',
-    "none",
-    "[1, 2]",
-    "[]",
-    "f32",
-    "B",
-    "relu",
-)
+    "0", "1", "-1", "2", "3", "1e30", "0.0", "100000000000", "-5", "2.5", "true", '"a"', "none", "[1, 2]", "[]", "f32", "B", "relu",
+)  # fmt: skip
 
 
 def random_input(rng: random.Random) -> str:
@@ -209,10 +207,7 @@ def _wrap(text: str, rng: random.Random) -> str:
     at = _pick(pieces, rng, str.isidentifier)
     if at is not None:
         name = pieces[at]
-        forms = [f"{name}()", f"{name}[0]", f"{name}[:, -1]", f"[{name}]", f"(-{name})", f"{name}.w", f"sum({name})", f"({name}, {name})",
-                 f"{name}[::0]", f"fit({name})", f"{name}({name})", f"argmax({name})", f"({name} @ {name})", f"{name}[5:2]", f"not {name}",
-                 f"transpose({name}, [0, 0])", f"reshape({name}, [0, -1])", f"{name} ** {name}", f"undo({name}, y)", f"(1 / {name})"]  # fmt: skip
-        pieces[at] = rng.choice(forms)
+        pieces[at] = rng.choice(FORMS).replace("@@", name)
     return "".join(pieces)
 
 
@@ -240,5 +235,6 @@ def _characters(text: str, rng: random.Random) -> str:
 
 
 _CHANGES: tuple[Callable[[str, random.Random], str], ...] = (
-    _replace_token, _replace_name, _replace_name, _replace_number, _drop_token, _insert_token, _wrap, _wrap, _lines, _lines, _characters,
+    _replace_token, _replace_name, _replace_name, _replace_number, _drop_token,
+    _insert_token, _wrap, _wrap, _lines, _lines, _characters,
 )  # fmt: skip

@@ -29,7 +29,7 @@ class TooSlowError(BaseException):
 
 @contextmanager
 def limit(seconds: float) -> Iterator[None]:
-    """Raise TooSlowError in the middle of whatever is running after `seconds` of processor time, which a busy machine does not eat."""
+    """Raise TooSlowError in whatever is running after `seconds` of processor time, which a busy machine does not eat."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise TooSlowError

@@ -1,7 +1,8 @@
 """Random right programs: they check, compile and train a step natively to what the reference evaluator computes.
 
-A program is a chain of statements about one tensor, with earlier values coming back where shapes allow. Values are kept moderate, so that
-nothing overflows. The yardstick is that of random graphs: 8 times the largest deviation of runs with every operation moved by its declared error.
+A program is a chain of statements about one tensor, with earlier values coming back where shapes allow. Values are kept
+moderate, so that nothing overflows. The yardstick is that of random graphs: 8 times the largest deviation of runs with every
+operation moved by its declared error.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class _Chain:
 
     def arithmetic(self) -> None:
         form = self.choose("0.5 * x - 1", "x / 2 + 0.25", "1 - x", "-x", "x * sigmoid(x)", "clip(x, -1.5, 2)", "exp(minimum(x, 1))",
-                           "log1p(x * x)", "sqrt(x * x + 0.1)", "select(x > 0, x, 0.5 * x)", "x ** 2 / 4", "maximum(x, 0.1) ** 1.5")  # fmt: skip
+                           "log1p(x * x)", "sqrt(x * x + 0.1)", "select(x > 0, x, 0.5 * x)", "x ** 2 / 4",
+                           "maximum(x, 0.1) ** 1.5")  # fmt: skip
         self.say(f"x = {form}", self.shape)
 
     def earlier(self) -> None:
@@ -140,8 +142,8 @@ class _Chain:
 
 
 MOVES = (
-    "dense", "dense", "activation", "activation", "arithmetic", "arithmetic", "earlier", "reduce", "normalise", "reshape", "transpose",
-    "product", "slice", "concat", "repeat", "static_if", "keep",
+    "dense", "dense", "activation", "activation", "arithmetic", "arithmetic", "earlier", "reduce", "normalise", "reshape",
+    "transpose", "product", "slice", "concat", "repeat", "static_if", "keep",
 )  # fmt: skip
 
 

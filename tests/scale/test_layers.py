@@ -1,7 +1,7 @@
 """Deep models: work grows with the layers and no faster, layers of one kind share their code, and a step costs Python nothing more.
 
-Growth is counted where it can be: the lines of Python that run, a number that no busy machine moves. What counting cannot see (LLVM,
-and loops inside the interpreter's own C code) is timed on 250, 500 and 1,000 layers, by the processor's time.
+Growth is counted where it can be: the lines of Python that run, a number that no busy machine moves. What counting cannot see
+(LLVM, and loops inside the interpreter's own C code) is timed on 250, 500 and 1,000 layers, by the processor's time.
 """
 
 from __future__ import annotations

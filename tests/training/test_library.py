@@ -1,8 +1,8 @@
 """Functions and layers of the library, forward and gradient, against PyTorch in f64.
 
-One program holds them all: each reads a weight of its own and keeps its value in a state, and the gradient of a weighted sum of all
-values is read from a step of sgd with a rate of 1. Both sides round each of a few dozen operations to 1e-16 of magnitudes up to about
-1e3: 1e-12 relative to the largest value leaves room for that and for nothing else.
+One program holds them all: each reads a weight of its own and keeps its value in a state, and the gradient of a weighted sum
+of all values is read from a step of sgd with a rate of 1. Both sides round each of a few dozen operations to 1e-16 of
+magnitudes up to about 1e3: 1e-12 relative to the largest value leaves room for that and for nothing else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Metrics of a whole split against their definitions, computed here in numpy.
 
-More rows than one chunk of evaluation, and a number that no vector width divides. Metrics are computed in f64 from the same f64 cells:
-1e-12 leaves room for the order of 2,500 additions.
+More rows than one chunk of evaluation, and a number that no vector width divides. Metrics are computed in f64 from the same
+f64 cells: 1e-12 leaves room for the order of 2,500 additions.
 """
 
 from __future__ import annotations
