@@ -8,6 +8,7 @@ call and a look at the clock.
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -29,6 +30,9 @@ __all__ = ["TrainDisplay"]
 _EVERY = 0.1
 """Seconds between two changes of the bar."""
 
+_WINDOW = 20
+"""Changes of the bar over which rows a second are counted."""
+
 _LINES_EVERY = 1.0
 """Seconds between two lines where there is no terminal."""
 
@@ -43,13 +47,15 @@ class TrainDisplay(Observer):
         self._task: TaskID | None = None
         self._shown = 0.0
         self._began = 0.0
-        self._first = 0
+        self._total = 0
         self._rows = 0
         self._text = ""
         self._line = ""
+        self._marks: deque[tuple[float, int]] = deque(maxlen=_WINDOW)
 
     def on_start(self, unit: Unit, rows: Mapping[str, int], steps: int, resumed_at: int) -> None:
-        self._began, self._first, self._total = perf_counter(), resumed_at, steps
+        self._began, self._total = perf_counter(), steps
+        self._marks.append((self._began, 0))
         for line in unit.settings:
             note(f"{line.key} = {line.value}{'  (default)' if line.default else ''}")
         note("rows: " + ", ".join(f"{name} {count}" for name, count in rows.items()))
@@ -79,7 +85,9 @@ class TrainDisplay(Observer):
             return
         self._shown = now
         text = f"epoch {progress.epoch + 1}  loss {progress.loss_sum / progress.loss_steps:.4g}{self._text}"
-        rate = f"{self._rows / max(now - self._began, 1e-9):,.0f} rows/s"
+        self._marks.append((now, self._rows))
+        since, before = self._marks[0]
+        rate = f"{(self._rows - before) / max(now - since, 1e-9):,.0f} rows/s"
         self._bar.update(self._task, completed=progress.step, description=text, rate=rate, refresh=True)
 
     def on_epoch(self, progress: Progress, evaluations: Mapping[str, Evaluation]) -> None:

@@ -8,6 +8,7 @@ graph, grad and fused, and after any pass, parses back to the same IR; IR text i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from bmc.source import SourceFile
 from bmc_runtime.atomic import write_bytes
 
 __all__ = ["STAGES", "dump_ir", "dump_source", "pass_names", "write_passes"]
+
+_CUT = re.compile(r"\.(rows|finish)(\.\d+)*$")
 
 STAGES = ("ast", "graph", "grad", "fused", "memory", "llvm", "asm")
 
@@ -65,7 +68,12 @@ def dump_ir(file: SourceFile, stage: str, after: str | None = None, with_locs: b
     """The same from IR text. Raises BmcError: the text is wrong, or the stage comes before it."""
     if stage == "ast":
         raise BmcError(run_errors.no_such_choice("stage of IR text", stage, STAGES[1:]))
-    return _dump(*_functions_of_ir(file), stage, after, with_locs)
+    functions, sharded = _functions_of_ir(file)
+    keys = [item.key for f in functions for item in (*f.params, *f.results)]
+    if (stage != "graph" or after is not None) and any(key.startswith("phase.") for key in keys):
+        # A phase that waits for sums over shards is no function that could be cut into phases again.
+        raise BmcError(run_errors.no_such_choice("stage or pass of phases", after or stage, ("graph",)))
+    return _dump(functions, sharded, stage, after, with_locs)
 
 
 def write_passes(source: SourceText | SourceFile, directory: Path, with_locs: bool = False) -> list[Path]:
@@ -159,7 +167,8 @@ def _graph_versions(functions: tuple[Function, ...], sharded: bool, upto: str | 
             return versions
     if not step("split_rows", _parts):
         return versions
-    cut = {f for f in versions[-1].functions if f.name.endswith((".rows", ".finish"))}
+    whole = set(functions)
+    cut = {f for f in versions[-1].functions if f not in whole and _CUT.search(f.name)}
     if cut:
         # Both parts are simplified again: the cut leaves operations behind that only one of them needs.
         versions[-1] = _Version("split_rows", tuple(
@@ -178,4 +187,5 @@ def _run(current: Pass, function: Function) -> Function:
 def _parts(function: Function) -> Sequence[Function]:
     """The two parts of a function that mixes rows; a part that is cut already stays."""
     mixes = function.name == "eval" or function.name.startswith("fit.")
-    return split_rows(function) if mixes and not function.name.endswith((".rows", ".finish")) else (function,)
+    # What comes from later text is cut already: `.rows`, `.finish`, and their phases `.rows.0`, ...
+    return split_rows(function) if mixes and function.row is not None and not _CUT.search(function.name) else (function,)

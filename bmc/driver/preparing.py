@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from bmc.driver import run_errors
+from bmc.errors import BmcError
 from bmc.frontend.unit import DataSpec, SplitSpec
 from bmc_runtime.binding import BoundFunction, Library
 from bmc_runtime.mapping import map_rows, run_whole
@@ -76,7 +78,21 @@ def fit_statistics(data: DataSpec, train: Table, libraries: Libraries, store: Ma
     return keep
 
 
-def data_outputs(name: str, table: Table, libraries: Libraries, store: Mapping[str, Array]) -> Split:
-    """The outputs of the data block for all rows of a table."""
+def data_outputs(data: DataSpec, name: str, table: Table, libraries: Libraries, store: Mapping[str, Array]) -> Split:
+    """The outputs of the data block for all rows of a table. Raises BmcError when an integer lies outside its declared bound."""
     function = BoundFunction(libraries("data"), "data", store)
-    return Split(name, table.rows, map_rows(function, table.inputs(), table.rows, {}), table.origin.counts())
+    outputs = map_rows(function, table.inputs(), table.rows, {})
+    for spec in data.outputs:
+        if spec.below is not None and spec.name in outputs:
+            _check_bound(spec.name, spec.below, outputs[spec.name], table)
+    return Split(name, table.rows, outputs, table.origin.counts())
+
+
+def _check_bound(name: str, below: int, values: Array, table: Table) -> None:
+    """Refuse the first row that has a value outside 0..below-1: a text that its category does not list, a label too large."""
+    wrong = (values < 0) | (values >= below)
+    if len(values) != table.rows or not wrong.any():
+        return
+    row = int(np.argmax(wrong.reshape(len(values), -1).any(axis=1)))
+    file, line = table.origin.locate(row)
+    raise BmcError(run_errors.outside_bound(name, below, int(values[row][wrong[row]].flat[0]), file, line + 1))

@@ -1,6 +1,6 @@
 """Errors of runs, as named constructors.
 
-In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0812 of `bmc.errors.catalogue.run`.
+In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0813 of `bmc.errors.catalogue.run`.
 """
 
 from __future__ import annotations
@@ -108,3 +108,10 @@ def no_such_choice(what: str, name: str, names: Sequence[str]) -> Diagnostic:
     """E0812: `what` is a noun: stage, pass, prediction."""
     notes = (f"there are: {', '.join(names)}",)
     return Diagnostic("E0812", f"there is no {what} {name!r}", (), notes, _did_you_mean(name, names))
+
+
+def outside_bound(name: str, below: int, value: int, file: str, row: int) -> Diagnostic:
+    """E0813: `row` counts from 1. A value of -1 is a text that the list of a category does not have."""
+    what = "a text that its category does not list" if value == -1 else f"the value {value}, outside 0 to {below - 1}"
+    where = f" of {file}" if file else ""
+    return Diagnostic("E0813", f"`{name}` has {what}, in row {row}{where}")

@@ -113,7 +113,7 @@ class Session:
 
     def outputs(self, name: str, table: Table) -> Split:
         """The data block's outputs for all rows of a split."""
-        return data_outputs(name, table, self.library, self.store)
+        return data_outputs(self.data, name, table, self.library, self.store)
 
     def dims(self, split: Split) -> dict[str, int]:
         """Run-time dims other than the row dim, from the arrays of a split."""

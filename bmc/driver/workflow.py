@@ -9,6 +9,7 @@ and seed.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -131,6 +132,8 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
     watcher: Observer = observer if observer is not None else Silent()
     if unit.data is None or unit.training is None:
         raise BmcError(run_errors.nothing_to_train(unit.name))
+    if options.output is not None:
+        _require_place(options.output)
     session = Session(unit, options.session)
     splits = prepare(session, options.data)
     data_identity = fingerprint(unit.data, options.data)
@@ -174,6 +177,17 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
     )  # fmt: skip
     watcher.on_end(report)
     return model, report
+
+
+def _require_place(output: Path) -> None:
+    """An artefact that cannot be written is said before the training, not after it. Raises BmcError."""
+    folder = output.parent
+    if not folder.is_dir():
+        raise BmcError(run_errors.cannot_write(str(output), f"there is no folder {str(folder)!r}"))
+    if output.is_dir():
+        raise BmcError(run_errors.cannot_write(str(output), "it is a folder"))
+    if not os.access(folder, os.W_OK):
+        raise BmcError(run_errors.cannot_write(str(output), f"the folder {str(folder)!r} is not writable"))
 
 
 def _rate(session: Session, rows: int, steps: int, seconds: float) -> float:

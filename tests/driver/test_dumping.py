@@ -35,6 +35,19 @@ def test_going_on_from_text_gives_the_same_code() -> None:
         assert dump_ir(SourceFile("t.bmir", text), "asm") == code
 
 
+def test_functions_cut_at_their_rows_compile_from_text() -> None:
+    text = dump_source(find_source(str(MODELS[0])), "graph", "split_rows")
+    for stage in ("memory", "llvm"):
+        assert len(dump_ir(SourceFile("t.bmir", text), stage).splitlines()) > 100
+
+
+def test_phases_are_verified_and_printed_only() -> None:
+    text = dump_source(find_source(str(MODELS[0])), "fused")
+    assert dump_ir(SourceFile("t.bmir", text), "graph") == text
+    with pytest.raises(BmcError, match="E0812"):
+        dump_ir(SourceFile("t.bmir", text), "asm")
+
+
 def test_after_shard_shows_sums_over_shards() -> None:
     text = dump_source(find_source(str(MODELS[0])), "graph", "shard")
     assert "shard_sum(" in text

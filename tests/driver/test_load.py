@@ -44,7 +44,7 @@ def test_used_files_are_relative_to_the_file_that_uses_them(tmp_path: Path) -> N
 def test_overrides() -> None:
     assert parse_overrides(["a=1", "b = x = y"]) == {"a": "1", "b": "x = y"}
     for wrong in (["a"], ["=1"], ["a="], ["a=1", "a=2"]):
-        with pytest.raises(ValueError, match="KEY=VALUE|twice"):
+        with pytest.raises(ValueError, match=r"KEY=VALUE|twice"):
             parse_overrides(wrong)
     source = text_source("let W = 2\n" + TWO.replace("dense(1)", "dense(W)").replace("[B, 1]", "[B, W]"), {"W": "7"}, select="A")
     assert load_unit(source).weights[0].type.shape == (2, 7)
