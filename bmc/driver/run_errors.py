@@ -13,7 +13,7 @@ from bmc.source import Span
 __all__ = [
     "cannot_write", "columns_do_not_fit", "data_not_at_hand", "input_not_finite", "no_such_choice",
     "no_such_split", "not_finite", "not_trained",
-    "nothing_to_train", "split_without_rows", "weight_not_finite", "weights_do_not_fit", "worker_lost",
+    "nothing_to_train", "outside_bound", "split_without_rows", "weight_not_finite", "weights_do_not_fit", "worker_lost",
 ]  # fmt: skip
 
 

@@ -242,10 +242,14 @@ class Calls(Expressions):
         return self.conform(parameter.type, tensor, parameter.name.text, span)
 
     def conform(self, wanted: syntax.TypeExpr, tensor: Tensor, name: str, span: Span) -> Tensor:
-        """The tensor with the dtype that a type wants; only weak numbers and narrower integers are converted."""
+        """The tensor with the dtype that a type wants; only floats, weak numbers and narrower integers are converted."""
         dtype = self.dtype(wanted)
         if tensor.dtype == dtype:
             return tensor
+        if is_float(tensor.dtype) and is_float(dtype) and not tensor.weak:
+            # A column of f64, and what is computed from it: rounded once to what the program computes in.
+            self.at(span)
+            return arithmetic.to_dtype(self, tensor, dtype)
         if tensor.weak and tensor.rank == 0 and is_float(tensor.dtype) and is_float(dtype):
             return tensor
         if tensor.weak and (is_float(dtype) or is_integer(dtype)) and (is_integer(tensor.dtype) or is_float(dtype)):

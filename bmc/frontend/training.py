@@ -588,13 +588,13 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
     except TypeRuleError as error:
         core.report(type_errors.rule_violated(block.declaration.header, error.message))
     modes = {m.name: m.mode for m in result.metrics}
-    if "stop" in settings.entries:
+    if "stop" in settings.entries and not core.failed:  # after an error the metrics may be unknown
         try:
             result.stop = read_stop(core, settings.entries["stop"], Environment(block.scope), modes)
         except Failure as failure:
             core.report(failure.diagnostic)
     plateau = core.registry.plateau
-    if plateau is not None:
+    if plateau is not None and not core.failed:
         split, _, metric = plateau.on.partition(".")
         if metric != "loss" and metric not in modes:
             core.report(train_errors.bad_stop(plateau.span, f"there is no metric `{metric}`", ["loss", *modes]))

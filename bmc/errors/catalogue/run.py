@@ -66,4 +66,10 @@ ENTRIES: tuple[Entry, ...] = (
         "A command or a method was asked for something that this program cannot give: a stage or pass that does not exist, a column "
         "that is not predicted. The message lists what there is.",
     ),
+    Entry(
+        "E0813",
+        "A value of the data lies outside its category",
+        "An output of the data block is declared to have so many values (`category(10)`, `category([...])`), and a row of training or "
+        "evaluation has another. Name all values, or use `category(max = N)`, whose last slot takes what training never saw.",
+    ),
 )
