@@ -69,7 +69,7 @@ def dump_ir(file: SourceFile, stage: str, after: str | None = None, with_locs: b
     if stage == "ast":
         raise BmcError(run_errors.no_such_choice("stage of IR text", stage, STAGES[1:]))
     functions, sharded = _functions_of_ir(file)
-    keys = [item.key for f in functions for item in (*f.params, *f.results)]
+    keys = [p.key for f in functions for p in f.params] + [r.key for f in functions for r in f.results]
     if (stage != "graph" or after is not None) and any(key.startswith("phase.") for key in keys):
         # A phase that waits for sums over shards is no function that could be cut into phases again.
         raise BmcError(run_errors.no_such_choice("stage or pass of phases", after or stage, ("graph",)))
