@@ -58,12 +58,13 @@ def _plateau(arguments: Arguments) -> Datum:
     factor, delta = float(arguments.number("factor")), float(arguments.number("delta"))
     if not 0 < factor < 1:
         raise arguments.wrong("factor", "a number between 0 and 1")
+    peak, least = float(arguments.number("peak")), float(arguments.number("least"))
     return Plateau(
-        float(arguments.number("peak")),
+        peak,
         factor,
         arguments.integer("patience"),
         delta,
-        float(arguments.number("least")),
+        least / peak if peak else 0.0,  # a rate, as in other schedules; the runtime bounds the factor
         arguments.text("on"),
         arguments.span,
     )
@@ -73,7 +74,8 @@ PRIMITIVES = (
     Primitive(
         "plateau",
         'peak, factor = 0.1, patience = 10, delta = 0.0, least = 0.0, on = "valid.loss"',
-        "a learning rate: `peak`, times `factor` whenever the metric has not improved by more than `delta` for `patience` epochs",
+        "a learning rate: `peak`, times `factor` whenever the metric has not improved by more than `delta` for `patience` epochs,"
+        " down to `least`",
         _plateau,
     ),
     Primitive("zip", "*lists", "a list of tuples, one of each list", _zip),
