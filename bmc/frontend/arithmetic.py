@@ -229,11 +229,37 @@ def _meet(core: Core, tensors: Sequence[Tensor], spans: Sequence[Span], symbol: 
     return [broadcast_tensor(core, t, shape) for t in tensors]
 
 
+def _alike(core: Core, left: Datum, right: Datum) -> list[Tensor] | None:
+    """The operands where no rule has anything to decide, as nearly always: tensors of one float type, or one of them and a number.
+    None for all others."""
+    if isinstance(left, Tensor):
+        if left.weak or left.trace is not core.trace or not is_float(left.dtype):
+            return None
+        if isinstance(right, Tensor):
+            return [left, right] if right.dtype == left.dtype and not right.weak and right.trace is core.trace else None
+        number = _small(right)
+        return None if number is None else [left, core.full(number, left.dtype, left.shape)]
+    if not isinstance(right, Tensor) or right.weak or right.trace is not core.trace or not is_float(right.dtype):
+        return None
+    number = _small(left)
+    return None if number is None else [core.full(number, right.dtype, right.shape), right]
+
+
+def _small(value: Datum) -> float | None:
+    """A number that every float type holds without more ado."""
+    if isinstance(value, float):
+        return value
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31 else None
+
+
 def unify(
     core: Core, values: Sequence[Datum], spans: Sequence[Span], symbol: str, whole: Span, *, divide: bool = False, cast: bool = True
 ) -> tuple[list[Tensor], bool]:
     """Operands as tensors of one dtype and shape, and whether the result is weak. Static numbers become constants of the
     tensors' dtype and shape."""
+    alike = _alike(core, values[0], values[1]) if cast and len(values) == 2 else None
+    if alike is not None:
+        return _meet(core, alike, spans, symbol, whole), False
     tensors = [
         _stand_in(core, v) if cast and isinstance(v, (int, float)) and not isinstance(v, bool) else scalar(core, v, s)
         for v, s in zip(values, spans, strict=True)

@@ -24,5 +24,5 @@ def _repr(self: Any) -> str:
 def node(cls: type[T]) -> type[T]:
     """Makes `cls` a class of nodes."""
     made = record(frozen=True, eq=False)(cls)
-    made.__repr__ = _repr  # type: ignore[method-assign, assignment]
+    made.__repr__ = _repr  # type: ignore[method-assign]
     return made
