@@ -24,11 +24,17 @@ _USAGE: Final = frozenset({"E0207", "E0208", "E0701", "E0702", "E0706", "E0732",
 """What the command line named is not there: a file, a block, a setting, a source of data, a format."""
 
 
+_ROWS_DO_NOT_SPLIT: Final = "E0814"
+"""Found when the program is compiled for its shards, but of the source."""
+
+
 def exit_code(diagnostics: Sequence[Diagnostic]) -> int:
     """By the first error: SOURCE for codes below E0720 and of IR text, RUN above."""
     first = next((d for d in diagnostics if d.level == "error"), None)
     if first is None:
         return DONE
+    if first.code == _ROWS_DO_NOT_SPLIT:
+        return SOURCE
     if first.code in _USAGE and not first.labels:
         return USAGE
     return RUN if "E0720" <= first.code < "E0750" or "E0760" <= first.code < "E0900" else SOURCE

@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from bmc.codegen.contract import vector_bytes_of
 from bmc.codegen.phases import LlvmModule, PhaseWriter, empty_module
 from bmc.codegen.target import Target, compile_object
+from bmc.driver import run_errors
 from bmc.driver.compiled import Options
 from bmc.driver.gathering import batch_function
+from bmc.errors import BmcError
 from bmc.ir import Function, Module, Operation
 from bmc.passes.check_memory import check_memory
 from bmc.passes.fuse import fuse_phases
@@ -23,6 +25,7 @@ from bmc.passes.manager import Observer, check_after, run_pipeline
 from bmc.passes.phase import Phase
 from bmc.passes.pipeline import GRAPH_PASSES, SHARD_PASSES
 from bmc.passes.plan_memory import MemoryPlan, plan_memory
+from bmc.passes.shard import RowsDoNotSplit
 from bmc.passes.split_phases import split_phases
 from bmc.passes.split_rows import split_rows
 from bmc.record import record
@@ -51,7 +54,10 @@ def lower_function(function: Function, options: Options, observer: Observer = ch
         ]
     elif function.name == "train":
         passes = SHARD_PASSES if options.sharded else ()
-        parts = [run_pipeline(graph, passes, (), observer, options.crash_directory)]
+        try:
+            parts = [run_pipeline(graph, passes, (), observer, options.crash_directory)]
+        except RowsDoNotSplit as refusal:
+            raise BmcError(run_errors.rows_do_not_split(refusal.op.name, refusal.op.location.spans)) from None
     else:
         parts = [graph]
     return [lower_part(part) for part in parts]

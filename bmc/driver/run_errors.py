@@ -1,6 +1,6 @@
 """Errors of runs, as named constructors.
 
-In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0813 of `bmc.errors.catalogue.run`.
+In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0814 of `bmc.errors.catalogue.run`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from bmc.source import Span
 __all__ = [
     "cannot_write", "columns_do_not_fit", "data_not_at_hand", "input_not_finite", "no_such_choice",
     "no_such_split", "not_finite", "not_trained",
-    "nothing_to_train", "outside_bound", "split_without_rows", "weight_not_finite", "weights_do_not_fit", "worker_lost",
+    "nothing_to_train", "outside_bound",
+    "rows_do_not_split", "split_without_rows", "weight_not_finite", "weights_do_not_fit", "worker_lost",
 ]  # fmt: skip
 
 
@@ -59,6 +60,14 @@ def not_trained(name: str) -> Diagnostic:
     """E0812"""
     notes = ("`train()` gives a model that predicts",)
     return Diagnostic("E0812", f"{name} is not trained yet: its predictions need weights", notes=notes)
+
+
+def rows_do_not_split(operation: str, spans: Sequence[Span]) -> Diagnostic:
+    """E0814: a program for several shards combines rows otherwise than by sums."""
+    message = "this combines the rows of a batch otherwise than by a sum, which needs all of them in one shard"
+    labels = (Label(spans[0], f"`{operation}` reads the whole batch", primary=True),) if spans else ()
+    fix = Suggestion("set `shards = 1` and `accumulate = 1` in the train block")
+    return Diagnostic("E0814", message, labels, suggestions=(fix,))
 
 
 def split_without_rows(name: str, span: Span | None) -> Diagnostic:

@@ -219,7 +219,7 @@ def test_a_model_alone_predicts() -> None:
     program = bmc.compile("model M(x: f32[B, 3]) -> (y: f32[B, 2]) { return x |> dense(2) as d }", f64=True)
     weights = {"d.w": np.arange(6.0).reshape(3, 2), "d.b": np.ones(2)}
     found = program.predict({"x": np.eye(3)}, weights)["y"]
-    assert found.dtype == np.float32  # as the model says; `float` would be f64
+    assert found.dtype == np.float64
     assert (found == np.arange(6.0).reshape(3, 2) + 1).all()
     with pytest.raises(bmc.BmcError, match="E0809"):
         program.predict({"x": np.eye(4)})

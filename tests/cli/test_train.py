@@ -222,3 +222,13 @@ def test_an_output_that_cannot_be_written_is_said_before_training(run, penguins,
         assert done.code == 3
         assert "E0801" in done.err
         assert "epoch" not in done.err.split("error[")[0]
+
+
+def test_rows_that_do_not_split_are_an_error_of_the_source(run, penguins) -> None:
+    text = penguins.read_text().replace("cross_entropy(logits, y)\n  opt", "cross_entropy(logits, y) * max(logits)\n  opt")
+    penguins.write_text(text)
+    done = run("train", penguins, "-o", "p.bmz", "--set", "shards=2", *QUICK)
+    assert done.code == 1, done.err
+    assert "E0814" in done.err
+    assert "max(logits)" in done.err
+    assert "shards = 1" in done.err

@@ -10,15 +10,18 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "E0801",
         "A file cannot be written",
-        "The system refused to write the file, for the reason in the message. Files are written whole or not at all: a file of that "
+        "The system refused to write the file, for the reason in the message. Files are written whole or not at all: a file of "
+        "that "
         "name is as it was before.",
     ),
     Entry(
         "E0802",
         "The loss is not finite",
         "The loss of a training step was NaN or infinite, so training stopped before anything was updated. The message names the "
-        "step, the label the first operation whose result was not finite: a logarithm of zero, a division by zero, or numbers that "
-        "grew too large. A lower learning rate, `clip`, or a small constant under the logarithm are the usual cures. The weights as "
+        "step, the label the first operation whose result was not finite: a logarithm of zero, a division by zero, or numbers "
+        "that "
+        "grew too large. A lower learning rate, `clip`, or a small constant under the logarithm are the usual cures. The "
+        "weights as "
         "they were at the last epoch's end are in the checkpoint beside the artefact.",
     ),
     Entry(
@@ -46,7 +49,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "E0809",
         "The columns given do not fit",
-        "Columns from Python are given by the names of the data block's columns, or by the names of its outputs; each as an array or "
+        "Columns from Python are given by the names of the data block's columns, or by the names of its outputs; each as an "
+        "array or "
         "list of the declared type, all of the same length.",
     ),
     Entry(
@@ -57,19 +61,30 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "E0811",
         "The data of the model is not at hand",
-        "A model file holds no data and no absolute paths. `bmc eval` looks where the data lay when this machine trained the model, "
+        "A model file holds no data and no absolute paths. `bmc eval` looks where the data lay when this machine trained the "
+        "model, "
         "then beside the model file, then in the current folder; `--data NAME=PATH` says where it is.",
     ),
     Entry(
         "E0812",
         "A setting of the command does not fit the program",
-        "A command or a method was asked for something that this program cannot give: a stage or pass that does not exist, a column "
+        "A command or a method was asked for something that this program cannot give: a stage or pass that does not exist, a "
+        "column "
         "that is not predicted. The message lists what there is.",
     ),
     Entry(
         "E0813",
         "A value of the data lies outside its category",
-        "An output of the data block is declared to have so many values (`category(10)`, `category([...])`), and a row of training or "
+        "An output of the data block is declared to have so many values (`category(10)`, `category([...])`), and a row of "
+        "training or "
         "evaluation has another. Name all values, or use `category(max = N)`, whose last slot takes what training never saw.",
+    ),
+    Entry(
+        "E0814",
+        "Rows that cannot be split into shards",
+        "With `shards` or `accumulate` above 1, or many shards chosen by the size of the work, a batch is computed in parts "
+        "whose sums "
+        "are added. An operation that combines rows in another way (their maximum, their order) needs the whole batch: set "
+        "`shards = 1` and leave `accumulate` out.",
     ),
 )
