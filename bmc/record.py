@@ -12,8 +12,10 @@ one of a frozen dataclass and takes a third longer to make; classes with instanc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
 from dataclasses import replace as _replace
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -68,17 +70,21 @@ def _repr(self: Any) -> str:
 def _eq(self: Any, other: Any) -> bool:
     if self is other:
         return True
-    values = self.__record_values__
-    return values(self) == values(other) if type(other) is type(self) else NotImplemented
+    if type(other) is not type(self):
+        return NotImplemented
+    values = _getter(self.__class__)
+    return values(self) == values(other)
 
 
 def _hash(self: Any) -> int:
-    return hash(self.__record_values__(self))
+    return hash(_getter(self.__class__)(self))
 
 
-def _no_values(self: object) -> tuple[()]:
-    del self
-    return ()
+@cache
+def _getter(cls: Any) -> Callable[[Any], tuple[object, ...]]:
+    """All fields of an instance at once. `attrgetter` gives a tuple from two names on."""
+    names = cls.__match_args__
+    return attrgetter(*names) if len(names) > 1 else lambda obj: tuple(getattr(obj, name) for name in names)
 
 
 def _setattr(self: object, name: str, value: object) -> NoReturn:
@@ -136,7 +142,7 @@ def _make(cls: Any, eq: bool) -> Any:
     if "__repr__" not in members:
         made["__repr__"] = _repr
     if eq and "__eq__" not in members:
-        made |= {"__eq__": _eq, "__hash__": _hash, "__record_values__": staticmethod(attrgetter(*names) if names else _no_values)}
+        made |= {"__eq__": _eq, "__hash__": _hash}
     for name, member in made.items():
         setattr(cls, name, member)
     return cls
@@ -150,20 +156,11 @@ else:
     def replace(obj, /, **changes):
         """What `dataclasses.replace` does, three times as fast. Every field must be an argument of the constructor."""
         cls = type(obj)
-        names = cls.__match_args__
-        if hasattr(cls, "__post_init__"):
-            return _replace(obj, **changes)
-        made = object.__new__(cls)
-        used = 0
-        for name in names:
-            if name in changes:
-                _set(made, name, changes[name])
-                used += 1
-            else:
-                _set(made, name, getattr(obj, name))
-        if used != len(changes):
+        given = dict(zip(cls.__match_args__, _getter(cls)(obj)))  # noqa: B905 - the lengths are equal
+        given.update(changes)
+        if len(given) != len(cls.__match_args__):
             return _replace(obj, **changes)  # which says what is wrong
-        return made
+        return cls(*given.values())
 
     def record(cls=None, /, *, frozen=False, eq=True):
         """Make `cls` a record; to be used like `dataclass`. `frozen=True` must be said: there are no others."""
