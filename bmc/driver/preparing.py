@@ -90,7 +90,8 @@ def data_outputs(data: DataSpec, name: str, table: Table, libraries: Libraries, 
 
 def _check_bound(name: str, below: int, values: Array, table: Table) -> None:
     """Refuse the first row that has a value outside 0..below-1: a text that its category does not list, a label too large."""
-    wrong = (values < 0) | (values >= below)
+    numbers = values.astype(np.int64)
+    wrong = (numbers < 0) | (numbers >= below)
     if len(values) != table.rows or not wrong.any():
         return
     row = int(np.argmax(wrong.reshape(len(values), -1).any(axis=1)))
