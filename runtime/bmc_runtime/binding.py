@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from bmc_runtime.memory import DTYPES, SCRATCH_BYTES, Array, address_of, aligned_bytes, allocate
-from bmc_runtime.plan import Buffer, DimExpression, FunctionPlan, Program, Step, evaluate_dim
+from bmc_runtime.plan import Buffer, FunctionPlan, Program, Step, evaluate_dim
 from bmc_runtime.reducers import REDUCERS, run_reducer
 from bmc_runtime.shards import shard_bounds, tree_pairs
 
@@ -66,8 +66,9 @@ Addition = tuple[Callable[[int, int, int], None], int, int, int]
 
 @dataclass
 class Binding:
-    """A function laid out for certain dims. `inputs` and `outputs` are the arrays that calls read and write; `stages` alternate calls
-    and the additions that follow them; `totals` are the sums over shards by key.
+    """A function laid out for certain dims. `inputs` and `outputs` are the arrays that calls read and write; `stages`
+    alternate calls and the additions that follow them; `totals` are the sums over shards by key. `keep` and `library`
+    hold what tables and calls know by address only.
     """
 
     dims: dict[str, int]
@@ -79,8 +80,9 @@ class Binding:
     totals: dict[str, Array]
     scratch: int
     tables: list[Array]
-    slots: dict[str, list[tuple[Array, int, int]]]
+    slots: dict[tuple[str, str], list[tuple[Array, int, int]]]
     keep: list[Array]
+    library: Library
 
     def set_control(self, seed: int, step: int, first_row: int, steps: int, epoch: int, rows: int) -> None:
         """Fill `control` of every shard; the first row moves on from shard to shard."""
@@ -96,8 +98,15 @@ class Binding:
                 arrays["control_f"][0] = factor
 
     def point(self, key: str, address: int) -> None:
-        """Let the input or output `key` lie at `address` from now on, instead of in the binding's own array."""
-        for table, index, offset in self.slots.get(key, ()):
+        """Let the input `key` lie at `address` from now on, instead of in the binding's own array."""
+        self._point("input", key, address)
+
+    def point_output(self, key: str, address: int) -> None:
+        """The same for an output; inputs and outputs may have equal keys."""
+        self._point("output", key, address)
+
+    def _point(self, kind: str, key: str, address: int) -> None:
+        for table, index, offset in self.slots.get((kind, key), ()):
             table[index] = address + offset
 
     def run_shards(self, stage: int, shards: range) -> None:
@@ -122,9 +131,9 @@ class Binding:
 class BoundFunction:
     """Binds one function of a program.
 
-    `store` maps keys to the arrays of weights, states, moments and fitted values; updates happen in place. `shards`: the rows of a call
-    are cut into that many shards, whose partial sums are added in a fixed tree. `keep`: buffers that texts in the store point into once
-    a host reducer has run.
+    `store` maps keys to the arrays of weights, states, moments and fitted values; updates happen in place. `shards`: the
+    rows of a call are cut into that many shards, whose partial sums are added in a fixed tree. `keep`: buffers that texts
+    in the store point into once a host reducer has run.
     """
 
     def __init__(self, library: Library, name: str, store: Mapping[str, Array], shards: int = 1) -> None:
@@ -141,17 +150,19 @@ class BoundFunction:
     def bind(
         self,
         dims: Mapping[str, int],
-        arrays: Mapping[str, Array] | None = None,
+        inputs: Mapping[str, Array] | None = None,
         totals: Mapping[str, Array] | None = None,
         partials: Mapping[tuple[str, int], Array] | None = None,
+        outputs: Mapping[str, Array] | None = None,
     ) -> Binding:
         """Lay the function out for these dims (the row dim among them).
 
-        `arrays`: inputs and outputs by key that exist already; others are made. `totals`: where steps after the last sum read the sums
-        over shards from, instead of from this binding's own. `partials`: the shards' partial sums by key and shard, where they exist
-        already. ValueError: an array does not fit.
+        `inputs`, `outputs`: arrays by key that exist already; others are made. `totals`: where steps after the last sum
+        read the sums over shards from, instead of from this binding's own. `partials`: the shards' partial sums by key
+        and shard, where they exist already. ValueError: an array does not fit.
         """
-        return _Layout(self, dict(dims), arrays or {}, totals or {}, partials or {}).binding
+        given = {"input": inputs or {}, "output": outputs or {}}
+        return _Layout(self, dict(dims), given, totals or {}, partials or {}).binding
 
 
 class _Layout:
@@ -159,19 +170,21 @@ class _Layout:
         self,
         function: BoundFunction,
         dims: dict[str, int],
-        arrays: Mapping[str, Array],
+        given: Mapping[str, Mapping[str, Array]],
         totals: Mapping[str, Array],
         partials: Mapping[tuple[str, int], Array],
     ) -> None:
         self.function, self.plan, self.dims = function, function.plan, dims
-        self.given, self.given_totals, self.given_partials = arrays, totals, partials
+        self.given, self.given_totals, self.given_partials = given, totals, partials
         plan = self.plan
         bounds = [(0, 0)]
         if plan.row is not None:
             bounds = shard_bounds(dims[plan.row], function.shards)
         self.shard_dims = [{**dims, plan.row: stop - start} if plan.row else dims for start, stop in bounds]
         scratch = function.library.scratch
-        self.binding = Binding(dims, bounds, [], {}, {}, [{} for _ in bounds], {}, address_of(scratch), [], {}, [scratch])
+        self.binding = Binding(
+            dims, bounds, [], {}, {}, [{} for _ in bounds], {}, address_of(scratch), [], {}, [scratch], function.library
+        )
         self.once_arena = aligned_bytes(evaluate_dim(plan.once_arena, dims))
         # With one per-shard step nothing outlives it in the arena: all shards may take turns in one.
         sizes = [evaluate_dim(plan.shard_arena, d) for d in self.shard_dims]
@@ -210,7 +223,7 @@ class _Layout:
             buffer = plan.buffers[index]
             table[position], offset = self._address(index, shard, step.per_shard, after_sums)
             if buffer.kind in ("input", "output"):
-                binding.slots.setdefault(buffer.key, []).append((table, position, offset))
+                binding.slots.setdefault((buffer.kind, buffer.key), []).append((table, position, offset))
         bound = self.shard_dims[shard] if step.per_shard else self.dims
         sizes = np.array([bound[name] for name in plan.dims] or [0], np.int64)
         binding.keep.append(sizes)
@@ -287,8 +300,8 @@ class _Layout:
             raise ValueError(f"total {buffer.key!r} is read before it is summed")
         known = self.binding.inputs if buffer.kind == "input" else self.binding.outputs
         if buffer.key not in known:
-            if buffer.key in self.given:
-                known[buffer.key] = _fitting(buffer, shape, self.given[buffer.key])
+            if buffer.key in self.given[buffer.kind]:
+                known[buffer.key] = _fitting(buffer, shape, self.given[buffer.kind][buffer.key])
             else:
                 known[buffer.key] = allocate(buffer.dtype, shape)
         return known[buffer.key]

@@ -34,29 +34,31 @@ def map_rows(
     if row is None:
         return run_whole(function, inputs, dims, seed, step)
     everything = {**dims, row: rows}
-    buffers = {b.key: b for b in plan.buffers if b.kind in ("input", "output")}
-    results = {
-        key: allocate(b.dtype, tuple(evaluate_dim(d, everything) for d in b.shape))
-        for key, b in buffers.items()
-        if b.kind == "output"
-    }
+    wanted = {b.key: b for b in plan.buffers if b.kind == "input" and b.key in inputs}
+    made = {b.key: b for b in plan.buffers if b.kind == "output"}
+    results = {key: allocate(b.dtype, tuple(evaluate_dim(d, everything) for d in b.shape)) for key, b in made.items()}
     bindings: dict[int, Binding] = {}
     for first in range(0, rows, chunk):
         count = min(chunk, rows - first)
         if count not in bindings:
-            fixed = {k: a for k, a in (*inputs.items(), *results.items()) if k in buffers and not buffers[k].rows}
             # Per-row arrays are moved to each chunk's rows below; what is laid out here is only their shape.
-            shaped = {k: a[:count] for k, a in (*inputs.items(), *results.items()) if k in buffers and buffers[k].rows}
-            bindings[count] = function.bind({**dims, row: count}, {**fixed, **shaped})
+            read = {key: inputs[key][:count] if b.rows else inputs[key] for key, b in wanted.items()}
+            written = {key: results[key][:count] if b.rows else results[key] for key, b in made.items()}
+            bindings[count] = function.bind({**dims, row: count}, read, outputs=written)
         binding = bindings[count]
-        for key, array in (*inputs.items(), *results.items()):
-            if key in buffers and buffers[key].rows and len(array):
-                binding.point(key, address_of(array) + first * (array.nbytes // len(array)))
+        for key, b in wanted.items():
+            if b.rows:
+                binding.point(key, _row_address(inputs[key], first))
+        for key, b in made.items():
+            if b.rows:
+                binding.point_output(key, _row_address(results[key], first))
         binding.set_control(seed, step, first, step, 0, rows)
         binding.run()
-    if rows == 0:
-        return {key: allocate(buffers[key].dtype, array.shape) for key, array in results.items()}
     return results
+
+
+def _row_address(array: Array, row: int) -> int:
+    return address_of(array) + row * (array.nbytes // len(array))
 
 
 def run_whole(

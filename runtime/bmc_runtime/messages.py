@@ -24,8 +24,8 @@ _COMMAND = struct.Struct("<qqqqqqqqd")
 class Command:
     """Run stage `stage` of a micro-batch of `rows` rows, which are `order[start:start + rows]`.
 
-    `gather`: fetch the rows first (at a micro-batch's first stage). `first_row`: the micro-batch's first row within the effective batch of
-    `all_rows` rows. `factor`: plateau's.
+    `gather`: fetch the rows first (at a micro-batch's first stage). `first_row`: the micro-batch's first row within the
+    effective batch of `all_rows` rows. `factor`: plateau's.
     """
 
     stage: int

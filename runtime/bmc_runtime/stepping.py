@@ -1,7 +1,8 @@
 """Training steps: rows gathered, micro-batches accumulated, weights updated, all in native calls.
 
 In: the functions `batch` (gather) and `train`, the training split's arrays, the settings of a run, perhaps a pool of workers. Out:
-`Stepper.step(first, ...)`, one update. Python's part of a step does not grow with the model: a fixed number of calls for each micro-batch and shard.
+`Stepper.step(first, ...)`, one update. Python's part of a step does not grow with the model: a fixed number of calls for
+each micro-batch and shard.
 
 Accumulation: the steps up to the last sum over shards run for every micro-batch; their totals are added in ascending order, and the
 steps after it (the update) run once on what was added.
@@ -164,7 +165,7 @@ class Stepper:
         train.set_factor(self._factor)
         additions = self._library.additions
         kinds = {buffer.key: buffer.dtype for buffer in self._train.plan.buffers if buffer.kind == "total"}
-        into = [
+        into: list[Addition] = [
             (additions[kinds[key]], address_of(array), address_of(train.totals[key]), array.size)
             for key, array in self._sums.items()
         ]

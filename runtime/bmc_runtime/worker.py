@@ -1,7 +1,7 @@
 """A worker process: runs its shards of each training step in memory that it shares with the main process.
 
-Started as `python -m bmc_runtime.worker`; stdin carries the setup and the commands, stdout one status byte for each. It ends when stdin
-closes.
+Started as `python -m bmc_runtime.worker`; stdin carries the setup and the commands, stdout one status byte for each. It
+ends when stdin closes.
 """
 
 from __future__ import annotations
