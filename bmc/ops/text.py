@@ -77,6 +77,11 @@ def _distinct(np: Any, attrs: DistinctAttrs, arrays: Sequence[Any]) -> Sequence[
     return table, order, np.array(len(ranked), dtype=np.int32)
 
 
+def _literal(np: Any, attrs: TextAttrs) -> Any:
+    """As an object: numpy's own strings lose NULs at their end."""
+    return np.array(attrs.value, dtype=object)
+
+
 def _words(np: Any, rng: Any, shape: tuple[int, ...]) -> Any:
     return np.array([_WORDS[i] for i in rng.integers(0, len(_WORDS), size=shape).ravel()], dtype=object).reshape(shape)
 
@@ -111,7 +116,7 @@ OPERATORS = (
         grad=_TEXT,
         rows=rows_elementwise,
         lowering=Opaque("str_equal"),
-        reference=lambda np, attrs, arrays: (np.asarray(arrays[0] == attrs.value, dtype=bool),),
+        reference=lambda np, attrs, arrays: (np.asarray(arrays[0] == _literal(np, attrs), dtype=bool),),
         samples=lambda: [
             Sample((TensorType("str", shape),), TextAttrs(value), draw=_draw_text)
             for shape in ((), (_B,), (2, 3))
@@ -127,7 +132,7 @@ OPERATORS = (
         grad=_TEXT,
         rows=rows_elementwise,
         lowering=Opaque("str_select"),
-        reference=lambda np, attrs, arrays: (np.asarray(np.where(arrays[0], arrays[1], attrs.value), dtype=object),),
+        reference=lambda np, attrs, arrays: (np.asarray(np.where(arrays[0], arrays[1], _literal(np, attrs)), dtype=object),),
         samples=lambda: [
             Sample((TensorType("bool", shape), TensorType("str", shape)), TextAttrs("missing"), draw=_draw_select)
             for shape in ((), (_B,), (2, 3))
