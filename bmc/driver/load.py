@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Literal
 
-from bmc.errors import BmcError
+from bmc.driver import run_errors
+from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.elaborate import Checked, check, elaborate
 from bmc.frontend.read_source import read_source
 from bmc.frontend.unit import Unit
+from bmc.passes.shard import unsplittable
 from bmc.record import record
 from bmc.source import SourceFile
 
@@ -79,4 +81,16 @@ def load_unit(source: SourceText) -> Unit:
 
 def check_source(source: SourceText) -> Checked:
     """What is wrong with any block of a file, warnings and notes included, and the units that are right."""
-    return check((source.main, *source.given), source.overrides, source.float_type, read_source if source.on_disk else None)
+    found = check((source.main, *source.given), source.overrides, source.float_type, read_source if source.on_disk else None)
+    return replace(found, diagnostics=(*found.diagnostics, *_refused_shards(found.units)))
+
+
+def _refused_shards(units: Sequence[Unit]) -> list[Diagnostic]:
+    """Train blocks that ask for shards or accumulation of rows that cannot be cut: an error before data, as every other."""
+    refused = []
+    for unit in units:
+        if unit.training is not None and (unit.training.shards > 1 or unit.training.accumulate > 1):
+            op = unsplittable(unit.module.function("train"))
+            if op is not None:
+                refused.append(run_errors.rows_do_not_split(op.name, op.location.spans))
+    return refused

@@ -19,6 +19,7 @@ from bmc.driver.compiled import Options, program_of
 from bmc.driver.preparing import data_outputs, fit_statistics, kept_rows, split_tables
 from bmc.frontend.unit import DataSpec, PredictionSpec, TrainingSpec, Unit
 from bmc.ir import Poly, TensorType
+from bmc.passes.shard import unsplittable
 from bmc.record import record
 from bmc_runtime.binding import BoundFunction, Library
 from bmc_runtime.evaluation import Evaluator
@@ -200,7 +201,10 @@ def shards_of(unit: Unit) -> tuple[int, int]:
     parameters = sum(math.prod(static_shape(w.type)) for w in unit.weights)
     # Each weight of a layer is used about once a row: 2 operations forward, 4 backward.
     flops = 6.0 * parameters * training.batch
-    return shards_by_rule(training.batch, parameters, flops), training.accumulate
+    shards = shards_by_rule(training.batch, parameters, flops)
+    if shards > 1 and unsplittable(unit.module.function("train")) is not None:
+        shards = 1
+    return shards, training.accumulate
 
 
 def static_shape(kind: TensorType) -> tuple[int, ...]:

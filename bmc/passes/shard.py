@@ -16,7 +16,7 @@ from bmc.ops.registry import NoAttrs, RowMix
 from bmc.ops.table import definition
 from bmc.passes.rows import operation_rows, row_states
 
-__all__ = ["RowsDoNotSplit", "shard"]
+__all__ = ["RowsDoNotSplit", "shard", "unsplittable"]
 
 
 class RowsDoNotSplit(Exception):
@@ -35,14 +35,27 @@ def shard(function: Function, shards: bool) -> Function:
     """
     if not shards or function.row is None:
         return function
+    refused = unsplittable(function)
+    if refused is not None:
+        raise RowsDoNotSplit(refused)
     states = row_states(function)
     ops: list[Operation] = []
     for op in function.ops:
         found = operation_rows(op, [states[v].axis for v in op.operands], function.row)
-        if RowMix.OTHER in found or (RowMix.SUM in found and not _adds_up(op, function.row)):
-            raise RowsDoNotSplit(op)
         ops.extend(_summed(op, [state is RowMix.SUM for state in found]) if RowMix.SUM in found else [op])
     return Function(function.name, function.params, tuple(ops), function.results, function.row)
+
+
+def unsplittable(function: Function) -> Operation | None:
+    """The first operation that combines rows otherwise than by a sum, so that they cannot be cut into shards; None: there is none."""
+    if function.row is None:
+        return None
+    states = row_states(function)
+    for op in function.ops:
+        found = operation_rows(op, [states[v].axis for v in op.operands], function.row)
+        if RowMix.OTHER in found or (RowMix.SUM in found and not _adds_up(op, function.row)):
+            return op
+    return None
 
 
 def _adds_up(op: Operation, row: str) -> bool:
