@@ -120,7 +120,7 @@ class Program:
 class Model:
     """A trained model: from `Program.train`, or from a `.bmz` by `bmc.load`.
 
-    Attributes: `unit`; `history`, what each epoch reached: a list of dicts with `epoch`, `step`, `train.loss`, `valid.loss`, ...
+    Attributes: `unit`; `history`, what each epoch reached: dicts with `epoch` (from 1), `step`, `train.loss`, `valid.loss`, ...
     """
 
     def __init__(self, trained: TrainedModel) -> None:

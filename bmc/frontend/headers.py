@@ -30,7 +30,9 @@ def check_header(core: Core, spec: SourceSpec, path: str, columns: Sequence[Colu
             _check_csv(core, spec, path, columns)
         elif spec.kind == "npz":
             _check_npz(core, spec, path, columns)
-    except (OSError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile, ValueError) as error:
+    except UnicodeDecodeError:
+        core.report(data_errors.header_unreadable(spec.span, path, "it is not UTF-8 text"))
+    except (OSError, csv.Error, zipfile.BadZipFile, ValueError) as error:
         core.report(data_errors.header_unreadable(spec.span, path, str(error)))
 
 

@@ -68,11 +68,15 @@ def dim_mismatch(
 
 
 def rank_mismatch(span: Span, argument: str, actual: object, declared: Span, wanted: str) -> Diagnostic:
-    """E0302."""
+    """E0302. A last dim of 1 too many, as `dense(1)` leaves it, comes with the fix."""
+    found = str(actual)
+    fix = f"{span.text} |> squeeze(-1)"
+    squeezed = found.endswith(", 1]") and wanted.partition("[")[2] == found.partition("[")[2].removesuffix(", 1]") + "]"
     return Diagnostic(
         "E0302",
         f"`{argument}` has the wrong number of dims",
         (primary(span, f"this is {actual}"), Label(declared, f"wants {wanted}")),
+        suggestions=(Suggestion("take the last dim of 1 away: `|> squeeze(-1)`", span, fix),) if squeezed else (),
     )
 
 

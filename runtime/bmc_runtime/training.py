@@ -195,7 +195,7 @@ class TrainingRun:
             if name not in ("train", "test") and split.rows:
                 results[name] = self.evaluate(split.data, split.rows, progress.step)
         train_loss = progress.loss_sum / max(progress.loss_steps, 1)
-        entry: dict[str, float | int | str] = {"epoch": progress.epoch, "step": progress.step, "train.loss": train_loss}
+        entry: dict[str, float | int | str] = {"epoch": progress.epoch + 1, "step": progress.step, "train.loss": train_loss}
         for name, values in results.items():
             entry.update({f"{name}.{key}": float(v) for key, v in values.items() if v.ndim == 0})
         progress.history.append(entry)
