@@ -67,7 +67,7 @@ def _repr(self: Any) -> str:
     return f"{type(self).__qualname__}({shown})"
 
 
-def _eq(self: Any, other: Any) -> bool:
+def _eq(self: Any, other: Any) -> object:
     if self is other:
         return True
     if type(other) is not type(self):

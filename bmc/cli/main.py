@@ -42,6 +42,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         note(f"error: cannot write the output: {error.strerror or error}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = RUN
+    gc.freeze()  # the interpreter's last look for garbage need not walk over all that was made
     sys.exit(code)
 
 
