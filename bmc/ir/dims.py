@@ -9,9 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Union
 
-__all__ = ["Atom", "Dim", "FloorDiv", "Poly", "Shape", "Symbol", "divide_exact", "evaluate", "floor_divide", "product", "substitute", "symbols"]
+__all__ = [
+    "Atom",
+    "Dim",
+    "FloorDiv",
+    "Poly",
+    "Shape",
+    "Symbol",
+    "divide_exact",
+    "evaluate",
+    "floor_divide",
+    "product",
+    "substitute",
+    "symbols",
+]
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,7 @@ class Poly:
     __repr__ = __str__
 
 
-Dim = Union[int, Poly]
+Dim = int | Poly
 Shape = tuple[Dim, ...]
 
 

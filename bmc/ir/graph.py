@@ -16,7 +16,19 @@ from bmc.ir.types import TensorType
 from bmc.record import record
 from bmc.source import Span
 
-__all__ = ["Function", "Location", "Module", "NOWHERE", "Operation", "Parameter", "ParameterRole", "Region", "Result", "ResultRole", "Value"]
+__all__ = [
+    "Function",
+    "Location",
+    "Module",
+    "NOWHERE",
+    "Operation",
+    "Parameter",
+    "ParameterRole",
+    "Region",
+    "Result",
+    "ResultRole",
+    "Value",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def shard(function: Function, shards: bool) -> Function:
 
 
 def unsplittable(function: Function) -> Operation | None:
-    """The first operation that combines rows otherwise than by a sum, so that they cannot be cut into shards; None: there is none."""
+    """The first operation that combines rows otherwise than by a sum, so that they cannot be cut; None: there is none."""
     if function.row is None:
         return None
     states = row_states(function)

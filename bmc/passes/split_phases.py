@@ -184,7 +184,7 @@ def _phases(function: Function, slots: dict[Operation, _Slot], repeated: frozens
     phases = []
     for k, (slot, ops) in enumerate(bodies):
         outputs = tuple(v for op in ops for v in op.results if v in read_outside and made_in.get(v) == k)
-        kind: Literal["native", "sum", "host"] = slot.place if slot.place in ("sum", "host") else "native"  # type: ignore[assignment]
+        kind: Literal["native", "sum", "host"] = slot.place if slot.place in ("sum", "host") else "native"
         phases.append(Phase(f"{function.name}.{k}", kind, slot.place == "shard", tuple(ops), inputs[k], outputs))
     return tuple(phases)
 

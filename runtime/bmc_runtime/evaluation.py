@@ -1,7 +1,7 @@
 """Loss and metrics of a whole split: rows in chunks, then one reduction over all of them.
 
-In: the bound halves of `eval` (`eval.rows` keeps rows apart, `eval.finish` sees the whole split), the split's arrays. Out: numbers by
-name. A metric is never the mean of batch values: what a batch contributes is stored row by row, and the reduction runs once.
+In: the bound halves of `eval` (`eval.rows` keeps rows apart, `eval.finish` sees the whole split), the split's arrays. Out: numbers
+by name. A metric is never the mean of batch values: what a batch contributes is stored row by row, and the reduction runs once.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Evaluator:
         self._dims, self._seed = dict(dims), seed
 
     def __call__(self, data: Mapping[str, Array], rows: int, step: int = 0) -> dict[str, Array]:
-        """`loss` and the metrics of `rows` rows; `data` are the outputs of the data block, [rows, ...] each. `step`: how many steps of
-        training the weights have seen: schedules in the loss have their value there.
+        """`loss` and the metrics of `rows` rows; `data` are the outputs of the data block, [rows, ...] each. `step`: how many steps
+        of training the weights have seen: schedules in the loss have their value there.
         """
         library = self._library()
         by_rows = BoundFunction(library, "eval.rows", self._store)

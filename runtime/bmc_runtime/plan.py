@@ -20,10 +20,10 @@ ABI = 1
 DimExpression = Any  # int | str | list: recursive, as JSON has it
 
 BufferKind = Literal["weight", "state", "moment", "fitted", "input", "control", "output", "arena", "partial", "total"]
-"""Where a buffer lives. weight, state, moment, fitted: persistent, by key. input: given by the caller for this call, by key (a per-row
-input is offset to the shard's first row). control: `control`, `control_f`. output: made for the caller, by key (per-row outputs
-are offset likewise). arena: scratch at `offset` of the arena of its `scope`. partial: one for each shard, summed over the shards into
-the total of the same key. total: the sum, read by once-steps and by later per-shard steps."""
+"""Where a buffer lives. weight, state, moment, fitted: persistent, by key. input: given by the caller for this call, by key (a
+per-row input is offset to the shard's first row). control: `control`, `control_f`. output: made for the caller, by key (per-row outputs
+are offset likewise). arena: scratch at `offset` of the arena of its `scope`. partial: one for each shard, summed over the shards
+into the total of the same key. total: the sum, read by once-steps and by later per-shard steps."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Step:
-    """native: call `symbol` with the addresses of `arguments`, once or for each shard. sum: tree-sum partials into totals (arguments
-    are pairs partial, total flattened). host: run the reducer `symbol` of `bmc_runtime.reducers` on arguments (inputs then outputs)."""
+    """native: call `symbol` with the addresses of `arguments`, once or for each shard. sum: tree-sum partials into totals
+    (arguments are pairs partial, total flattened). host: run the reducer `symbol` of `bmc_runtime.reducers` on arguments
+    (inputs then outputs)."""
 
     kind: Literal["native", "sum", "host"]
     symbol: str

@@ -1,7 +1,7 @@
 """A training run: epochs of steps, evaluation after each, the best weights kept, and where to go on after a crash.
 
-In: a program, the arrays of the store, the splits, the settings. Out: the history, and the store at its best epoch. The run is a pure
-function of its inputs: order and noise are functions of the step, so that a resumed run continues with the same bits.
+In: a program, the arrays of the store, the splits, the settings. Out: the history, and the store at its best epoch. The run is a
+pure function of its inputs: order and noise are functions of the step, so that a resumed run continues with the same bits.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class Listener(Protocol):
 
 
 class TrainingRun:
-    """`store`: weights, states, moments and fitted values by key; training changes it in place (with workers, its arrays are replaced by
-    shared ones). `loader`: the name (`module:function`) of the loader by which workers load the program.
+    """`store`: weights, states, moments and fitted values by key; training changes it in place (with workers, its arrays are
+    replaced by shared ones). `loader`: the name (`module:function`) of the loader by which workers load the program.
     """
 
     def __init__(
@@ -156,7 +156,8 @@ class TrainingRun:
         self.interrupted = False
 
     def run(self, listener: Listener) -> Progress:
-        """Train to the end, or until `interrupted` is set. Afterwards the store holds the best epoch's weights, if epochs were compared.
+        """Train to the end, or until `interrupted` is set. Afterwards the store holds the best epoch's weights, if epochs were
+        compared.
 
         NotFinite: the loss was not finite; `progress.step` is the step that failed, and the store is as before it.
         """
