@@ -21,9 +21,10 @@ DimExpression = Any  # int | str | list: recursive, as JSON has it
 
 BufferKind = Literal["weight", "state", "moment", "fitted", "input", "control", "output", "arena", "partial", "total"]
 """Where a buffer lives. weight, state, moment, fitted: persistent, by key. input: given by the caller for this call, by key (a
-per-row input is offset to the shard's first row). control: `control`, `control_f`. output: made for the caller, by key (per-row outputs
-are offset likewise). arena: scratch at `offset` of the arena of its `scope`. partial: one for each shard, summed over the shards
-into the total of the same key. total: the sum, read by once-steps and by later per-shard steps."""
+per-row input is offset to the shard's first row). control: `control`, `control_f`. output: made for the caller, by key
+(per-row outputs are offset likewise). arena: scratch at `offset` of the arena of its `scope`. partial: one for each
+shard, summed over the shards into the total of the same key. total: the sum, read by once-steps and by later per-shard
+steps."""
 
 
 @dataclass(frozen=True)
