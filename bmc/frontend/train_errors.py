@@ -18,6 +18,7 @@ __all__ = [
     "input_missing",
     "key_twice",
     "loss_type",
+    "loss_without_data",
     "metric_twice",
     "mixes_rows",
     "no_default_loss",
@@ -135,6 +136,11 @@ def pattern_unused(span: Span, pattern: str, keys: Sequence[str]) -> Diagnostic:
 def nothing_learns(span: Span) -> Diagnostic:
     """W0602."""
     return Diagnostic("W0602", "the loss depends on no parameter that learns", (primary(span),), level="warning")
+
+
+def loss_without_data(span: Span, data: str) -> Diagnostic:
+    """E0618."""
+    return Diagnostic("E0618", "the loss reads no data", (primary(span, f"no output of {data} is used"),))
 
 
 def bad_clip(span: Span) -> Diagnostic:

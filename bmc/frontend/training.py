@@ -395,6 +395,8 @@ def _train_function(
             results.append(Result(value, "update", key))
     if not core.failed:
         result.train = trace.cut("train", results)
+        if not any(p.role == "input" for p in result.train.params):
+            core.report(train_errors.loss_without_data(header if entry is None else entry.value.span, block.data.name))
 
 
 # --- evaluation --------------------------------------------------------------------------------------------------------

@@ -179,6 +179,9 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0615-mixes": train("predict = [z = out - mean(out, axis = 0)]"),
     "E0616-keep": train("keep = [id]"),
     "E0617-text": data("z = s") + MODEL + "train M on D { loss = cross_entropy(out, y); metrics = [z] }\n",
+    "E0618-parameters": DATA
+    + "model M(x: f32[B, 4]) -> (out: f32) {\n  param w: f32[4] = ones\n  return sum(w * w)\n}\n"
+    + "train M on D {\n  loss = out\n  predict = [z = x]\n}\n",
     "E0901-scan": model("scan(axis = 1) t in x { x = x + 1 }\n  return x"),
     "E0902-convolution": model("return x |> conv2d(8, 3) as c", inputs="x: f32[B, H, W, 3]", outputs="y: f32[B, H - 2, W - 2, 8]"),
     "E0903-source": DATA.replace('npz("d.npz")', 'folder("images")'),

@@ -130,6 +130,13 @@ ENTRIES: tuple[Entry, ...] = (
         "metrics = [accuracy(logits, y)]",
     ),
     Entry(
+        "E0618",
+        "The loss reads no data",
+        "Training goes over rows; a loss that depends on parameters alone has none to go over.",
+        "loss = sum(w ** 2)",
+        "loss = mse(out, y) + 0.01 * sum(w ** 2)",
+    ),
+    Entry(
         "W0601",
         "A pattern matches nothing",
         "No parameter is left that it matches: it may be misspelt, or an earlier pattern has taken them.",
