@@ -157,10 +157,12 @@ class Stepper:
             train.set_factor(self._factor)
             return _Micro(rows, gather, train, [], train.outputs["loss"])
         if not self._sums:
-            last = self._train.plan.steps[self._before - 1]
-            for target in last.arguments[1::2]:
-                buffer = self._train.plan.buffers[target]
-                self._sums[buffer.key] = allocate(buffer.dtype, tuple(int(d) for d in buffer.shape))
+            # What the update reads is added up over the micro-batches, whichever sum it comes from.
+            read = {index for step in self._train.plan.steps[self._before :] for index in step.arguments}
+            for index in sorted(read):
+                buffer = self._train.plan.buffers[index]
+                if buffer.kind == "total":
+                    self._sums[buffer.key] = allocate(buffer.dtype, tuple(int(d) for d in buffer.shape))
         train = self._train.bind(train_dims, gather.outputs, self._sums, self._partials)
         train.set_factor(self._factor)
         additions = self._library.additions
