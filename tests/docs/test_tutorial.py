@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tutorial.md"
-_FENCE = re.compile(r"(?:Write this as `(?P<name>[^`]+)`:\n\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+_FENCE = re.compile(r"(?:Write\s+this\s+as\s+`(?P<name>[^`]+)`:\n\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 _NUMBER = re.compile(r"\d[\d,.]*(e-?\d+)?")
 _EXACT = ("bmc check", "bmc predict hires.bmz bad.csv", "python3 ")
 
