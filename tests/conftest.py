@@ -2,10 +2,14 @@
 
 `golden(name, text)` compares a text with `golden/<test file>/<name>.txt` beside the test. `pytest --update-golden` writes these
 files instead; without it a missing file fails, so that a new text is looked at and committed.
+
+`pytest -m "" --slow-sample N` runs one slow test in N beside all others, picked by the hash of its name: what `.ci/run` does, since
+all of them take most of an hour.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +20,16 @@ EXAMPLES = Path(__file__).parent / "examples"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing with them")
+    parser.addoption("--slow-sample", type=int, default=1, metavar="N", help="of the slow tests run one in N")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the slow tests that are not in the sample."""
+    one_in = config.getoption("--slow-sample")
+    left_out = [i for i in items if i.get_closest_marker("slow") and zlib.crc32(i.nodeid.encode()) % one_in]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [i for i in items if i not in set(left_out)]
 
 
 @pytest.fixture

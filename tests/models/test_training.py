@@ -28,7 +28,7 @@ def bmc(*arguments: str | Path) -> str:
     [
         ("penguins", "accuracy", 0.95),
         ("digits", "accuracy", 0.97),
-        pytest.param("diamonds", "r2", 0.975, marks=pytest.mark.slow),
+        pytest.param("diamonds", "r2", 0.975),
     ],
 )
 def test_reaches_the_promised_quality(example: str, metric: str, bound: float, tmp_path: Path) -> None:
