@@ -68,15 +68,20 @@ def dim_mismatch(
 
 
 def rank_mismatch(span: Span, argument: str, actual: object, declared: Span, wanted: str) -> Diagnostic:
-    """E0302. A last dim of 1 too many, as `dense(1)` leaves it, comes with the fix."""
-    found = str(actual)
-    fix = f"{span.text} |> squeeze(-1)"
-    squeezed = found.endswith(", 1]") and wanted.partition("[")[2] == found.partition("[")[2].removesuffix(", 1]") + "]"
+    """E0302. A last dim of 1 too many, as `dense(1)` leaves it, and one too few, as a column has, come with the fix."""
+    found, shape = str(actual).partition("[")[2].removesuffix("]"), wanted.partition("[")[2].removesuffix("]")
+    suggestions: tuple[Suggestion, ...] = ()
+    if found == f"{shape}, 1":
+        fix = Suggestion("take the last dim of 1 away: `|> squeeze(-1)`", span, f"{span.text} |> squeeze(-1)")
+        suggestions = (fix,)
+    elif found and shape.startswith(f"{found}, ") and shape.count(",") == found.count(",") + 1 and "." not in shape:
+        fix = Suggestion("give it a last dim of 1: `|> unsqueeze(-1)`", span, f"{span.text} |> unsqueeze(-1)")
+        suggestions = (fix,)
     return Diagnostic(
         "E0302",
         f"`{argument}` has the wrong number of dims",
         (primary(span, f"this is {actual}"), Label(declared, f"wants {wanted}")),
-        suggestions=(Suggestion("take the last dim of 1 away: `|> squeeze(-1)`", span, fix),) if squeezed else (),
+        suggestions=suggestions,
     )
 
 
