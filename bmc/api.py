@@ -140,7 +140,8 @@ class Model:
         """Predictions for raw rows: one out for each in, with the same bits in any batch.
 
         `rows`: columns by header (labels may be absent), or the path of a csv, parquet, npz or jsonl file. Gives arrays `[N,
-        ...]` by the names of `predict`, then of `keep`; texts as arrays of `str` objects. `only`: one of them.
+        ...]` by the names of `predict`, then of `keep`; texts as arrays of `str` objects, dates and times as
+        `datetime64`. `only`: one of them.
 
         Raises BmcError: a column is missing, a value cannot be read.
         """
@@ -228,6 +229,8 @@ def _sources_of(unit: Unit, data: Mapping[str, Any] | None) -> dict[str, Given]:
 
 
 def _array(column: Column) -> NDArray[Any]:
+    if column.kind != "plain" and column.valid is None:
+        return column.times()
     if column.dtype != "str" and column.valid is None:
         return column.data
     values = np.empty(len(column), object)

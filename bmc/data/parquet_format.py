@@ -57,4 +57,6 @@ def _to_arrow(column: Column) -> Any:
         return pa.array(column.to_python(), pa.string() if not column.cell else None)
     if column.cell:
         return pa.array(column.to_python())
+    if column.kind != "plain":
+        return pa.array(column.times(), mask=mask)
     return pa.array(column.data, mask=mask)

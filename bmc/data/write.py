@@ -4,7 +4,8 @@ In: columns by name, `[N]` or `[N, *cell]`. Out: csv, parquet, npz or jsonl, by 
 whole or not at all; numbers in text are the shortest that read back to the same bits of their dtype; one row out for each row in.
 
 A csv has one column for each value of a cell: `NAME.0`, `NAME.1`, ... Missing cells are empty in csv, null in jsonl and parquet;
-npz has none, so NaN, 0 or empty text stand there. NaN and infinities are null in JSON, which has no word for them.
+npz has none, so NaN, NaT, 0 or empty text stand there. Dates
+and times that are passed through are ISO text in csv and jsonl, and of their own types elsewhere. NaN and infinities are null in JSON, which has no word for them.
 """
 
 from __future__ import annotations
@@ -82,6 +83,11 @@ def _plain(column: Column) -> Array:
     if column.dtype == "str":
         texts = ["" if value is None else value for value in column.to_python()]
         return np.array(texts, dtype=np.str_).reshape(column.data.shape)
+    if column.kind != "plain":
+        times = column.times()
+        if column.valid is not None:
+            times[~column.valid] = np.datetime64("NaT")
+        return times
     if column.valid is not None and column.dtype in ("f32", "f64"):
         data = column.data.copy()
         data[~column.valid] = np.nan
@@ -95,6 +101,8 @@ def _texts(column: Column) -> list[str]:
         texts = ["" if value is None else value for value in column.to_python()]
     elif column.dtype == "bool":
         texts = ["true" if value else "false" for value in column.data.tolist()]
+    elif column.kind != "plain":
+        texts = [str(value) for value in column.to_python()]
     elif column.dtype in ("f32", "f64"):
         # numpy's shortest digits of that dtype; tolist() would give an f32 the digits of an f64
         texts = column.data.astype(np.str_).tolist()
@@ -114,7 +122,7 @@ def _spread(columns: Mapping[str, Column]) -> dict[str, Column]:
             continue
         values = column.data.reshape(len(column), int(np.prod(column.cell)))
         for i in range(values.shape[1]):
-            flat[f"{name}.{i}"] = Column(column.dtype, np.ascontiguousarray(values[:, i]), column.valid, column.keep)
+            flat[f"{name}.{i}"] = Column(column.dtype, np.ascontiguousarray(values[:, i]), column.valid, column.keep, column.kind)
     return flat
 
 
@@ -145,9 +153,11 @@ def _write_jsonl(stream: IO[bytes], columns: Mapping[str, Column]) -> None:
 
 
 def _json_texts(column: Column) -> list[str]:
-    flat = Column(column.dtype, column.data.reshape(-1), None, column.keep)
+    flat = Column(column.dtype, column.data.reshape(-1), None, column.keep, column.kind)
     if column.dtype == "str":
         values = [json.dumps(value, ensure_ascii=False) for value in flat.to_python()]
+    elif column.kind != "plain":
+        values = [f'"{text}"' for text in _texts(flat)]
     else:
         values = _texts(flat)
         if column.dtype in ("f32", "f64"):

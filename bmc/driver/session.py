@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -173,8 +174,9 @@ class Session:
                 columns[spec.name] = self._labels(values, spec.table, spec.count, spec.labels, spec.other)
             else:
                 columns[spec.name] = Column(spec.type.dtype, values)
+        kinds = {spec.name: spec.kind for spec in self.data.columns}
         for name in self.prediction.keep:
-            columns.setdefault(name, table.columns[name])
+            columns.setdefault(name, replace(table.columns[name], kind=kinds[name]))
         return columns
 
     def _labels(self, codes: Array, table: str | None, count: str | None, labels: tuple[str | int, ...], other: str) -> Column:

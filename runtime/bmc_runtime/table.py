@@ -29,12 +29,14 @@ _TEXT = DTYPES["str"]
 @dataclass(frozen=True, eq=False)
 class Column:
     """`data` is `[N, *cell]`; `valid` is `[N]`, and None where no cell can be missing. A `str` column's data are views
-    (address, length) of texts that lie in the buffers `keep`, each within one of them."""
+    (address, length) of texts that lie in the buffers `keep`, each within one of them. `kind`: what the integers of a column that
+    leaves the program are counts of: "date", days since 1970-01-01; "timestamp", microseconds since then; else "plain"."""
 
     dtype: str
     data: Array
     valid: Valid | None = None
     keep: tuple[Bytes, ...] = ()
+    kind: str = "plain"
 
     def __post_init__(self) -> None:
         if self.data.dtype != DTYPES[self.dtype]:
@@ -54,18 +56,22 @@ class Column:
     def take(self, rows: Indices | Valid) -> Column:
         """The rows of these numbers, or those where a mask holds."""
         valid = None if self.valid is None else self.valid[rows]
-        return Column(self.dtype, np.ascontiguousarray(self.data[rows]), valid, self.keep)
+        return Column(self.dtype, np.ascontiguousarray(self.data[rows]), valid, self.keep, self.kind)
 
     def between(self, start: int, stop: int) -> Column:
         """Rows [start, stop) as views."""
         valid = None if self.valid is None else self.valid[start:stop]
-        return Column(self.dtype, self.data[start:stop], valid, self.keep)
+        return Column(self.dtype, self.data[start:stop], valid, self.keep, self.kind)
+
+    def times(self) -> Array:
+        """Days or microseconds as numpy has them: `datetime64`."""
+        return self.data.astype(np.int64).view("M8[D]" if self.kind == "date" else "M8[us]")
 
     def to_python(self) -> list[Any]:
-        """Python values: bool, int, float, str, nested lists of cells; None where missing."""
+        """Python values: bool, int, float, str, date, datetime, nested lists of cells; None where missing."""
         cells = _texts(self.data.reshape(-1)) if self.dtype == "str" else None
         if cells is None:
-            values = self.data.tolist()
+            values = (self.data if self.kind == "plain" else self.times()).tolist()
         else:
             holder = np.empty(len(cells), object)
             holder[:] = cells

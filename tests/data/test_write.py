@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,22 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         write_predictions(path, {"p": np.zeros(3).view(Broken)})
     assert path.read_text(encoding="utf-8") == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_dates_and_times_are_written_as_such(declare: Any, tmp_path: Path) -> None:
+    days = Column("i32", np.array([0, 19180, 0], np.int32), np.array([True, True, False]), kind="date")
+    times = Column("i64", np.array([1_580_558_163_000_000, 1, 0]), kind="timestamp")
+    for kind in ("csv", "jsonl", "npz", "parquet"):
+        path = tmp_path / f"t.{kind}"
+        write_predictions(path, {"day": days, "at": times})
+        specs = [declare.column("born: date", "day"), declare.column("seen: timestamp?", "at")]
+        table = read_rows(path, [replace(specs[0], nullable=True), specs[1]], na=("",)).table
+        for name, column in (("born", days), ("seen", times)):
+            back = table.columns[name]
+            assert back.data.tobytes() == column.data.tobytes(), (kind, name)
+            present = np.ones(3, np.bool_) if column.valid is None else column.valid
+            assert back.valid is not None and back.valid.tolist() == present.tolist(), (kind, name)
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8") == (
+        "day,at\n1970-01-01,2020-02-01 11:56:03\n2022-07-07,1970-01-01 00:00:00.000001\n,1970-01-01 00:00:00\n"
+    )
+    assert str(pq.read_schema(tmp_path / "t.parquet").field("day").type) == "date32[day]"
