@@ -35,7 +35,7 @@ _BLOCKS = {
         "a body holds bindings, param, state, let, if, repeat, scan, yield, assert and return",
     ),
     "data": ("in a `data` block", "a `data` block holds `name = expr`, let, columns { }, where and distinct"),
-    "columns": ("among columns", 'columns are written `name: type` or `"header" as name: type`'),
+    "columns": ("among columns", 'columns are written `name: type`, `header as name: type` or `"any header" as name: type`'),
     "train": ("in a `train` block", "a `train` block holds `key = expr` and let"),
 }
 # What other languages call it.
@@ -269,7 +269,7 @@ class Failures:
 
     def _missing_type(self, failure: Failure) -> Diagnostic | None:
         index = failure.index
-        if failure.expected != {"COLON"} or self._tokens[index - 1].kind != "NAME":
+        if not {"COLON"} <= failure.expected <= {"COLON", "AS"} or self._tokens[index - 1].kind != "NAME":
             return None
         words = {"PARAM": "the parameter", "STATE": "the state"}
         first = self._tokens[failure.statement].kind

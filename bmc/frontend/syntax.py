@@ -436,7 +436,7 @@ DATA_KEYS = frozenset({"source", "split", "fitted"})
 
 @node
 class Column:
-    """`price: f32?`, `"unit price" as price: f32?`: `header` is the name in the file where it differs."""
+    """`price: f32?`, `cost as price: f32?`, `"unit price" as price: f32?`: `header` is the name in the file where it differs."""
 
     header: String | None
     name: Name

@@ -297,12 +297,13 @@ def missing_result_type(span: Span, name: Span) -> Diagnostic:
 
 def missing_type(name: Span, what: str) -> Diagnostic:
     """E0118: a `param`, `state`, column or result without `: type`."""
+    wanted = f"write `{name.text}: float[...]` with its dims"
     return Diagnostic(
         "E0118",
         f"{what} `{name.text}` has no type",
         (_primary(name, "expected `: type` after this"),),
         (),
-        (Suggestion(f"write `{name.text}: float[...]` with its dims"),),
+        (Suggestion(f"write the type of a cell, such as `{name.text}: f32`" if what == "the column" else wanted),),
     )
 
 

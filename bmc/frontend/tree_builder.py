@@ -179,6 +179,9 @@ class TreeBuilder:
     def make_column_renamed(self, c: Children, first: int, last: int) -> s.Column:
         return s.Column(self._string(c[0]), self._name(c[2]), c[4], self._span(first, last))
 
+    def make_column_renamed_name(self, c: Children, first: int, last: int) -> s.Column:
+        return s.Column(s.String(c[0].text, self._at(c[0])), self._name(c[2]), c[4], self._span(first, last))
+
     def make_where(self, c: Children, first: int, last: int) -> s.Where:
         return s.Where(c[1], self._span(first, last))
 

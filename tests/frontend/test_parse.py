@@ -367,3 +367,12 @@ def test_time_is_linear(unit: str) -> None:
 
     small = max(min(seconds(400), seconds(400)), 0.004)
     assert seconds(3200) < 24 * small
+
+
+def test_a_column_is_renamed_from_a_name_as_from_a_text() -> None:
+    (data,) = tree_of('data D { columns { class as kind: str; "unit price" as price: f32?; as_is: f32 } }').declarations
+    assert isinstance(data, s.Data)
+    (columns,) = data.entries
+    assert isinstance(columns, s.Columns)
+    found = [(c.header.value if c.header else None, c.name.text) for c in columns.columns]
+    assert found == [("class", "kind"), ("unit price", "price"), (None, "as_is")]
