@@ -222,7 +222,7 @@ class Calls(Expressions):
             if parameter.type is not None and isinstance(bound.value, Tensor):
                 tensor = self.own(bound.value, bound.span)
                 values[parameter.name.text] = Bound(self._input(parameter, tensor, bound.span), bound.span)
-                solver.match(parameter.type, tensor.shape, tensor.origins, parameter.name.text, describe(tensor), bound.span)
+                solver.match(parameter.type, tensor.shape, tensor.origins, parameter.name.text, tensor, bound.span)
         solver.solve()
         for parameter in parameters:
             bound = values[parameter.name.text]
@@ -454,7 +454,7 @@ class Calls(Expressions):
                 shape, _ = env.solver.require(result.type, where)
                 value = self.materialise(value, TensorType(self.dtype(result.type), shape), name, where)
         tensor = self.conform(result.type, self.own(value, where), name, where)
-        env.solver.match(result.type, tensor.shape, tensor.origins, name, describe(tensor), where)
+        env.solver.match(result.type, tensor.shape, tensor.origins, name, tensor, where)
         env.solver.solve()
         known = env.solver.shape(result.type)
         if known is not None:

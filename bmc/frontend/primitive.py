@@ -8,6 +8,7 @@ diagnostics that name the function and the argument; an implementation asks for 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 from bmc.frontend import layer_errors, type_errors
 from bmc.frontend.arithmetic import scalar
@@ -134,14 +135,15 @@ class Primitive:
     expand: Callable[[Arguments], Datum]
     group: str = ""
 
-    def parameters(self) -> list[tuple[str, str | None]]:
+    @cached_property
+    def parameters(self) -> tuple[tuple[str, str | None], ...]:
         """(name, text of the default or None); a name of any number of arguments keeps its star."""
         found: list[tuple[str, str | None]] = []
         for part in self.signature.split(","):
             name, _, default = part.partition("=")
             if name.strip():
                 found.append((name.strip(), default.strip() or None))
-        return found
+        return tuple(found)
 
     def call(self, core: Core, positional: Sequence[Bound], keyword: Mapping[str, Bound], span: Span) -> Datum:
         """Raises Failure."""
@@ -160,7 +162,7 @@ def _default(text: str) -> Datum:
 def bind_arguments(
     core: Core, primitive: Primitive, positional: Sequence[Bound], keyword: Mapping[str, Bound], span: Span
 ) -> Arguments:
-    parameters = primitive.parameters()
+    parameters = primitive.parameters
     names = [n for n, _ in parameters]
     values: dict[str, Bound] = {}
     rest: list[Bound] = []

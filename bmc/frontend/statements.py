@@ -173,7 +173,7 @@ class Statements(Calls):
             raise Failure
         if isinstance(value, Tensor):
             tensor = self.conform(wanted, self.own(value, span), name, span)
-            solver.match(wanted, tensor.shape, tensor.origins, name, describe(tensor), span)
+            solver.match(wanted, tensor.shape, tensor.origins, name, tensor, span)
             solver.solve()
             if isinstance(env, BodyEnvironment):
                 self._bind_dims(env, span)

@@ -104,6 +104,10 @@ class Tensor:
     def rank(self) -> int:
         return len(self.value.type.shape)
 
+    def __str__(self) -> str:
+        """As messages name it; messages that are seldom written are given the tensor itself."""
+        return f"{self.value.type}{'?' if self.valid is not None else ''}"
+
     def origin(self, axis: int) -> Span | None:
         return self.origins[axis] if -len(self.origins) <= axis < len(self.origins) else None
 
@@ -253,8 +257,7 @@ def is_number(value: Datum) -> bool:
 def describe(value: Datum) -> str:
     """What a value is, for messages: `f32[B, 4]`, `the layer dense`, `the number 3`."""
     if isinstance(value, Tensor):
-        mark = "?" if value.valid is not None else ""
-        return f"{value.type}{mark}"
+        return str(value)
     if value is None:
         return "none"
     if isinstance(value, bool):
