@@ -64,7 +64,10 @@ def _assign(spec: SplitSpec, data: DataSpec, table: Table) -> Array:
 
 
 def fit_statistics(data: DataSpec, train: Table, libraries: Libraries, store: Mapping[str, Array]) -> list[Array]:
-    """Run the fits in order; each writes its fitted values into the store. Gives the buffers that texts in them point into."""
+    """Run the fits in order; each writes its fitted values into the store. Gives the buffers that texts in them point into.
+
+    Raises BmcError when a statistic is not finite: no cell of the column has a value, or one is infinite.
+    """
     inputs = train.inputs()
     keep: list[Array] = []
     for fit in data.fits:
@@ -75,6 +78,10 @@ def fit_statistics(data: DataSpec, train: Table, libraries: Libraries, store: Ma
         row = finish.plan.row or "B"
         run_whole(finish, {**inputs, **cuts}, {row: train.rows})
         keep += finish.keep
+        for key in fit.keys:
+            if store[key].dtype.kind == "f" and not np.isfinite(store[key]).all():
+                spec = next(f for f in data.fitted if f.key == key)
+                raise BmcError(run_errors.fitted_not_finite(spec.expression, train.rows, fit.columns, spec.span))
     return keep
 
 

@@ -1,6 +1,6 @@
 """Errors of runs, as named constructors.
 
-In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0814 of `bmc.errors.catalogue.run`.
+In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0815 of `bmc.errors.catalogue.run`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from bmc.errors import Diagnostic, Label, Suggestion, nearest
 from bmc.source import Span
 
 __all__ = [
-    "cannot_write", "columns_do_not_fit", "data_not_at_hand", "input_not_finite", "no_such_choice",
+    "cannot_write", "columns_do_not_fit", "data_not_at_hand", "fitted_not_finite", "input_not_finite", "no_such_choice",
     "no_such_split", "not_finite", "not_trained",
     "nothing_to_train", "outside_bound",
     "rows_do_not_split", "split_without_rows", "weight_not_finite", "weights_do_not_fit", "worker_lost",
@@ -124,3 +124,11 @@ def outside_bound(name: str, below: int, value: int, file: str, row: int) -> Dia
     what = "a text that its category does not list" if value == -1 else f"the value {value}, outside 0 to {below - 1}"
     where = f" of {file}" if file else ""
     return Diagnostic("E0813", f"`{name}` has {what}, in row {row}{where}")
+
+
+def fitted_not_finite(expression: str, rows: int, columns: Sequence[str], span: Span) -> Diagnostic:
+    """E0815: `columns` are those that the fit reads."""
+    read = " and ".join(f"`{name}`" for name in columns if not name.endswith(".valid"))
+    label = Label(span, f"fitted over {rows:,} training rows of {read}", primary=True)
+    note = "a column without a single value has no mean and no median; an infinite cell makes them infinite"
+    return Diagnostic("E0815", f"the statistic `{expression}` is not a finite number", (label,), (note,))

@@ -87,4 +87,10 @@ ENTRIES: tuple[Entry, ...] = (
         "are added. An operation that combines rows in another way (their maximum, their order) needs the whole batch: set "
         "`shards = 1` and leave `accumulate` out.",
     ),
+    Entry(
+        "E0815",
+        "A fitted statistic is not finite",
+        "A mean, median or other statistic over the training rows came out as NaN or infinite: all cells of its column are missing "
+        "in the training split, or one of them is infinite. Leave the column out, or mend the data.",
+    ),
 )
