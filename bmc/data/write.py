@@ -4,8 +4,8 @@ In: columns by name, `[N]` or `[N, *cell]`. Out: csv, parquet, npz or jsonl, by 
 whole or not at all; numbers in text are the shortest that read back to the same bits of their dtype; one row out for each row in.
 
 A csv has one column for each value of a cell: `NAME.0`, `NAME.1`, ... Missing cells are empty in csv, null in jsonl and parquet;
-npz has none, so NaN, NaT, 0 or empty text stand there. Dates
-and times that are passed through are ISO text in csv and jsonl, and of their own types elsewhere. NaN and infinities are null in JSON, which has no word for them.
+npz has none, so NaN, NaT, 0 or empty text stand there. Dates and times that are passed through are ISO text in csv and jsonl, and
+of their own types elsewhere. NaN and infinities are null in JSON, which has no word for them.
 """
 
 from __future__ import annotations

@@ -146,7 +146,8 @@ def test_dates_and_times_are_written_as_such(declare: Any, tmp_path: Path) -> No
             back = table.columns[name]
             assert back.data.tobytes() == column.data.tobytes(), (kind, name)
             present = np.ones(3, np.bool_) if column.valid is None else column.valid
-            assert back.valid is not None and back.valid.tolist() == present.tolist(), (kind, name)
+            assert back.valid is not None, (kind, name)
+            assert back.valid.tolist() == present.tolist(), (kind, name)
     assert (tmp_path / "t.csv").read_text(encoding="utf-8") == (
         "day,at\n1970-01-01,2020-02-01 11:56:03\n2022-07-07,1970-01-01 00:00:00.000001\n,1970-01-01 00:00:00\n"
     )
