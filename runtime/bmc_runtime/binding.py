@@ -154,15 +154,17 @@ class BoundFunction:
         totals: Mapping[str, Array] | None = None,
         partials: Mapping[tuple[str, int], Array] | None = None,
         outputs: Mapping[str, Array] | None = None,
+        once: Array | None = None,
     ) -> Binding:
         """Lay the function out for these dims (the row dim among them).
 
         `inputs`, `outputs`: arrays by key that exist already; others are made. `totals`: where steps after the last sum
         read the sums over shards from, instead of from this binding's own. `partials`: the shards' partial sums by key
-        and shard, where they exist already. ValueError: an array does not fit.
+        and shard, where they exist already. `once`: bytes for what steps that run once leave for later steps, where another
+        process runs either. ValueError: an array does not fit.
         """
         given = {"input": inputs or {}, "output": outputs or {}}
-        return _Layout(self, dict(dims), given, totals or {}, partials or {}).binding
+        return _Layout(self, dict(dims), given, totals or {}, partials or {}, once).binding
 
 
 class _Layout:
@@ -173,6 +175,7 @@ class _Layout:
         given: Mapping[str, Mapping[str, Array]],
         totals: Mapping[str, Array],
         partials: Mapping[tuple[str, int], Array],
+        once: Array | None,
     ) -> None:
         self.function, self.plan, self.dims = function, function.plan, dims
         self.given, self.given_totals, self.given_partials = given, totals, partials
@@ -185,7 +188,10 @@ class _Layout:
         self.binding = Binding(
             dims, bounds, [], {}, {}, [{} for _ in bounds], {}, address_of(scratch), [], {}, [scratch], function.library
         )
-        self.once_arena = aligned_bytes(evaluate_dim(plan.once_arena, dims))
+        size = evaluate_dim(plan.once_arena, dims)
+        if once is not None and len(once) < size:
+            raise ValueError(f"the arena of {plan.name!r} is {len(once)} bytes, the program wants {size}")
+        self.once_arena = aligned_bytes(size) if once is None else once
         # With one per-shard step nothing outlives it in the arena: all shards may take turns in one.
         sizes = [evaluate_dim(plan.shard_arena, d) for d in self.shard_dims]
         if sum(1 for s in plan.steps if s.kind == "native" and s.per_shard) > 1:

@@ -17,7 +17,7 @@ from typing import Any, ParamSpec
 from bmc_runtime.binding import Binding, NotFinite
 from bmc_runtime.memory import Array, dtype_name
 from bmc_runtime.messages import DONE, NOT_FINITE, Command, write_setup
-from bmc_runtime.plan import Program
+from bmc_runtime.plan import Program, evaluate_dim
 from bmc_runtime.sharing import SharedBlock
 
 __all__ = ["WorkerLost", "WorkerPool", "at_stage", "partials_of", "share"]
@@ -57,7 +57,8 @@ class WorkerPool:
             "steps": steps,
         }
         self._processes = [
-            subprocess.Popen([sys.executable, "-m", "bmc_runtime.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            # -P: a signal.py or json.py in the user's folder is no part of a worker.
+            subprocess.Popen([sys.executable, "-P", "-m", "bmc_runtime.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             for _ in self._ranges[1:]
         ]
         try:
@@ -124,14 +125,20 @@ def at_stage(command: Command, stage: int) -> Command:
     return replace(command, stage=stage, gather=int(stage == 0))
 
 
-def share(store: dict[str, Array], data: Mapping[str, Array], program: Program, shards: int) -> SharedBlock:
-    """A block with everything that workers read or write: the store's arrays move into it, the split's are copied."""
+def share(
+    store: dict[str, Array], data: Mapping[str, Array], program: Program, shards: int, dims: Mapping[str, int], batch: int
+) -> SharedBlock:
+    """A block with everything that workers read or write: the store's arrays move into it, the split's are copied. `dims`: run-time
+    dims other than the row dim, of which there are at most `batch`."""
     rows = len(next(iter(data.values())))
-    wanted: dict[str, tuple[str, Sequence[int]]] = {"order": ("i64", (rows,))}
+    plan = program.functions["train"]
+    # Steps that run once run in the main process; what they leave for the shards lies where workers see it.
+    once = evaluate_dim(plan.once_arena, {**dims, plan.row or "B": batch})
+    wanted: dict[str, tuple[str, Sequence[int]]] = {"order": ("i64", (rows,)), "once": ("u8", (once,))}
     for prefix, arrays in (("store/", store), ("data/", data)):
         for key, array in arrays.items():
             wanted[prefix + key] = (dtype_name(array), array.shape)
-    for buffer in program.functions["train"].buffers:
+    for buffer in plan.buffers:
         if buffer.kind == "partial":
             for shard in range(shards):
                 wanted[f"partial/{shard}/{buffer.key}"] = (buffer.dtype, tuple(int(d) for d in buffer.shape))

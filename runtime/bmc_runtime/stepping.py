@@ -70,6 +70,7 @@ class Stepper:
         self._per_step = batch * accumulate
         self._plain = pool is None and accumulate == 1
         self._partials = {} if block is None else partials_of(block)
+        self._once = None if block is None else block.array("once")
         self._micros: dict[int, _Micro] = {}
         self._sums: dict[str, Array] = {}
         # Stages up to and with the last sum repeat for each micro-batch; without a sum there is one stage and no accumulation.
@@ -153,7 +154,7 @@ class Stepper:
         gather = self._gather.bind({name: gather_dims[name] for name in {*all_rows.dims, row}}, sources)
         train_dims = {name: {**self._dims, row: rows}[name] for name in {*self._train.plan.dims, row}}
         if self._accumulate == 1:
-            train = self._train.bind(train_dims, gather.outputs, None, self._partials)
+            train = self._train.bind(train_dims, gather.outputs, None, self._partials, once=self._once)
             train.set_factor(self._factor)
             return _Micro(rows, gather, train, [], train.outputs["loss"])
         if not self._sums:
@@ -163,7 +164,7 @@ class Stepper:
                 buffer = self._train.plan.buffers[index]
                 if buffer.kind == "total":
                     self._sums[buffer.key] = allocate(buffer.dtype, tuple(int(d) for d in buffer.shape))
-        train = self._train.bind(train_dims, gather.outputs, self._sums, self._partials)
+        train = self._train.bind(train_dims, gather.outputs, self._sums, self._partials, once=self._once)
         train.set_factor(self._factor)
         additions = self._library.additions
         kinds = {buffer.key: buffer.dtype for buffer in self._train.plan.buffers if buffer.kind == "total"}

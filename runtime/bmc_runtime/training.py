@@ -138,7 +138,7 @@ class TrainingRun:
         self.total_steps = settings.steps if settings.steps is not None else (settings.epochs or 1) * self.steps_per_epoch
         self.pool, block = None, None
         if workers > 1 and settings.shards > 1:
-            block = share(store, train.data, library.program, settings.shards)
+            block = share(store, train.data, library.program, settings.shards, dims, settings.batch)
             try:
                 self.pool = WorkerPool(
                     workers, settings.shards, library.program, loader, block, dims, settings.seed, self.total_steps
@@ -163,7 +163,7 @@ class TrainingRun:
         """
         progress, settings = self.progress, self.settings
         rows, counts = self.splits["train"].rows, self.splits["train"].counts
-        while progress.step < self.total_steps:
+        while not self._finished():
             self.stepper.begin_epoch(epoch_order(settings.seed, progress.epoch, counts))
             while progress.row < rows and progress.step < self.total_steps:
                 loss = self.stepper.step(progress.row, progress.step, progress.epoch)
@@ -176,8 +176,7 @@ class TrainingRun:
                 if self.interrupted:
                     listener.on_checkpoint(self)
                     return progress
-            if self._end_epoch(listener):
-                break
+            self._end_epoch(listener)
         if self.best and progress.best_epoch >= 0:
             for key, array in self.best.items():
                 self.store[key][...] = array
@@ -188,8 +187,16 @@ class TrainingRun:
         if self.pool is not None:
             self.pool.close()
 
-    def _end_epoch(self, listener: Listener) -> bool:
-        """Evaluate, compare, and say whether to stop."""
+    def _finished(self) -> bool:
+        """Whether nothing is left to do. Asked of the progress alone, so that a run which was interrupted in its last epoch still
+        ends that epoch when it goes on, and one that had stopped stays stopped."""
+        progress, stop = self.progress, self.settings.stop
+        if progress.row > 0:
+            return False
+        return progress.step >= self.total_steps or (stop is not None and progress.stop.waited >= max(stop.patience, 1))
+
+    def _end_epoch(self, listener: Listener) -> None:
+        """Evaluate and compare."""
         progress = self.progress
         results: dict[str, Mapping[str, Array]] = {}
         for name, split in self.splits.items():
@@ -202,11 +209,10 @@ class TrainingRun:
         progress.history.append(entry)
         self._compare(entry)
         listener.on_epoch(progress, results)
-        stop = self._schedules(entry)
+        self._schedules(entry)
         progress.epoch += 1
         progress.row, progress.loss_sum, progress.loss_steps = 0, 0.0, 0
         listener.on_checkpoint(self)
-        return stop
 
     def _compare(self, entry: Mapping[str, float | int | str]) -> None:
         """Keep the weights when the validation loss is the lowest so far. Without such a split the last epoch's weights stay."""
@@ -215,7 +221,7 @@ class TrainingRun:
             self.progress.best_epoch = self.progress.epoch
             self.best = {key: self.store[key].copy() for key in self.persistent}
 
-    def _schedules(self, entry: Mapping[str, float | int | str]) -> bool:
+    def _schedules(self, entry: Mapping[str, float | int | str]) -> None:
         settings, progress = self.settings, self.progress
         plateau, stop = settings.plateau, settings.stop
         if plateau is not None:
@@ -226,8 +232,7 @@ class TrainingRun:
                 self.stepper.set_factor(progress.factor)
         if stop is not None:
             value = _value(entry, stop.split, stop.metric)
-            return not progress.stop.better(value, stop.delta, stop.mode) and progress.stop.waited >= stop.patience
-        return False
+            progress.stop.better(value, stop.delta, stop.mode)
 
 
 def _value(entry: Mapping[str, float | int | str], split: str, metric: str) -> float:

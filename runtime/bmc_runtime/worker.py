@@ -34,7 +34,7 @@ class _Worker:
         self.gather = BoundFunction(library, "batch", store)
         self.data = {f"{key}.all": array for key, array in block.arrays("data/").items()}
         self.order = address_of(block.array("order"))
-        self.partials = partials_of(block)
+        self.partials, self.once = partials_of(block), block.array("once")
         self.mine = range(*setup["mine"])
         self.dims: dict[str, int] = setup["dims"]
         self.seed, self.steps = setup["seed"], setup["steps"]
@@ -56,7 +56,8 @@ class _Worker:
         row = self.train.plan.row or "B"
         known = {**self.dims, row: rows, "N": total}
         gather = self.gather.bind({name: known[name] for name in {*self.gather.plan.dims, row}}, self.data)
-        train = self.train.bind({name: known[name] for name in {*self.train.plan.dims, row}}, gather.outputs, None, self.partials)
+        dims = {name: known[name] for name in {*self.train.plan.dims, row}}
+        train = self.train.bind(dims, gather.outputs, None, self.partials, once=self.once)
         return gather, train
 
 

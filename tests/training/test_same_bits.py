@@ -137,6 +137,48 @@ def test_number_of_workers(
     assert trained(shards, accumulate, workers, cache).digest() == digest(shards, accumulate)
 
 
+BATCH_STATISTICS = """
+data D {
+  source = npz("absent.npz")
+  columns { a: f32; b: f32 }
+  x = concat(a, b)
+  y = b
+}
+layer bn(x: float[B, D]) -> float[B, D] {
+  state mu: float[D] = zeros
+  if training {
+    m = mean(x, axis = 0)
+    mu = 0.9 * mu + 0.1 * m
+    return (x - m) / sqrt(mean((x - m) ** 2, axis = 0) + 1e-5)
+  }
+  return x - mu
+}
+model M(x: f32[B, 2]) -> (p: f32[B]) { return x |> dense(24) as a |> bn() as n |> relu |> dense(1) as out |> squeeze(-1) }
+train M on D {
+  loss = mse(p, y)
+  batch = 20
+  shards = 4
+  accumulate = ACCUMULATE
+  epochs = 2
+}
+"""
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_statistics_of_the_batch_reach_the_shards_of_every_worker(accumulate: int, cache: ObjectCache) -> None:
+    """What runs once between two sums over shards (the mean of the batch) is read by shards that other processes run. The last
+    batch of an epoch has 10 rows: 2 or 3 for each shard."""
+    arrays = arrays_of()
+    arrays["y"] = arrays["x"][:, 1]
+    digests = []
+    for workers in (1, 2):
+        trial = Trial(BATCH_STATISTICS.replace("ACCUMULATE", str(accumulate)), "f32", cache)
+        trial.train(arrays, workers=workers)
+        assert np.abs(trial.session.store["n.mu"]).max() > 0
+        digests.append(trial.digest())
+    assert digests[0] == digests[1]
+
+
 @pytest.mark.parametrize("stop", [1, 7, 10])
 def test_going_on_after_an_interruption(stop: int, digest: Callable[[int], str], cache: ObjectCache) -> None:
     """Interrupted in the middle of an epoch (7) or at its end (10); what goes on has the store and the progress, nothing else."""
@@ -152,6 +194,39 @@ def test_going_on_after_an_interruption(stop: int, digest: Callable[[int], str],
         second.session.store[key][...] = array
     second.session.run({"train": second.split(arrays_of())}, progress=replace(progress)).run(Losses())
     assert second.digest() == digest(2)
+
+
+def test_going_on_after_an_interruption_in_the_last_step(cache: ObjectCache) -> None:
+    """The last epoch still ends: it is evaluated, compared and written down."""
+    weights, histories = [], []
+    for stop in (None, 15):
+        trial = Trial(program(2), "f32", cache)
+        trial.start()
+        splits = {"train": trial.split(arrays_of()), "valid": replace(trial.split(arrays_of(40), "eval"), name="valid")}
+        listener = Losses(until=stop)
+        run = listener.run = trial.session.run(splits)
+        progress = run.run(listener)
+        if stop is not None:
+            assert (progress.step, len(progress.history)) == (run.total_steps, 2)
+            progress = trial.session.run(splits, progress=replace(progress), best=run.best).run(Losses())
+        weights.append(trial.digest())
+        histories.append(progress.history)
+    assert histories[0] == histories[1]
+    assert len(histories[0]) == 3
+    assert weights[0] == weights[1]
+
+
+def test_a_run_that_had_stopped_stays_stopped(cache: ObjectCache) -> None:
+    """The checkpoint of its last epoch may outlive the process that would have written the model."""
+    text = program().replace("y = label", "split = by_hash(train = 0.8, valid = 0.2)\n  y = label")
+    text = text.replace("epochs = 3", "epochs = 9\n  stop = plateau(valid.loss, patience = 2, delta = 100.0)")
+    trial = Trial(text, "f32", cache)
+    trial.start()
+    splits = {"train": trial.split(arrays_of()), "valid": replace(trial.split(arrays_of(40), "eval"), name="valid")}
+    progress = trial.session.run(splits).run(Losses())
+    assert len(progress.history) == 3
+    again = trial.session.run(splits, progress=replace(progress)).run(Losses())
+    assert len(again.history) == 3
 
 
 def table_of(first: int, stop: int) -> Table:
