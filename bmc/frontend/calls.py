@@ -376,6 +376,10 @@ class Calls(Expressions):
         binding, self.binding = self.binding, None
         try:
             yield
+        except Failure as failure:
+            if failure.diagnostic is not None:  # who reports it no longer knows of this call
+                failure.diagnostic = self.at_user(failure.diagnostic)
+            raise
         finally:
             self.calls.pop()
             self.active.pop()

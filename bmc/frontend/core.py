@@ -35,6 +35,10 @@ _ABOUT_DIMS = frozenset({"E0301", "E0304", "E0305", "E0311", "E0321"})
 says that this is such a
 check, `undecided` that something was left open."""
 
+_ABOUT_NAMES = frozenset({"E0201", "E0401", "E0402", "E0403"})
+"""Findings that hold whatever the types are. `names_only`: a model's inputs are wrong already, types were put in their place, and
+only these are worth reporting."""
+
 
 @record(frozen=True)
 class WeightInfo:
@@ -100,6 +104,7 @@ class Core(ABC):
         self.calls: list[Span] = []
         self.active: list[object] = []
         self.lenient = False
+        self.names_only = False
         self.undecided = False
 
     # --- the parts built on this one -------------------------------------------------------------------------------
@@ -131,21 +136,24 @@ class Core(ABC):
         if self.lenient and diagnostic.code in _ABOUT_DIMS and "//" in diagnostic.message:
             self.undecided = True
             return
-        diagnostic = self._at_user(diagnostic)
+        if self.names_only and diagnostic.level == "error" and diagnostic.code not in _ABOUT_NAMES:
+            return
+        diagnostic = self.at_user(diagnostic)
         span = diagnostic.span
         identity = (diagnostic.code, "" if span is None else span.file.name, -1 if span is None else span.start)
         if identity not in self._reported:
             self._reported.add(identity)
             self.diagnostics.append(diagnostic)
 
-    def _at_user(self, diagnostic: Diagnostic) -> Diagnostic:
+    def at_user(self, diagnostic: Diagnostic) -> Diagnostic:
+        """A finding inside the library, shown at the user's call under way."""
         span = diagnostic.span
         if span is None or not self.program.is_library(span.file):
             return diagnostic
         call = self.user_call()
         if call is None:
             return diagnostic
-        inner = tuple(replace(label, primary=False) for label in diagnostic.labels)
+        inner = tuple(replace(label, primary=False) for label in diagnostic.labels if label.span != call)
         return replace(diagnostic, labels=(Label(call, "in this call", primary=True), *inner))
 
     def user_call(self) -> Span | None:

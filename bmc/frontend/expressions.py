@@ -159,8 +159,16 @@ class Expressions(Core):
     def arguments(self, arguments: Sequence[syntax.Argument], env: Environment) -> tuple[list[Bound], dict[str, Bound]]:
         positional: list[Bound] = []
         keyword: dict[str, Bound] = {}
+        failed: set[str] = set()
         for argument in arguments:
-            value = self.evaluate(argument.value, env)
+            try:
+                value = self.evaluate(argument.value, env)
+            except Failure as failure:  # what else is wrong with the others is worth knowing, too
+                message = "" if failure.diagnostic is None else failure.diagnostic.message
+                if message not in failed:
+                    self.report(failure.diagnostic)
+                failed.add(message)
+                continue
             bound = Bound(value, argument.value.span if isinstance(value, Tensor) else self.origin(argument.value, env))
             if argument.name is None:
                 positional.append(bound)
@@ -168,6 +176,8 @@ class Expressions(Core):
                 raise Failure(layer_errors.twice_given(argument.span, "this call", argument.name.text))
             else:
                 keyword[argument.name.text] = replace(bound, keyword=argument.name.span)
+        if failed:
+            raise Failure
         return positional, keyword
 
     # --- pipes -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from bmc.frontend.values import Bound, Closure, Datum, Environment, LayerInstanc
 from bmc.ir import Dim, Poly, TensorType
 from bmc.source import Span
 
-__all__ = ["trace_model"]
+__all__ = ["outputs_of", "rigid_input", "trace_model"]
 
 
 def _rigid(
@@ -61,19 +61,23 @@ def trace_model(core: Elaborator, closure: Closure) -> tuple[Trace, list[tuple[s
     instance = core.apply(closure, (), {}, where)
     assert isinstance(instance, LayerInstance)
     instance.path = ()
-    inputs: dict[str, Bound] = {}
+    inputs = {p.name.text: rigid_input(core, instance, p, where) for p in declaration.inputs}
+    result = core.apply_layer(instance, (), inputs, where, None)
+    return trace, outputs_of(declaration, result)
+
+
+def rigid_input(core: Elaborator, instance: LayerInstance, parameter: syntax.Parameter, where: Span) -> Bound:
+    """An input of the present trace as its declaration has it. Raises Failure where it has no type."""
+    declaration = instance.closure.declaration
+    if parameter.type is None:
+        raise Failure(layer_errors.missing_argument(where, instance.closure.name, parameter.name.text, parameter.span))
     first = next((p for p in declaration.inputs if p.type is not None and p.type.dims), None)
     rows = None
     if first is not None and first.type is not None and first.type.dims and isinstance(first.type.dims[0], syntax.Name):
         rows = first.type.dims[0].text
-    for parameter in declaration.inputs:
-        if parameter.type is None:
-            raise Failure(layer_errors.missing_argument(where, closure.name, parameter.name.text, parameter.span))
-        of_type, origins = _rigid(core, instance, parameter.type, rows)
-        value = trace.parameter("input", parameter.name.text, of_type)
-        inputs[parameter.name.text] = Bound(core.tensor(value, origins=origins), parameter.span)
-    result = core.apply_layer(instance, (), inputs, where, None)
-    return trace, outputs_of(declaration, result)
+    of_type, origins = _rigid(core, instance, parameter.type, rows)
+    value = core.trace.parameter("input", parameter.name.text, of_type)
+    return Bound(core.tensor(value, origins=origins), parameter.span)
 
 
 def outputs_of(declaration: syntax.Callable, result: Datum) -> list[tuple[str, Tensor]]:

@@ -62,8 +62,8 @@ class Statements(Calls):
             names = [t.name.text for t in statement.targets]
         elif isinstance(statement, (syntax.Let, syntax.Param, syntax.State)):
             names = [statement.name.text]
-        elif isinstance(statement, syntax.Return):
-            return POISON
+        elif isinstance(statement, (syntax.Return, syntax.Assert)):
+            return POISON  # what stands behind an `assert` relies on it
         elif isinstance(statement, syntax.If):
             names = [n for b in statement.branches for n in assigned(b.body)]
         elif isinstance(statement, (syntax.Repeat, syntax.Scan)):

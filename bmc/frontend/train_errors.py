@@ -171,11 +171,11 @@ def bad_prediction(span: Span, name: str, what: str) -> Diagnostic:
     return Diagnostic("E0614", f"the prediction `{name}` is {what}: it needs one value for each row", (primary(span, what),))
 
 
-def mixes_rows(span: Span, name: str, place: Span | None, operator: str) -> Diagnostic:
+def mixes_rows(span: Span, name: str, place: Span | None) -> Diagnostic:
     """E0615."""
     labels = [primary(span, "depends on the other rows of the batch")]
     if place is not None and place != span:
-        labels.append(Label(place, f"rows are mixed here ({operator})"))
+        labels.append(Label(place, "rows are mixed here"))
     return Diagnostic(
         "E0615",
         f"the prediction `{name}` depends on other rows",

@@ -16,7 +16,7 @@ from bmc.frontend import arithmetic, syntax, train_errors, type_errors
 from bmc.frontend.data import DataBlock
 from bmc.frontend.dims import Failure
 from bmc.frontend.elaborator import Elaborator
-from bmc.frontend.generic import outputs_of
+from bmc.frontend.generic import outputs_of, rigid_input
 from bmc.frontend.keys import KeyScope
 from bmc.frontend.scope import FileScope
 from bmc.frontend.settings import HIGHER_IS_BETTER, Clip, OptimizerRule, Settings, read_clip, read_optimizer, read_stop, rule_for
@@ -138,8 +138,8 @@ def _bindings(core: Elaborator, block: TrainBlock, settings: Settings) -> tuple[
     return tuple((n, chosen[n]) for n in declared if n in chosen)
 
 
-def _run_model(core: Elaborator, block: TrainBlock, bindings: Sequence[tuple[str, str]], trace: Trace) -> _Pass | None:
-    """Trace the model. None when its inputs are wrong."""
+def _run_model(core: Elaborator, block: TrainBlock, bindings: Sequence[tuple[str, str]], trace: Trace) -> _Pass:
+    """Trace the model. Where its inputs are wrong, which has been reported, types stand in for them, and only names are checked."""
     core.trace = trace
     core.keys = KeyScope()
     core.binding = None
@@ -156,7 +156,9 @@ def _run_model(core: Elaborator, block: TrainBlock, bindings: Sequence[tuple[str
     for name, output in bindings:
         bound = inputs.get(output)
         if bound is None or isinstance(bound.value, Poison):
-            return None
+            core.names_only = True
+            given[name] = rigid_input(core, instance, declared[name], header.header)
+            continue
         if isinstance(bound.value, Tensor) and bound.value.valid is not None:
             missing = type_errors.may_be_missing(bound.span, describe(bound.value), f"the input `{name}`", declared[name].span)
             raise Failure(missing)
@@ -350,13 +352,19 @@ def _train_function(
 ) -> None:
     trace = core.trace
     header = block.declaration.header
-    loss, result.loss = _loss(core, block, settings, traced, bound)
-    entry = settings.entries.get("loss")
-    core.at(header if entry is None else entry.value.span)
-    loss_sum, weight_sum = _weighted_sums(core, loss, settings, traced, bound)
-    mean = trace.op("div", loss_sum, weight_sum)
     optimizer = settings.entries.get("optimizer")
-    rules = read_optimizer(core, optimizer, Environment(block.scope, traced.env.names), header)
+    names = Environment(block.scope, traced.env.names)
+    entry = settings.entries.get("loss")
+    try:
+        loss, result.loss = _loss(core, block, settings, traced, bound)
+        core.at(header if entry is None else entry.value.span)
+        loss_sum, weight_sum = _weighted_sums(core, loss, settings, traced, bound)
+    except Failure as failure:
+        core.report(failure.diagnostic)
+        read_optimizer(core, optimizer, names, header)  # says what is wrong with it, too
+        return
+    mean = trace.op("div", loss_sum, weight_sum)
+    rules = read_optimizer(core, optimizer, names, header)
     where = header if optimizer is None else optimizer.value.span
     chosen = _learning(core, loss_sum, rules, where)
     result.rules = chosen
@@ -501,6 +509,7 @@ def _predict_function(core: Elaborator, block: TrainBlock, settings: Settings, t
     mapping = {t.value: t.behind.value for t in traced.inputs.values() if t.behind is not None}
     columns: list[PredictedColumn] = []
     results: list[Result] = []
+    mixing: list[Span | None] = []
     for name, value, span in values:
         try:
             tensor = _predicted(core, name, value, span)
@@ -510,8 +519,9 @@ def _predict_function(core: Elaborator, block: TrainBlock, settings: Settings, t
         column, made = _predicted_column(core, name, tensor)
         one = core.trace.cut("predict", [made], earlier=block.data.trace, mapping=mapping)
         op, place = first_mixing(one)
-        if op is not None:
-            core.report(train_errors.mixes_rows(span, name, place, op.name))
+        if op is not None and (place is None or place not in mixing):
+            mixing.append(place)  # one finding for all that it reaches
+            core.report(train_errors.mixes_rows(span, name, place))
         columns.append(column)
         results.append(made)
     keep = _keep(core, block, settings)
@@ -534,7 +544,7 @@ def _predicted(core: Elaborator, name: str, value: Datum, span: Span) -> Tensor:
     if tensor.shape[0] != row or not all(isinstance(d, int) for d in tensor.shape[1:]):
         open_dims = any(core.trace.has_rows(d) for d in tensor.shape[1:])
         if open_dims:
-            raise Failure(train_errors.mixes_rows(span, name, None, "its shape"))
+            raise Failure(train_errors.mixes_rows(span, name, None))
         raise Failure(train_errors.bad_prediction(span, name, describe(tensor)))
     return tensor
 
@@ -569,22 +579,18 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
     settings = Settings.read(core, block.declaration, Environment(block.scope))
     result = TracedTraining(settings)
     result.bindings = _bindings(core, block, settings)
-    if any(not output for _, output in result.bindings):
-        return result
     bound = [output for _, output in result.bindings]
     try:
         traced = _run_model(core, block, result.bindings, Trace("train", ROW, training=True))
-        if traced is not None:
-            _train_function(core, block, settings, traced, bound, result)
+        _train_function(core, block, settings, traced, bound, result)
     except Failure as failure:
         core.report(failure.diagnostic)
     except TypeRuleError as error:
         core.report(type_errors.rule_violated(block.declaration.header, error.message))
     try:
         traced = _run_model(core, block, result.bindings, Trace("eval", ROW, exact=True))
-        if traced is not None:
-            _eval_function(core, block, settings, traced, bound, result)
-            _predict_function(core, block, settings, traced, result)
+        _eval_function(core, block, settings, traced, bound, result)
+        _predict_function(core, block, settings, traced, result)
     except Failure as failure:
         core.report(failure.diagnostic)
     except TypeRuleError as error:
@@ -600,6 +606,7 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
         split, _, metric = plateau.on.partition(".")
         if metric != "loss" and metric not in modes:
             core.report(train_errors.bad_stop(plateau.span, f"there is no metric `{metric}`", ["loss", *modes]))
+            return result
         result.plateau = PlateauSpec(
             split, metric, plateau.factor, plateau.patience, plateau.delta, plateau.least, modes.get(metric, "min")
         )

@@ -252,3 +252,27 @@ def test_a_finding_in_the_library_is_shown_at_the_users_call() -> None:
     assert found.code == "E0206"
     assert found.span is not None
     assert (found.span.file.name, found.span.text) == ("m.bm", "dropout(1.5)")
+
+
+def test_what_is_wrong_with_a_data_output_hides_nothing_else() -> None:
+    """Names of the model, loss, metrics, optimizer and prediction are checked though the model's input has no type."""
+    source = (
+        DATA.replace("  x = a\n", "  z = concat(a |> twize, a |> thrize)\n")
+        + "model M(z: f32[B, F]) -> (out: f32[B]) { return z |> dense(1) as d |> relv |> squeeze(-1) }\n"
+        + "train M on D {\n  loss = mes(out, a)\n  metrics = [rmze(out, a)]\n  optimizer = adma()\n  predict = [p = ezp(out)]\n}\n"
+    )
+    found = [d.message.split("`")[1] for d in findings(source)]
+    assert found[:2] == ["twize", "thrize"]
+    assert sorted(found[2:]) == ["adma", "ezp", "mes", "relv", "rmze"]
+
+
+def test_a_finding_about_the_results_of_library_functions_stands_at_the_call() -> None:
+    (finding,) = findings(model("return bce(x, unsqueeze(x[:, 0], 0))"))
+    assert finding.span is not None
+    assert finding.span.text == "bce(x, unsqueeze(x[:, 0], 0))"
+    assert any(label.span.file.name.startswith("<lib>") for label in finding.labels)
+
+
+def test_predictions_that_mix_at_one_place_are_one_finding() -> None:
+    found = findings(train("let c = out - mean(out)\n  predict = [p = exp(c), q = -c, r = max(out)]"))
+    assert [d.message.split("`")[1] for d in found] == ["p", "r"]
