@@ -20,7 +20,7 @@ from bmc.frontend.keys import KeyScope
 from bmc.frontend.later import not_yet
 from bmc.frontend.scope import FileScope
 from bmc.frontend.sources import ReadSource, columns_of, first_file, read_source_clause, read_split
-from bmc.frontend.trace import ROW, Trace
+from bmc.frontend.trace import ROW, Trace, cone
 from bmc.frontend.unit import ColumnKind, ColumnSpec, DataSpec, FitSpec, FittedSpec, OutputSpec, SourceSpec, SplitSpec
 from bmc.frontend.values import POISON, Bound, Environment, Tensor, describe
 from bmc.ir import Dim, Function, Poly, Result, TensorType
@@ -240,6 +240,11 @@ def _where(core: Elaborator, block: DataBlock, entry: syntax.Where, env: Environ
     tensor = value if isinstance(value, Tensor) else None
     if tensor is None or tensor.dtype != "bool" or tensor.shape != (Poly.symbol(ROW),):
         raise Failure(data_errors.bad_where(entry.condition.span, describe(value)))
+    read = {v for op in cone(core.trace.builder.ops, [tensor.value], effects=False) for v in op.operands}
+    fitted = {key: p.value for (role, key), p in core.trace.parameters.items() if role == "fitted"}
+    for fit in core.fitting.records if core.fitting is not None else ():
+        if any(fitted.get(key) in read for key in fit.keys):
+            raise Failure(data_errors.where_fitted(entry.condition.span, fit.span))
     if block.where is not None:
         tensor = replace(tensor, value=core.trace.op("logical_and", block.where.value, tensor.value))
     block.where = tensor

@@ -25,6 +25,7 @@ __all__ = [
     "missing_clause",
     "output_rows",
     "unknown_split_argument",
+    "where_fitted",
 ]
 
 
@@ -108,6 +109,16 @@ def unknown_split_argument(span: Span, name: str, known: Sequence[str]) -> Diagn
 def bad_where(span: Span, what: str) -> Diagnostic:
     """E0510."""
     return Diagnostic("E0510", f"`where` wants a condition for each row, not {what}", (primary(span, what),))
+
+
+def where_fitted(span: Span, fit: Span) -> Diagnostic:
+    """E0515: `where` comes before the split, and that before any fit."""
+    return Diagnostic(
+        "E0515",
+        "`where` cannot read what is fitted",
+        (primary(span, "chooses the rows that are split"), Label(fit, "is known only after the split")),
+        ("write the number itself",),
+    )
 
 
 def output_rows(span: Span, name: str, what: str) -> Diagnostic:

@@ -17,11 +17,13 @@ __all__ = [
     "both_lengths",
     "input_missing",
     "key_twice",
+    "loss_of_batch",
     "loss_type",
     "loss_without_data",
     "metric_twice",
     "mixes_rows",
     "no_default_loss",
+    "not_watched",
     "nothing_learns",
     "pattern_unused",
     "too_many_tables",
@@ -102,6 +104,16 @@ def loss_type(span: Span, what: str) -> Diagnostic:
     return Diagnostic("E0608", f"a loss is floats, not {what}", (primary(span, what),))
 
 
+def loss_of_batch(span: Span, what: str, accumulate: Span) -> Diagnostic:
+    """E0619: micro-batches of one number each do not add up to that of all their rows: means and sums would differ."""
+    return Diagnostic(
+        "E0619",
+        "with `accumulate` the loss needs a value for each row",
+        (primary(span, f"this is {what}, of one micro-batch"), Label(accumulate, "rows of several micro-batches make a step")),
+        ("leave out the `mean`: the mean over all rows of a step is taken anyway",),
+    )
+
+
 def bad_optimizer(span: Span, what: str) -> Diagnostic:
     """E0609."""
     return Diagnostic(
@@ -154,6 +166,23 @@ def bad_stop(span: Span, reason: str, known: Sequence[str] = ()) -> Diagnostic:
     if known:
         notes.append(f"metrics are {listed(known)}")
     return Diagnostic("E0612", reason, (primary(span),), tuple(notes))
+
+
+def not_watched(span: Span, split: str, metric: str, splits: Sequence[str]) -> Diagnostic:
+    """E0612: a plateau of what no epoch evaluates."""
+    notes: tuple[str, ...] = ()
+    if split not in splits:
+        reason = f"the data have no split `{split}`"
+        notes = (f"splits are {listed(splits)}", "write one: `split = by_hash(train = 0.8, valid = 0.2)`")
+    elif split == "test":
+        reason = "`test` is not looked at while training"
+        notes = ("watch `valid`: what decides when to stop is no test any more",)
+    elif split == "train":
+        reason = f"`{metric}` of `train` is not computed while training"
+        notes = ("of the training rows there is the loss: `train.loss`",)
+    else:
+        reason = f"`{metric}` is a table, not a number that gets better"
+    return Diagnostic("E0612", reason, (primary(span),), notes)
 
 
 def metric_twice(span: Span, name: str) -> Diagnostic:

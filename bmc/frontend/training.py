@@ -357,7 +357,11 @@ def _train_function(
     entry = settings.entries.get("loss")
     try:
         loss, result.loss = _loss(core, block, settings, traced, bound)
-        core.at(header if entry is None else entry.value.span)
+        where = header if entry is None else entry.value.span
+        core.at(where)
+        accumulate = settings.entries.get("accumulate")
+        if accumulate is not None and settings.numbers["accumulate"] != 1 and not any(trace.has_rows(d) for d in loss.shape):
+            raise Failure(train_errors.loss_of_batch(where, describe(loss), accumulate.span))
         loss_sum, weight_sum = _weighted_sums(core, loss, settings, traced, bound)
     except Failure as failure:
         core.report(failure.diagnostic)
@@ -573,6 +577,17 @@ def _keep(core: Elaborator, block: TrainBlock, settings: Settings) -> tuple[str,
     return tuple(kept)
 
 
+def _require_watched(
+    core: Elaborator, block: TrainBlock, result: TracedTraining, watch: StopSpec | PlateauSpec, span: Span
+) -> None:
+    """A plateau is of a number that each epoch gives: the loss of the training rows, anything of other splits but `test`."""
+    split, metric = watch.split, watch.metric
+    table = any(m.name == metric and m.shape for m in result.metrics)
+    splits = block.data.split.names
+    if split not in splits or split == "test" or table or (split == "train" and metric != "loss"):
+        core.report(train_errors.not_watched(span, split, metric, splits))
+
+
 # --- all of it ---------------------------------------------------------------------------------------------------------
 def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
     """Elaborate one block; what is wrong is reported, and then functions are missing."""
@@ -599,6 +614,7 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
     if "stop" in settings.entries and not core.failed:  # after an error the metrics may be unknown
         try:
             result.stop = read_stop(core, settings.entries["stop"], Environment(block.scope), modes)
+            _require_watched(core, block, result, result.stop, settings.entries["stop"].value.span)
         except Failure as failure:
             core.report(failure.diagnostic)
     plateau = core.registry.plateau
@@ -610,4 +626,5 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
         result.plateau = PlateauSpec(
             split, metric, plateau.factor, plateau.patience, plateau.delta, plateau.least, modes.get(metric, "min")
         )
+        _require_watched(core, block, result, result.plateau, plateau.span)
     return result

@@ -160,6 +160,8 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0514-undo": data('o = s |> onehot(["a"])')
     + MODEL
     + "train M on D { loss = cross_entropy(out, y); predict = undo(sum(out, axis = 1, keep = true), o) }\n",
+    "E0515-where": data("where f < fit(mean(f))") + MODEL + TRAIN,
+    "E0515-output": data("z = f |> standardize\n  where z < 2") + MODEL + TRAIN,
     "E0601-key": train("batchsize = 3"),
     "E0602-key": train("batch = 3\n  batch = 4"),
     "E0603-input": DATA + MODEL.replace("x:", "pixels:").replace("x |>", "pixels |>") + TRAIN,
@@ -175,6 +177,13 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "W0602-nothing": train("optimizer = frozen"),
     "E0611-clip": train("clip = 1.0"),
     "E0612-stop": train("stop = plateau(valid.acc, patience = 3)\n  metrics = [accuracy(out, y)]"),
+    "E0612-split": train("stop = plateau(valid.loss)"),
+    "E0612-train": train("stop = plateau(train.accuracy)\n  metrics = [accuracy(out, y)]"),
+    "E0612-test": data("split = by_hash(train = 0.8, test = 0.2)") + MODEL + "train M on D {\n  stop = plateau(test.loss)\n}\n",
+    "E0612-table": data("split = by_hash(train = 0.8, valid = 0.2)")
+    + MODEL
+    + "train M on D {\n  stop = plateau(valid.confusion)\n  metrics = [confusion(out, y)]\n}\n",
+    "E0612-rate": train("optimizer = adam(lr = plateau(0.1))"),
     "E0613-metric": train("metrics = [mean(out), mean(-out)]"),
     "E0614-prediction": train("predict = [w = transpose(out)[:, 0]]"),
     "E0615-mixes": train("predict = [z = out - mean(out, axis = 0)]"),
@@ -183,6 +192,7 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0618-parameters": DATA
     + "model M(x: f32[B, 4]) -> (out: f32) {\n  param w: f32[4] = ones\n  return sum(w * w)\n}\n"
     + "train M on D {\n  loss = out\n  predict = [z = x]\n}\n",
+    "E0619-mean": train("loss = mean(cross_entropy(out, y))\n  accumulate = 2"),
     "E0901-scan": model("scan(axis = 1) t in x { x = x + 1 }\n  return x"),
     "E0902-convolution": model("return x |> conv2d(8, 3) as c", inputs="x: f32[B, H, W, 3]", outputs="y: f32[B, H - 2, W - 2, 8]"),
     "E0903-source": DATA.replace('npz("d.npz")', 'folder("images")'),

@@ -22,6 +22,11 @@ RNG = np.random.default_rng(1)
 ROWS = {"a": RNG.normal(size=(16, 4)), "t": RNG.normal(size=(16, 2)), "k": RNG.integers(0, 3, 16), "c": RNG.uniform(0.5, 2, 16)}
 
 
+def with_valid(text: str) -> str:
+    """With a split that a plateau can watch."""
+    return text.replace("  x = a\n", "  split = by_hash(train = 0.8, valid = 0.2)\n  x = a\n")
+
+
 def program(
     loss: str = "mse(out, y)", settings: str = "", model: str = "return x |> dense(5) as a |> tanh |> dense(2) as b"
 ) -> str:
@@ -150,7 +155,7 @@ SCHEDULES = [
 def test_schedules(run_of: Callable[..., Any], text: str, expected: Callable[[int, int], float]) -> None:
     """The gradient of -w is -1, so each step of sgd adds the rate."""
     source = program("sum(0 * out, axis = -1) - s", f"  optimizer = sgd(lr = {text})", "param s: f32[] = 0.0\n  return x * s, s")
-    run = run_of(source.replace("(out: f32[B, N])", "(out: f32[B, N], s: f32[])"), float_type="f64")
+    run = run_of(with_valid(source.replace("(out: f32[B, N])", "(out: f32[B, N], s: f32[])")), float_type="f64")
     run("init")
     value = 0.0
     for step in range(10):
@@ -160,9 +165,8 @@ def test_schedules(run_of: Callable[..., Any], text: str, expected: Callable[[in
 
 
 def test_plateau_settings_reach_the_unit(unit_of: Callable[..., Any]) -> None:
-    unit = unit_of(
-        program(settings="  optimizer = adam(lr = plateau(0.1, factor = 0.5, patience = 2))\n  stop = plateau(valid.loss)")
-    )
+    text = program(settings="  optimizer = adam(lr = plateau(0.1, factor = 0.5, patience = 2))\n  stop = plateau(valid.loss)")
+    unit = unit_of(with_valid(text))
     assert unit.training.plateau.factor == 0.5
     assert unit.training.plateau.patience == 2
     assert (unit.training.stop.split, unit.training.stop.metric, unit.training.stop.mode) == ("valid", "loss", "min")

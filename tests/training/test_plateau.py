@@ -20,6 +20,7 @@ def program(optimizer: str, more: str = "") -> str:
 data D {{
   source = npz("absent.npz")
   columns {{ a: f64 }}
+  split = by_order(train = 0.7, valid = 0.3)
   x = a
 }}
 model M()(x: float[B]) -> (out: float[B]) {{

@@ -107,4 +107,12 @@ ENTRIES: tuple[Entry, ...] = (
         "y = city |> onehot(max = 9)\nback = undo(out, y)",
         "y = price |> log |> standardize\nback = undo(out, y)",
     ),
+    Entry(
+        "E0515",
+        "where reads something fitted",
+        "`where` chooses rows before they are split, and statistics are fitted on the training rows after that. So a condition "
+        "compares with numbers that are known beforehand.",
+        "where price < fit(quantile(price, 0.99))",
+        "where price < 15000",
+    ),
 )

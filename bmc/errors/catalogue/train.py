@@ -137,6 +137,14 @@ ENTRIES: tuple[Entry, ...] = (
         "loss = mse(out, y) + 0.01 * sum(w ** 2)",
     ),
     Entry(
+        "E0619",
+        "A loss of a whole batch cannot be accumulated",
+        "With `accumulate` a step goes over several micro-batches, and its loss is the mean over the rows of all of them. "
+        "One number for each micro-batch does not say how to add them up: means and sums would need different rules.",
+        "loss = mean(mse(p, y))\naccumulate = 4",
+        "loss = mse(p, y)\naccumulate = 4",
+    ),
+    Entry(
         "W0601",
         "A pattern matches nothing",
         "No parameter is left that it matches: it may be misspelt, or an earlier pattern has taken them.",
