@@ -234,5 +234,6 @@ def _array(column: Column) -> NDArray[Any]:
     if column.dtype != "str" and column.valid is None:
         return column.data
     values = np.empty(len(column), object)
-    values[:] = column.to_python()
+    for row, value in enumerate(column.to_python()):  # which is a list where a cell has several values
+        values[row] = value
     return values

@@ -180,17 +180,23 @@ class Session:
         return columns
 
     def _labels(self, codes: Array, table: str | None, count: str | None, labels: tuple[str | int, ...], other: str) -> Column:
-        """Integers as what they stand for."""
+        """Integers `[N, ...]` as what they stand for. Those that stand for nothing are `other` among texts, missing among numbers:
+        what a row gets, and the type of the column, do not depend on the rows beside it."""
         names: list[str | int] = list(labels)
         if table is not None:
             known = self.store[table]
             used = int(self.store[count]) if count is not None else len(known)
             column = Column(dtype_name(known), known[:used])
             names = column.to_python()
-        if names and all(isinstance(name, int) for name in names) and int(np.max(codes, initial=-1)) < len(names):
-            return Column("i64", np.array(names, np.int64)[codes])
+        places = codes.astype(np.int64)
+        stands = (places >= 0) & (places < len(names))
+        if names and all(isinstance(name, int) for name in names):
+            numbers = np.where(stands, np.array(names, np.int64)[np.where(stands, places, 0)], 0)
+            whole = np.asarray(stands.all(axis=tuple(range(1, stands.ndim))), np.bool_)
+            return Column("i64", numbers, None if bool(whole.all()) else whole)
         texts = [str(name) for name in names]
-        return text_column([texts[i] if 0 <= i < len(texts) else other for i in codes.tolist()])
+        column = text_column([texts[i] if ok else other for i, ok in zip(places.flat, stands.flat, strict=True)])
+        return Column("str", column.data.reshape(places.shape), None, column.keep)
 
 
 def shards_of(unit: Unit) -> tuple[int, int]:

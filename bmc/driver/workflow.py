@@ -147,7 +147,15 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
         if options.resume and writer.path.exists():
             progress, best = restore(writer.path, session, identity, data_identity)
     rows = {name: split.rows for name, split in splits.items()}
-    run = session.run(splits, options.workers, progress, best)
+    for watch in (unit.training.stop, unit.training.plateau):
+        if watch is not None and not rows[watch.split]:
+            raise BmcError(run_errors.split_without_rows(watch.split, unit.data.sources[0].span))
+    try:
+        run = session.run(splits, options.workers, progress, best)
+    except WorkerLost as error:
+        raise BmcError(run_errors.worker_lost(str(error))) from None
+    except OSError as error:
+        raise BmcError(run_errors.worker_lost(f"the workers cannot be started: {error}")) from None
     first = run.progress.step
     watcher.on_start(unit, rows, run.total_steps, first)
     began = perf_counter()

@@ -65,7 +65,11 @@ def _category(arguments: Arguments) -> Datum:
                 f"integers from 0 to {size - 1}; for text write `max = {size}` or list the categories",
             )
         )
-    made = arithmetic.to_dtype(core, x, "i32")
+    value = x.value
+    if x.dtype == "i64":  # narrowing wraps: 2 ** 32 must not become a 0 that looks right
+        value = trace.op("maximum", value, trace.constant(-(2**31), "i64", x.shape))
+        value = trace.op("minimum", value, trace.constant(2**31 - 1, "i64", x.shape))
+    made = arithmetic.to_dtype(core, replace(x, value=value), "i32")
     return replace(made, below=size, below_origin=arguments.where("n"), categories=Categories(size))
 
 

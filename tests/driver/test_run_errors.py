@@ -1,0 +1,62 @@
+"""The full text of each error of a run."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+
+import pytest
+
+from bmc.driver import run_errors
+from bmc.errors import Diagnostic
+from bmc.errors.catalogue.run import ENTRIES
+from bmc.errors.render import render_all
+from bmc.source import SourceFile, Span
+
+FILE = SourceFile("m.bm", "data D {\n  source = csv(\"d.csv\")\n  y = log(price)\n}\n")
+
+
+def at(text: str) -> Span:
+    start = FILE.text.index(text)
+    return Span(FILE, start, start + len(text))
+
+
+CASES: dict[str, Diagnostic] = {
+    "E0801-folder": run_errors.cannot_write("out/m.bmz", "there is no folder 'out'"),
+    "E0802-operation": run_errors.not_finite(3, 1, "log", "an infinity", (at("log(price)"),), gradient=False),
+    "E0802-gradient": run_errors.not_finite(3, 1, "log", "NaN", (at("log(price)"), at("price")), gradient=True),
+    "E0802-nowhere": run_errors.not_finite(3, 1, "log", "NaN", (), gradient=False),
+    "E0802-replayed": run_errors.not_finite(3, 1, None, "", (), gradient=False),
+    "E0802-input": run_errors.input_not_finite(3, 1, "x", "NaN", 7),
+    "E0802-weight": run_errors.weight_not_finite(3, 1, "fc.w", "NaN", at("price")),
+    "E0802-weight-nowhere": run_errors.weight_not_finite(3, 1, "fc.w@m", "an infinity", None),
+    "E0805-split": run_errors.split_without_rows("valid", at('csv("d.csv")')),
+    "E0805-nowhere": run_errors.split_without_rows("train", None),
+    "E0806-worker": run_errors.worker_lost("worker 12 ended with code -9"),
+    "E0807-split": run_errors.no_such_split("tset", ["train", "test", "all"]),
+    "E0808-model": run_errors.nothing_to_train("M"),
+    "E0809-columns": run_errors.columns_do_not_fit("'b' is not given", ("columns: a, b",)),
+    "E0810-weights": run_errors.weights_do_not_fit("there is no weight 'fc.v'", ("keys are: fc.w, fc.b",)),
+    "E0811-data": run_errors.data_not_at_hand("d", "d.csv", ["/data", "/home"]),
+    "E0812-trained": run_errors.not_trained("M"),
+    "E0812-stage": run_errors.no_such_choice("stage", "grpah", ["ast", "graph"]),
+    "E0813-text": run_errors.outside_bound("y", 3, -1, "d.csv", 5),
+    "E0813-number": run_errors.outside_bound("y", 3, 7, "", 5),
+    "E0815-statistic": run_errors.fitted_not_finite("fit(mean(a))", 1200, ["a", "a.valid", "b"], at("price")),
+    "E0814-rows": run_errors.rows_do_not_split("sort", (at("log(price)"),)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_text_of_an_error(name: str, golden: Callable[[str, str], None]) -> None:
+    found = CASES[name]
+    assert found.code == name.partition("-")[0]
+    golden(name, render_all([found]))
+
+
+def test_every_error_of_a_run_has_a_case() -> None:
+    tested = {name.partition("-")[0] for name in CASES}
+    explained = {entry.code for entry in ENTRIES}
+    written = set(re.findall(r'"(E08\d\d)"', inspect.getsource(run_errors)))
+    assert written == explained == tested

@@ -1,0 +1,84 @@
+"""A unit at work: integers as the labels that they stand for, and splits without rows that a run needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bmc
+from bmc.errors.render import render_all
+
+PROGRAM = """data A {
+  source = csv("a.csv")
+  columns { a: f32; k: KIND }
+  x = unsqueeze(a, -1)
+  y = k |> CATEGORY
+  SPLIT
+}
+model M(x: f32[B, 1]) -> (logits: f32[B, 3]) { return x |> dense(3) as fc }
+train M on A {
+  loss = cross_entropy(logits, y)
+  predict = [label = label_of(CODES, y)]
+  epochs = 1
+  MORE
+}
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def program(category: str, kind: str = "i64", codes: str = "logits", split: str = "", more: str = "") -> bmc.Program:
+    words = {"CATEGORY": category, "KIND": kind, "CODES": codes, "SPLIT": split, "MORE": more}
+    text = PROGRAM
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return bmc.compile(text)
+
+
+def labels(category: str, codes: list[int], known: list[Any]) -> np.ndarray:
+    """What these codes stand for, one row for each."""
+    kind = "str" if isinstance(known[0], str) else "i64"
+    # The code of a row is its column a.
+    model = program(category, kind, "integer(x[:, 0])").train({"a": [0.0] * len(known), "k": known})
+    return model.predict({"a": [float(c) for c in codes]})["label"]
+
+
+def test_codes_are_the_labels_of_their_places() -> None:
+    assert labels("category([30, 10, 20])", [2, 0], [10, 20, 30]).tolist() == [20, 30]
+    assert labels('category(["u", "v", "w"])', [2, 0], ["u", "v", "w"]).tolist() == ["w", "u"]
+    # Fitted: the most frequent first, the last slot for all others.
+    assert labels("category(max = 3)", [1, 0, 2], ["b", "b", "c", "d"]).tolist() == ["c", "b", "other"]
+
+
+def test_codes_that_stand_for_nothing_are_no_label_of_another_place() -> None:
+    assert labels("category([30, 10, 20])", [-1, 3, 1], [10, 20, 30]).tolist() == [None, None, 10]
+    assert labels('category(["u", "v", "w"])', [-1, 3, 1], ["u", "v", "w"]).tolist() == ["other", "other", "v"]
+    assert labels("category(max = 3)", [2, 0], [5, 5, 7, 9]).tolist() == [None, 5]
+    assert labels("category([30, 10, 20])", [], [10, 20, 30]).tolist() == []
+
+
+@pytest.mark.parametrize(("known", "expected"), [(["u", "v", "w"], [["w", "u"], ["v", "other"]]), ([10, 20, 30], None)])
+def test_codes_of_several_for_each_row(known: list[Any], expected: list[list[str]] | None) -> None:
+    kind = "str" if expected else "i64"
+    written = "[" + ", ".join(f'"{k}"' if expected else str(k) for k in known) + "]"
+    model = program(f"category({written})", kind, "integer(concat(x, x - 2, axis = -1))").train({"a": [0.0] * 3, "k": known})
+    found = model.predict({"a": [2.0, 1.0]})["label"].tolist()
+    assert found == (expected if expected else [[30, 10], None])
+
+
+def test_an_integer_beyond_32_bits_is_no_small_category() -> None:
+    with pytest.raises(bmc.BmcError, match="E0813"):
+        program("category(3)").train({"a": [0.0, 1.0], "k": [1, 2**32]})
+
+
+def test_a_plateau_of_a_split_that_has_no_rows(golden: Callable[[str, str], None]) -> None:
+    split, stop = "split = by_order(train = 0.9, valid = 0.1)", "stop = plateau(valid.loss)"
+    with pytest.raises(bmc.BmcError) as caught:
+        program("category(3)", split=split, more=stop).train({"a": [0.0, 1.0], "k": [1, 2]})
+    golden("plateau_without_rows", render_all(caught.value.diagnostics))
