@@ -120,9 +120,9 @@ def _guarded(write: Callable[P, None], *arguments: P.args, **keywords: P.kwargs)
         raise WorkerLost(f"a worker does not answer: {error}") from error
 
 
-def at_stage(command: Command, stage: int) -> Command:
-    """The same command for a stage: rows are gathered at the first."""
-    return replace(command, stage=stage, gather=int(stage == 0))
+def at_stage(command: Command, stage: int, gather: bool) -> Command:
+    """The same command for a stage; `gather` at the first that workers run."""
+    return replace(command, stage=stage, gather=int(gather))
 
 
 def share(

@@ -134,9 +134,11 @@ class Stepper:
         if self._pool is None:
             micro.train.run(0, last)
             return
+        gather = True  # the first stage may be one that runs once, such as the making of a constant
         for stage, planned in enumerate(self._train.plan.steps[:last]):
             if planned.kind == "native" and planned.per_shard:
-                self._pool.stage(micro.train, at_stage(command, stage))
+                self._pool.stage(micro.train, at_stage(command, stage, gather))
+                gather = False
             else:
                 micro.train.run(stage, stage + 1)
 

@@ -179,6 +179,16 @@ def test_statistics_of_the_batch_reach_the_shards_of_every_worker(accumulate: in
     assert digests[0] == digests[1]
 
 
+def test_workers_gather_where_something_runs_once_before_the_shards(cache: ObjectCache) -> None:
+    """The table of class weights is made once, before any shard runs."""
+    digests = []
+    for workers in (1, 2):
+        trial = Trial(program(2).replace("epochs = 3", "epochs = 3\n  class_weight = [1.0, 2.0, 0.5]"), "f32", cache)
+        trial.train(arrays_of(), workers=workers)
+        digests.append(trial.digest())
+    assert digests[0] == digests[1]
+
+
 @pytest.mark.parametrize("stop", [1, 7, 10])
 def test_going_on_after_an_interruption(stop: int, digest: Callable[[int], str], cache: ObjectCache) -> None:
     """Interrupted in the middle of an epoch (7) or at its end (10); what goes on has the store and the progress, nothing else."""
