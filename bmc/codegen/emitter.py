@@ -21,11 +21,14 @@ from bmc.codegen.math.exponential import exp, expm1, sigmoid, tanh
 from bmc.codegen.math.logarithm import log, log1p
 from bmc.codegen.math.power import pow_
 from bmc.codegen.math.trigonometric import cos, sin
-from bmc.codegen.value import Value
+from bmc.codegen.value import I64, Value
 from bmc.ops.element import Dtype, Element
 
 AxisPosition = Callable[[int], Value]
 """The positions of the W elements along a logical axis, as i64."""
+
+
+_Draw = Callable[[Lanes, Dtype, Value, Value, Value, Value, Value], Value]
 
 
 class Emitter(Lanes):
@@ -72,12 +75,32 @@ class Emitter(Lanes):
         return self._outlined("pow", lambda b, operands: pow_(b, operands[0], operands[1]), a, exponent)
 
     def uniform(self, dtype: Dtype, seed: Element, step: Element, row: Element, element: Element, site: int) -> Value:
-        key = self._value(seed, "i64"), self._value(step, "i64"), self._value(row, "i64")
-        return philox.emit_uniform(self, dtype, *key, self._value(element, "i64"), site)
+        return self._draw("uniform", philox.emit_uniform, dtype, seed, step, row, element, site)
 
     def normal(self, dtype: Dtype, seed: Element, step: Element, row: Element, element: Element, site: int) -> Value:
+        return self._draw("normal", philox.emit_normal, dtype, seed, step, row, element, site)
+
+    def _draw(
+        self, name: str, emit: _Draw, dtype: Dtype, seed: Element, step: Element, row: Element, element: Element, site: int
+    ) -> Value:
+        """A call of the module's function `bmc_NAME_DTYPExW`: draws are long, and every layer has a site of its own. Runs of
+        consecutive elements have another function, which makes a block of four words for four elements.
+        """
         key = self._value(seed, "i64"), self._value(step, "i64"), self._value(row, "i64")
-        return philox.emit_normal(self, dtype, *key, self._value(element, "i64"), site)
+        element = self._value(element, "i64")
+        consecutive = isinstance(element, philox.Run) and self.width % 4 == 0
+        symbol = f"bmc_{name}{'_run' if consecutive else ''}_{dtype}x{self.width}"
+        operands = [*key, element, self.constant("i64", site)]
+        function = self.builder.module.globals.get(symbol)
+        if function is None:
+            function = self.declare(symbol, self.type_of(dtype), [self.type_of("i64")] * len(operands) + [I64])
+            function.linkage = "internal"
+            inner = Lanes(ir.IRBuilder(function.append_basic_block("entry")), self.width, self.fused)
+            given = [Value(argument, "i64") for argument in function.args]
+            position = philox.Run(given[3].ir, "i64", function.args[5]) if consecutive else given[3]
+            inner.builder.ret(emit(inner, dtype, given[0], given[1], given[2], position, given[4]).ir)
+        first_element = element.first if isinstance(element, philox.Run) else I64(0)
+        return Value(self.builder.call(function, [*(operand.ir for operand in operands), first_element]), dtype)
 
     def _outlined(self, name: str, body: Callable[[Lanes, tuple[Value, ...]], Value], *operands: Value) -> Value:
         """Call the module's function `bmc_NAME_DTYPExW`, writing it on first use."""

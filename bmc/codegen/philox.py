@@ -52,10 +52,10 @@ class _Site:
     seed: Value
     step: Value
     row: Value
-    site: int
+    site: Value
 
 
-def emit_uniform(b: Lanes, dtype: Dtype, seed: Value, step: Value, row: Value, element: Value, site: int) -> Value:
+def emit_uniform(b: Lanes, dtype: Dtype, seed: Value, step: Value, row: Value, element: Value, site: Value) -> Value:
     """W uniforms in [0, 1): multiples of 2^-24 (f32) or 2^-53 (f64). Keys are i64 as `ElementBuilder.uniform` says."""
     place = _Site(seed, step, row, site)
     first = _words(b, place, element, 0)
@@ -67,7 +67,7 @@ def emit_uniform(b: Lanes, dtype: Dtype, seed: Value, step: Value, row: Value, e
     return b.mul(b.cast(bits, "f64"), b.constant("f64", 2.0**-53))
 
 
-def emit_normal(b: Lanes, dtype: Dtype, seed: Value, step: Value, row: Value, element: Value, site: int) -> Value:
+def emit_normal(b: Lanes, dtype: Dtype, seed: Value, step: Value, row: Value, element: Value, site: Value) -> Value:
     """W standard normals: sqrt(-2 log u) sin(2 pi v), with u = (word + 1/2) / 2^32 and v = second word / 2^32.
 
     G. Box, M. Muller, "A note on the generation of random normal deviates", 1958. The greatest magnitude is 6.77.
@@ -118,7 +118,7 @@ def _words(b: Lanes, place: _Site, element: Value, stream: int) -> Value:
         b.bit_or(block, b.constant("i64", stream)),
         b.bit_and(place.row, low_word),
         b.bit_and(place.step, low_word),
-        b.constant("i64", place.site & _LOW_WORD),
+        b.bit_and(place.site, low_word),
     )
     words = philox_block(b, counter, _key(b, place))
     odd = _bit_set(b, element, 0)
@@ -154,11 +154,11 @@ def _words_of_run(b: Lanes, place: _Site, run: Run, stream: int) -> Value:
     tagged = pairs.bit_or(block_lanes, pairs.constant("i64", stream))
     # [c0, c2] and [c1, c3]
     outer = pairs.bit_or(pairs.bit_and(tagged, even_mask), pairs.bit_and(first_lane(place.step), odd_mask))
-    inner = pairs.bit_or(pairs.bit_and(first_lane(place.row), even_mask), alternate(0, place.site & _LOW_WORD))
+    inner = pairs.bit_or(pairs.bit_and(first_lane(place.row), even_mask), pairs.bit_and(first_lane(place.site), odd_mask))
     seed = first_lane(place.seed)
     key = pairs.bit_or(
         pairs.bit_and(seed, even_mask),
-        pairs.bit_and(pairs.bit_xor(pairs.shift_right(seed, 32), pairs.constant("i64", place.site >> 32 & _LOW_WORD)), odd_mask),
+        pairs.bit_and(pairs.bit_xor(pairs.shift_right(seed, 32), pairs.shift_right(first_lane(place.site), 32)), odd_mask),
     )
     multipliers = alternate(*_MULTIPLIERS)
     swap = ir.Constant(ir.VectorType(ir.IntType(32), pairs.width), [lane ^ 1 for lane in range(pairs.width)])
@@ -175,8 +175,7 @@ def _words_of_run(b: Lanes, place: _Site, run: Run, stream: int) -> Value:
 
 def _key(b: Lanes, place: _Site) -> tuple[Value, Value]:
     low_word = b.constant("i64", _LOW_WORD)
-    site_high = b.constant("i64", place.site >> 32 & _LOW_WORD)
-    return b.bit_and(place.seed, low_word), b.bit_xor(b.shift_right(place.seed, 32), site_high)
+    return b.bit_and(place.seed, low_word), b.bit_xor(b.shift_right(place.seed, 32), b.shift_right(place.site, 32))
 
 
 def _bit_set(b: Lanes, x: Value, position: int) -> Value:

@@ -16,6 +16,7 @@ from bmc.codegen.contract.loop import for_range
 from bmc.codegen.emitter import Emitter
 from bmc.codegen.kernel.affine import Affine
 from bmc.codegen.kernel.demands import Demand, Demands
+from bmc.codegen.philox import Run
 from bmc.codegen.typed import element_dtype
 from bmc.codegen.value import I64, Value
 from bmc.errors import CompilerBug
@@ -300,7 +301,12 @@ class Code:
         lanes = self.wide.lane_numbers()
         if stride != 1:
             lanes = self.wide.mul(lanes, self.wide.broadcast(self.dims(stride), "i64"))
-        return self.wide.add(spread, lanes)
+        places = self.wide.add(spread, lanes)
+        # Vectors begin at multiples of their width, so consecutive positions begin at one of 4 if nothing else moves them.
+        others = [s for g, s in enumerate(self.analysed.group_strides(form)) if g != self.order[self.vector_position]]
+        if stride == 1 and self.width % 4 == 0 and all(isinstance(n, int) and n % 4 == 0 for n in (form.offset, *others)):
+            return Run(places.ir, "i64", base)
+        return places
 
     def vector_loop(self, scope: Scope, position: int, body: Callable[[Scope], None]) -> None:
         """Whole vectors along the group at `position`, then one masked vector where the size is not a multiple."""

@@ -64,7 +64,7 @@ def draws(emit, dtype, row, site=SITE):
 
     def body(b, element):
         keys = [b.constant("i64", value) for value in (SEED, STEP, row)]
-        return emit(b, dtype, *keys, element, site)
+        return emit(b, dtype, *keys, element, b.constant("i64", site))
 
     return body
 
@@ -118,7 +118,7 @@ def test_normal_is_the_reference(compile_element, dtype):
 def test_run_of_elements_draws_the_same(compile_element, emit, dtype, width):
     def as_run(b, element):
         keys = [b.constant("i64", value) for value in (SEED, STEP, 3)]
-        return emit(b, dtype, *keys, Run(element.ir, "i64", b.extract(element, 0)), SITE)
+        return emit(b, dtype, *keys, Run(element.ir, "i64", b.extract(element, 0)), b.constant("i64", SITE))
 
     for start in (0, 2**33 - 64):
         elements = np.arange(start, start + 128, dtype=np.int64)
@@ -132,7 +132,7 @@ def test_every_part_of_the_key_matters(compile_element):
     def uniform(seed=SEED, step=STEP, row=0, site=SITE):
         def body(b, element):
             keys = [b.constant("i64", value) for value in (seed, step, row)]
-            return emit_uniform(b, "f32", *keys, element, site)
+            return emit_uniform(b, "f32", *keys, element, b.constant("i64", site))
 
         return compile_element(body, "i64")(elements)
 
