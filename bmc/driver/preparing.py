@@ -21,7 +21,7 @@ from bmc_runtime.splits import by_hash, by_order, by_time, first_of_equals
 from bmc_runtime.table import Table, concat_tables
 from bmc_runtime.training import Split
 
-__all__ = ["data_outputs", "fit_statistics", "kept_rows", "split_tables"]
+__all__ = ["check_bound", "data_outputs", "fit_statistics", "kept_rows", "split_tables"]
 
 Libraries = Callable[[str], Library]
 """The library that has a function, by the function's name."""
@@ -90,17 +90,20 @@ def data_outputs(data: DataSpec, name: str, table: Table, libraries: Libraries, 
     function = BoundFunction(libraries("data"), "data", store)
     outputs = map_rows(function, table.inputs(), table.rows, {})
     for spec in data.outputs:
-        if spec.below is not None and spec.name in outputs:
-            _check_bound(spec.name, spec.below, outputs[spec.name], table)
+        if spec.below is not None and len(outputs.get(spec.name, ())) == table.rows:
+            check_bound(spec.name, spec.below, outputs[spec.name], table)
     return Split(name, table.rows, outputs, table.origin.counts())
 
 
-def _check_bound(name: str, below: int, values: Array, table: Table) -> None:
-    """Refuse the first row that has a value outside 0..below-1: a text that its category does not list, a label too large."""
+def check_bound(name: str, below: int, values: Array, table: Table, errors: dict[int, str] | None = None) -> None:
+    """Refuse the first row of `values` `[N, ...]` that has an integer outside 0..below-1: a text that its category does not list, a
+    label too large. With `errors`, what is wrong with a row by its number, all such rows are added to it instead, unless something
+    is wrong with them already."""
     numbers = values.astype(np.int64)
     wrong = (numbers < 0) | (numbers >= below)
-    if len(values) != table.rows or not wrong.any():
-        return
-    row = int(np.argmax(wrong.reshape(len(values), -1).any(axis=1)))
-    file, line = table.origin.locate(row)
-    raise BmcError(run_errors.outside_bound(name, below, int(values[row][wrong[row]].flat[0]), file, line + 1))
+    for row in np.flatnonzero(wrong.any(axis=tuple(range(1, wrong.ndim)))).tolist():
+        value = int(numbers[row][wrong[row]].flat[0])
+        if errors is None:
+            file, line = table.origin.locate(row)
+            raise BmcError(run_errors.outside_bound(name, below, value, file, line + 1))
+        errors.setdefault(row, run_errors.what_is_outside(name, below, value))

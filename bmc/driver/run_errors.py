@@ -14,7 +14,8 @@ __all__ = [
     "cannot_write", "columns_do_not_fit", "data_not_at_hand", "fitted_not_finite", "input_not_finite", "no_such_choice",
     "no_such_split", "not_finite", "not_trained",
     "nothing_to_train", "outside_bound",
-    "rows_do_not_split", "split_without_rows", "weight_not_finite", "weights_do_not_fit", "worker_lost",
+    "rows_do_not_split", "split_without_rows", "weight_not_finite", "weights_do_not_fit", "what_is_outside",
+    "worker_lost",
 ]  # fmt: skip
 
 
@@ -121,9 +122,14 @@ def no_such_choice(what: str, name: str, names: Sequence[str]) -> Diagnostic:
 
 def outside_bound(name: str, below: int, value: int, file: str, row: int) -> Diagnostic:
     """E0813: `row` counts from 1. A value of -1 is a text that the list of a category does not have."""
-    what = "a text that its category does not list" if value == -1 else f"the value {value}, outside 0 to {below - 1}"
     where = f" of {file}" if file else ""
-    return Diagnostic("E0813", f"`{name}` has {what}, in row {row}{where}")
+    return Diagnostic("E0813", f"{what_is_outside(name, below, value)}, in row {row}{where}")
+
+
+def what_is_outside(name: str, below: int, value: int) -> str:
+    """The same in a row that is named otherwise."""
+    what = "a text that its category does not list" if value == -1 else f"the value {value}, outside 0 to {below - 1}"
+    return f"`{name}` has {what}"
 
 
 def fitted_not_finite(expression: str, rows: int, columns: Sequence[str], span: Span) -> Diagnostic:

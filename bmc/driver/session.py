@@ -17,7 +17,7 @@ from bmc.codegen.cache import ObjectCache
 from bmc.codegen.jit import load_object
 from bmc.codegen.target import Target, host_target
 from bmc.driver.compiled import Options, program_of
-from bmc.driver.preparing import data_outputs, fit_statistics, kept_rows, split_tables
+from bmc.driver.preparing import check_bound, data_outputs, fit_statistics, kept_rows, split_tables
 from bmc.frontend.unit import DataSpec, PredictionSpec, TrainingSpec, Unit
 from bmc.ir import Poly, TensorType
 from bmc.passes.shard import unsplittable
@@ -163,10 +163,14 @@ class Session:
         return Evaluator(lambda: self.library("eval"), self.store, dims, self.training.seed)
 
     # --- prediction --------------------------------------------------------------------------------------------
-    def predict(self, table: Table, seed: int = 0) -> dict[str, Column]:
-        """The prediction columns for each row of a raw table, then the kept columns."""
+    def predict(self, table: Table, seed: int = 0, errors: dict[int, str] | None = None) -> dict[str, Column]:
+        """The prediction columns for each row of a raw table, then the kept columns. `errors`: what is wrong with a row, by its
+        number; rows with an integer outside its bound are added. Without it such a row raises BmcError, as in training."""
         function = BoundFunction(self.library("predict"), "predict", self.store)
         found = map_rows(function, table.inputs(), table.rows, {}, seed=seed)
+        for bound in self.prediction.bounded:
+            if bound.below is not None:
+                check_bound(bound.name, bound.below, found[self.prediction.key_of_bounded(bound.name)], table, errors)
         columns: dict[str, Column] = {}
         for spec in self.prediction.columns:
             values = found[spec.name]

@@ -114,7 +114,8 @@ class TrainedModel:
     # --- prediction --------------------------------------------------------------------------------------------
     def predict(self, given: Given, *, form: str | None = None, only: str | None = None, keep_bad: bool = False) -> Predictions:
         """One row out for each raw row in, whichever rows stand beside it. `given`: a path, `-`, or columns in memory. `only`: the
-        name of one predicted column. `keep_bad`: rows that cannot be read become errors of the result. Raises BmcError."""
+        name of one predicted column. `keep_bad`: rows that cannot be read, or
+        hold a category that is not listed, become errors of the result. Raises BmcError."""
         prediction = self.session.prediction
         names = [column.name for column in prediction.columns]
         if only is not None and only not in names:
@@ -125,12 +126,13 @@ class TrainedModel:
         source = spec.sources[0]
         separator = dict(source.options).get("separator")
         rows = read_rows(given, columns, na=source.na, separator=separator, form=form, keep_bad=keep_bad)
-        found = self.session.predict(rows.table, spec_seed(self.unit))
+        errors = dict(rows.errors)
+        found = self.session.predict(rows.table, spec_seed(self.unit), errors if keep_bad else None)
         if only is not None:
             found = {only: found[only]}
-        if rows.errors:
-            found = {name: _without(column, rows.errors) for name, column in found.items()}
-        return Predictions(found, rows.table.rows, self._dropped(rows), rows.errors)
+        if errors:
+            found = {name: _without(column, errors) for name, column in found.items()}
+        return Predictions(found, rows.table.rows, self._dropped(rows), dict(sorted(errors.items())))
 
     def _dropped(self, rows: Rows) -> int | None:
         """How many rows `where` would drop, if all that it reads is there."""

@@ -21,7 +21,7 @@ from bmc.frontend.keys import KeyScope
 from bmc.frontend.scope import FileScope
 from bmc.frontend.settings import HIGHER_IS_BETTER, Clip, OptimizerRule, Settings, read_clip, read_optimizer, read_stop, rule_for
 from bmc.frontend.trace import ROW, STEP, STEPS, Trace, cone, first_mixing
-from bmc.frontend.unit import MetricSpec, PlateauSpec, PredictedColumn, PredictionSpec, StopSpec
+from bmc.frontend.unit import MetricSpec, OutputSpec, PlateauSpec, PredictedColumn, PredictionSpec, StopSpec
 from bmc.frontend.values import (
     POISON,
     Bound,
@@ -531,11 +531,23 @@ def _predict_function(core: Elaborator, block: TrainBlock, settings: Settings, t
     keep = _keep(core, block, settings)
     if core.failed:
         return
+    read_outputs = {p.key for p in core.trace.cut("predict", results).params if p.role == "input"}
+    bounded = [(n, t) for n, t in traced.inputs.items() if n in read_outputs and _may_be_outside(t)]
+    results += [Result(t.value, "output", PredictionSpec.key_of_bounded(n)) for n, t in bounded]
     function = core.trace.cut("predict", results, earlier=block.data.trace, mapping=mapping)
     result.predict = function
     read = {p.key.removesuffix(".valid") for p in function.params if p.role == "input"}
     needs = tuple(c.name for c in block.data.columns if c.name in read)
-    result.prediction = PredictionSpec(tuple(columns), needs, keep)
+    limits = tuple(OutputSpec(n, t.type, t.below if isinstance(t.below, int) else None) for n, t in bounded)
+    result.prediction = PredictionSpec(tuple(columns), needs, keep, limits)
+
+
+def _may_be_outside(output: Tensor) -> bool:
+    """Whether a raw row may have an integer beyond the bound that the model relies on. Fitted categories have a slot for others."""
+    if not is_integer(output.dtype) or not isinstance(output.below, int):
+        return False
+    fitted = output.categories is not None and output.categories.table is not None
+    return not fitted and not (output.dtype == "u8" and output.below >= 256)
 
 
 def _predicted(core: Elaborator, name: str, value: Datum, span: Span) -> Tensor:

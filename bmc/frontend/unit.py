@@ -254,11 +254,18 @@ class PredictedColumn:
 
 @record(frozen=True)
 class PredictionSpec:
-    """`needs`: raw columns that `predict` reads, in order of declaration. `keep`: raw columns passed through."""
+    """`needs`: raw columns that `predict` reads, in order of declaration. `keep`: raw columns passed through. `bounded`: integers
+    that a raw row may put outside their bound, as outputs of `predict` under `key_of_bounded`."""
 
     columns: tuple[PredictedColumn, ...]
     needs: tuple[str, ...]
     keep: tuple[str, ...]
+    bounded: tuple[OutputSpec, ...] = ()
+
+    @staticmethod
+    def key_of_bounded(name: str) -> str:
+        """No name of a prediction is like this."""
+        return f"#{name}"
 
 
 @record(frozen=True)

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 import bmc
+from bmc.driver.load import load_unit, text_source
+from bmc.driver.trained import TrainedModel
+from bmc.driver.workflow import TrainOptions, train
 from bmc.errors.render import render_all
 
 PROGRAM = """data A {
@@ -75,6 +78,42 @@ def test_codes_of_several_for_each_row(known: list[Any], expected: list[list[str
 def test_an_integer_beyond_32_bits_is_no_small_category() -> None:
     with pytest.raises(bmc.BmcError, match="E0813"):
         program("category(3)").train({"a": [0.0, 1.0], "k": [1, 2**32]})
+
+
+EMBEDDED = """data A {
+  source = csv("a.csv")
+  columns { t: str; b: f32 }
+  x = t |> category(["u", "v", "w"])
+  y = b
+}
+model M(x: i32[B]) -> (p: f32[B]) { return x |> embedding(3, 1) as e |> squeeze(-1) }
+train M on A {
+  loss = mse(p, y)
+  epochs = 1
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def embedded() -> TrainedModel:
+    unit = load_unit(text_source(EMBEDDED))
+    return train(unit, TrainOptions(data={"A": {"t": ["u", "v", "w"], "b": [1.0, 2.0, 3.0]}}))[0]
+
+
+def test_a_raw_row_outside_its_category_is_refused(embedded: TrainedModel, golden: Callable[[str, str], None]) -> None:
+    """An index that the table does not have would be clamped: the row would silently be predicted as another category."""
+    with pytest.raises(bmc.BmcError) as caught:
+        embedded.predict({"t": ["u", "maybe", "w"]})
+    golden("predict_not_listed", render_all(caught.value.diagnostics))
+
+
+def test_a_raw_row_outside_its_category_becomes_an_error_of_the_row(embedded: TrainedModel) -> None:
+    found = embedded.predict({"t": ["u", "maybe", None, "w"]}, keep_bad=True)
+    assert found.errors[1] == "`x` has a text that its category does not list"
+    assert sorted(found.errors) == [1, 2]
+    assert "missing" in found.errors[2]
+    alone = [embedded.predict({"t": [t]}).columns["p"].data[0] for t in ("u", "w")]
+    assert found.columns["p"].to_python() == [alone[0], None, None, alone[1]]
 
 
 def test_a_plateau_of_a_split_that_has_no_rows(golden: Callable[[str, str], None]) -> None:
