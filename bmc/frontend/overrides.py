@@ -7,7 +7,7 @@ stores, is the changed text; a key that reaches nothing is reported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from bmc.errors import Diagnostic
 from bmc.frontend import name_errors, syntax
@@ -19,11 +19,18 @@ from bmc.source import SourceFile, Span
 __all__ = ["apply_overrides"]
 
 
-def _edit_train(block: syntax.Train, key: str, value: str) -> tuple[Span, str] | None:
-    """Where a key of a train block is, or would be, and what is written there."""
-    for entry in block.entries:
-        if isinstance(entry, syntax.Setting) and entry.key.text == key:
-            return entry.value.span, value
+_INSTEAD = {"epochs": "steps", "steps": "epochs"}
+"""Either says how long to train: setting one takes the place of the other."""
+
+
+def _edit_train(block: syntax.Train, key: str, value: str, others: Collection[str]) -> tuple[Span, str] | None:
+    """Where a key of a train block is, or would be, and what is written there. `others`: all keys that are set."""
+    settings = {e.key.text: e for e in block.entries if isinstance(e, syntax.Setting)}
+    if key in settings:
+        return settings[key].value.span, value
+    instead = _INSTEAD.get(key)
+    if instead in settings and instead not in others:
+        return settings[instead].span, f"{key} = {value}"
     if key not in KEYS:
         return None
     if block.entries:
@@ -86,7 +93,7 @@ def apply_overrides(
             continue
         edit = None
         if block is not None:
-            edit = _edit_train(block, key, value) or _edit_hyper(program, program.main, block, key, value)
+            edit = _edit_train(block, key, value, overrides) or _edit_hyper(program, program.main, block, key, value)
         edit = edit or _edit_let(program, key, value)
         if edit is None:
             errors.append(name_errors.nothing_to_override(key, _candidates(program, block)))

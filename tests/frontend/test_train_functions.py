@@ -285,3 +285,11 @@ def test_names_of_model_and_data_are_told_apart(run_of: Callable[..., Any]) -> N
     loss = run("eval", {"x": ROWS["a"], "y": ROWS["t"]})["loss"]
     np.testing.assert_allclose(loss, ((ROWS["a"][:, :2] - ROWS["t"]) ** 2).mean(), rtol=1e-13)
     assert any(d.code == "W0602" for d in run.unit.warnings)
+
+
+def test_how_long_is_set_in_place_of_the_file_s_way_to_say_it(unit_of: Callable[..., Any]) -> None:
+    text = program(settings="  steps = 20_000  # long\n  batch = 8")
+    unit = unit_of(text, overrides={"epochs": "2"})
+    assert (unit.training.epochs, unit.training.steps, unit.training.batch) == (2, None, 8)
+    unit = unit_of(text, overrides={"steps": "7"})
+    assert (unit.training.epochs, unit.training.steps) == (None, 7)
