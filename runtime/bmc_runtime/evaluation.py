@@ -24,14 +24,15 @@ class Evaluator:
         self._library, self._store = library, store
         self._dims, self._seed = dict(dims), seed
 
-    def __call__(self, data: Mapping[str, Array], rows: int, step: int = 0) -> dict[str, Array]:
+    def __call__(self, data: Mapping[str, Array], rows: int, step: int = 0, steps: int | None = None) -> dict[str, Array]:
         """`loss` and the metrics of `rows` rows; `data` are the outputs of the data block, [rows, ...] each. `step`: how many steps
-        of training the weights have seen: schedules in the loss have their value there.
+        of training the weights have seen, of `steps` in all (by default these are all): schedules in the loss have their value
+        there.
         """
         library = self._library()
         by_rows = BoundFunction(library, "eval.rows", self._store)
         finish = BoundFunction(library, "eval.finish", self._store)
-        cuts = map_rows(by_rows, data, rows, self._dims, seed=self._seed, step=step)
+        cuts = map_rows(by_rows, data, rows, self._dims, seed=self._seed, step=step, steps=steps)
         row = finish.plan.row or by_rows.plan.row or "B"
-        results = run_whole(finish, {**data, **cuts}, {**self._dims, row: rows}, self._seed, step)
+        results = run_whole(finish, {**data, **cuts}, {**self._dims, row: rows}, self._seed, step, steps)
         return {key: array.copy() for key, array in results.items()}

@@ -25,14 +25,15 @@ def map_rows(
     chunk: int = CHUNK_ROWS,
     seed: int = 0,
     step: int = 0,
+    steps: int | None = None,
 ) -> dict[str, Array]:
     """The outputs of `function` for all rows. `inputs`: by key, [rows, ...] where per row. Outputs without rows come as they are.
-    `step`: where schedules stand.
+    `step` of `steps` (by default the last): where schedules stand.
     """
     plan = function.plan
     row = plan.row
     if row is None:
-        return run_whole(function, inputs, dims, seed, step)
+        return run_whole(function, inputs, dims, seed, step, steps)
     everything = {**dims, row: rows}
     wanted = {b.key: b for b in plan.buffers if b.kind == "input" and b.key in inputs}
     made = {b.key: b for b in plan.buffers if b.kind == "output"}
@@ -52,7 +53,7 @@ def map_rows(
         for key, b in made.items():
             if b.rows:
                 binding.point_output(key, _row_address(results[key], first))
-        binding.set_control(seed, step, first, step, 0, rows)
+        binding.set_control(seed, step, first, step if steps is None else steps, 0, rows)
         binding.run()
     return results
 
@@ -62,13 +63,19 @@ def _row_address(array: Array, row: int) -> int:
 
 
 def run_whole(
-    function: BoundFunction, inputs: Mapping[str, Array], dims: Mapping[str, int], seed: int = 0, step: int = 0
+    function: BoundFunction,
+    inputs: Mapping[str, Array],
+    dims: Mapping[str, int],
+    seed: int = 0,
+    step: int = 0,
+    steps: int | None = None,
 ) -> dict[str, Array]:
     """One call over everything: a function that mixes rows, or one without rows. Updates go to the store."""
     plan = function.plan
     used = {b.key for b in plan.buffers if b.kind == "input"}
     names = {*plan.dims, plan.row} if plan.row else set(plan.dims)
     binding = function.bind({name: dims[name] for name in names}, {k: a for k, a in inputs.items() if k in used})
-    binding.set_control(seed, step, 0, step, 0, dims.get(plan.row, 0) if plan.row else 0)
+    all_steps = step if steps is None else steps
+    binding.set_control(seed, step, 0, all_steps, 0, dims.get(plan.row, 0) if plan.row else 0)
     binding.run()
     return binding.outputs

@@ -201,7 +201,7 @@ class TrainingRun:
         results: dict[str, Mapping[str, Array]] = {}
         for name, split in self.splits.items():
             if name not in ("train", "test") and split.rows:
-                results[name] = self.evaluate(split.data, split.rows, progress.step)
+                results[name] = self.evaluate(split.data, split.rows, progress.step, self.total_steps)
         train_loss = progress.loss_sum / max(progress.loss_steps, 1)
         entry: dict[str, float | int | str] = {"epoch": progress.epoch + 1, "step": progress.step, "train.loss": train_loss}
         for name, values in results.items():

@@ -58,6 +58,17 @@ def test_rates_fall_after_so_many_epochs_without_improvement() -> None:
     assert trial.session.store["w"] == pytest.approx(1 - STEPS * 0.1, rel=1e-12)
 
 
+def test_schedules_of_the_loss_stand_in_evaluation_where_they_stand_in_training() -> None:
+    """The least rate of learning keeps the weight near 1, so the validation loss is the schedule's value, up to 1e-6."""
+    text = program("sgd(lr = 1e-9)").replace("loss = out", "let fading = linear(1.0)\n  loss = out * fading")
+    trial = Trial(text, "f64")
+    trial.start()
+    valid = trial.split({"x": np.ones(3)})
+    splits = {"train": trial.split({"x": np.ones(2 * STEPS)}), "valid": Split("valid", 3, valid.data, (3,))}
+    history = trial.session.run(splits).run(Losses()).history
+    assert [entry["valid.loss"] for entry in history] == pytest.approx([1 - (e + 1) / EPOCHS for e in range(EPOCHS)], abs=1e-6)
+
+
 @pytest.mark.parametrize("patience", [1, 3])
 def test_stop(patience: int) -> None:
     losses, _ = run_of(program("sgd(lr = 0.1)", f"stop = plateau(valid.loss, patience = {patience})"))
