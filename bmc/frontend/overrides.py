@@ -37,7 +37,7 @@ def _edit_train(block: syntax.Train, key: str, value: str, others: Collection[st
         end = block.entries[-1].span.end
         return Span(block.span.file, end, end), f"\n  {key} = {value}"
     close = block.span.end - 1
-    return Span(block.span.file, close, close), f" {key} = {value} "
+    return Span(block.span.file, close, close), f"\n  {key} = {value}\n"
 
 
 def _edit_hyper(program: Program, scope: FileScope, block: syntax.Train, key: str, value: str) -> tuple[Span, str] | None:
@@ -58,6 +58,21 @@ def _edit_hyper(program: Program, scope: FileScope, block: syntax.Train, key: st
         return Span(block.span.file, at + 1, at + 1), f"{key} = {value}"
     end = block.arguments[-1].span.end
     return Span(block.span.file, end, end), f", {key} = {value}"
+
+
+def _joined(edits: Sequence[tuple[Span, str]]) -> list[tuple[Span, str]]:
+    """Insertions at one place in one: those of a train block stand one after the other, those of a header in one list."""
+    places: dict[tuple[int, int], tuple[Span, list[str]]] = {}
+    for span, text in edits:
+        places.setdefault((span.start, span.end), (span, []))[1].append(text)
+    made = []
+    for span, texts in places.values():
+        if all(text.startswith("(") for text in texts):
+            texts = [f"({', '.join(text[1:-1] for text in texts)})"]
+        elif len(texts) > 1 and span.file.text[span.start - 1] == "(":
+            texts = [", ".join(texts)]
+        made.append((span, "".join(texts)))
+    return made
 
 
 def _edit_let(program: Program, key: str, value: str) -> tuple[Span, str] | None:
@@ -104,7 +119,7 @@ def apply_overrides(
         if scope.library:
             continue
         text = scope.file.text
-        for span, replacement in sorted(edits.get(scope.file, ()), key=lambda e: e[0].start, reverse=True):
+        for span, replacement in sorted(_joined(edits.get(scope.file, ())), key=lambda e: e[0].start, reverse=True):
             text = text[: span.start] + replacement + text[span.end :]
         files.append(scope.file if text == scope.file.text else SourceFile(scope.file.name, text))
     return files, errors

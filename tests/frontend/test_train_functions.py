@@ -287,6 +287,17 @@ def test_names_of_model_and_data_are_told_apart(run_of: Callable[..., Any]) -> N
     assert any(d.code == "W0602" for d in run.unit.warnings)
 
 
+@pytest.mark.parametrize("header", ["M", "M()", "M(a = 3)"])
+@pytest.mark.parametrize("body", ["{}", "{ batch = 4 }", "{\n  batch = 4\n  seed = 1\n}"])
+def test_several_things_are_set_at_once(unit_of: Callable[..., Any], header: str, body: str) -> None:
+    model = "model M(a = 5, b = 6)(x: f32[B, 4]) -> (c: f32[B, 2]) { return x |> dense(a) as a |> dense(b) as b |> dense(2) }\n"
+    text = DATA.replace("  label = k |> category(3)\n  w = c\n", "") + model + f"train {header} on D {body}\n"
+    unit = unit_of(text, overrides={"a": "7", "b": "8", "epochs": "9", "accumulate": "2"})
+    assert [w.type.shape for w in unit.weights if w.key.endswith("w")] == [(4, 7), (7, 8), (8, 2)]
+    assert (unit.training.epochs, unit.training.accumulate) == (9, 2)
+    assert unit.training.batch == (32 if body == "{}" else 4)
+
+
 def test_how_long_is_set_in_place_of_the_file_s_way_to_say_it(unit_of: Callable[..., Any]) -> None:
     text = program(settings="  steps = 20_000  # long\n  batch = 8")
     unit = unit_of(text, overrides={"epochs": "2"})
