@@ -262,3 +262,13 @@ train M on D {
     np.testing.assert_array_equal(out["confusion"], table)
     assert {m.name: (m.shape, m.mode) for m in run.unit.training.metrics}["confusion"] == ((3, 3), "min")
     assert {m.name: m.mode for m in run.unit.training.metrics}["auc"] == "max"
+
+
+def test_gaps_of_conditions_are_filled_by_true_or_false(run_of: Callable[..., Any]) -> None:
+    text = program("x = unsqueeze(sale |> fill(WITH) |> number, 1)", columns="sale: bool?")
+    columns = {**COLUMNS, "sale": (PRICE > 1) & THERE, "sale.valid": THERE}
+    for word, filler in (("true", True), ("false", False)):
+        x = run_of(text.replace("WITH", word)).prepare(columns)["x"]
+        np.testing.assert_array_equal(x[:, 0], np.where(THERE, PRICE > 1, filler))
+    with pytest.raises(AssertionError, match="wants true or false, not the number 0"):
+        run_of(text.replace("WITH", "0"))

@@ -40,7 +40,9 @@ def _fill(arguments: Arguments) -> Datum:
         if not isinstance(given, str):
             raise arguments.wrong("with", "a text")
         return replace(x, value=trace.op("str_select", x.valid, x.value, value=given), valid=None)
-    if isinstance(given, (bool, str)) or not isinstance(given, (int, float, Tensor)):
+    if isinstance(given, bool) != (x.dtype == "bool") and not isinstance(given, Tensor):
+        raise arguments.wrong("with", "true or false" if x.dtype == "bool" else "a number, or a statistic such as `median`")
+    if not isinstance(given, (bool, int, float, Tensor)):
         raise arguments.wrong("with", "a number, or a statistic such as `median`")
     if isinstance(given, float) and not is_float(x.dtype):
         raise arguments.wrong("with", f"a whole number, since the column is {x.dtype}")
