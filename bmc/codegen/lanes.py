@@ -11,7 +11,6 @@ each element from that element's operands alone, by the same operations at every
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Sequence
 from typing import Final
 
@@ -50,11 +49,6 @@ class Lanes:
         splat = ir.FormattedConstant(scalar_type(dtype), f"splat ({scalar_type(dtype)} {text})")
         splat.type = self.type_of(dtype)
         return Value(splat, dtype)
-
-    def bits_constant(self, dtype: Dtype, bits: int) -> Value:
-        """The float whose bits, read as an unsigned integer, are `bits`."""
-        layout = "<If" if dtype == "f32" else "<Qd"
-        return self.constant(dtype, struct.unpack("<" + layout[2], struct.pack("<" + layout[1], bits))[0])
 
     def lane_numbers(self) -> Value:
         """0, 1, ... W - 1 as i64."""

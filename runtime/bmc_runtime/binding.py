@@ -54,7 +54,6 @@ class Library:
         self.additions = {dtype: _ADD(self._loaded.address(symbol)) for dtype, symbol in ADDITIONS.items()}
         self.entries = {symbol: _ENTRY(self._loaded.address(symbol)) for symbol in symbols}
         self.scratch = aligned_bytes(SCRATCH_BYTES)
-        self.scratch_address = address_of(self.scratch)
 
 
 Call = tuple[Callable[[int, int, int], int], int, int]

@@ -23,9 +23,6 @@ class Affine:
     offset: Dim
     strides: Shape
 
-    def depends_on(self, axis: int) -> bool:
-        return self.strides[axis] != 0
-
 
 IndexMap = tuple[Affine, ...]
 """For each axis of a value, its index at an iteration point."""

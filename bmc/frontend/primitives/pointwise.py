@@ -74,16 +74,6 @@ def _integer(arguments: Arguments) -> Datum:
     return replace(made, below=2, below_origin=arguments.span) if tensor.dtype == "bool" else made
 
 
-def _logit(name: str) -> Callable[[Arguments], Datum]:
-    def expand(arguments: Arguments) -> Datum:
-        tensor = arguments.tensor("x")
-        if not is_float(tensor.dtype):
-            raise Failure(type_errors.operand_type(arguments.where("x"), name, describe(tensor)))
-        return arithmetic.elementwise(arguments.core, name, tensor)
-
-    return expand
-
-
 def extreme(arguments: Arguments, name: str, left: str, right: str) -> Datum:
     """maximum or minimum of two operands."""
     a, b = arguments[left], arguments[right]
