@@ -371,6 +371,7 @@ class Calls(Expressions):
             raise Failure(name_errors.circular(span, closure.name))
         if len(self.active) >= MAX_CALLS:
             raise Failure(name_errors.nested_calls(span, MAX_CALLS))
+        self.expand(span)
         self.active.append(closure.declaration)
         self.calls.append(span)
         binding, self.binding = self.binding, None

@@ -24,7 +24,10 @@ from bmc.ir import Location, Shape, TensorType, Value
 from bmc.record import record, replace
 from bmc.source import Span
 
-__all__ = ["TYPE_NAMES", "Core", "FitRecord", "Fitting", "Registry", "StateInfo", "WeightInfo"]
+__all__ = ["MAX_BODIES", "TYPE_NAMES", "Core", "FitRecord", "Fitting", "Registry", "StateInfo", "WeightInfo"]
+
+MAX_BODIES = 100_000
+"""Bodies that one elaboration writes out: some ten for each layer, twice, are what 5,000 layers have."""
 
 TYPE_NAMES = ("float", "bool", "u8", "i32", "i64", "f32", "f64", "str", "date", "timestamp")
 
@@ -103,9 +106,17 @@ class Core(ABC):
         self.binding: str | None = None
         self.calls: list[Span] = []
         self.active: list[object] = []
+        self.bodies = 0
         self.lenient = False
         self.names_only = False
         self.undecided = False
+
+    def expand(self, span: Span) -> None:
+        """Count one more body that is written out where it is called or repeated. Raises Failure beyond `MAX_BODIES`: what calls
+        itself twice at each of forty levels, or repeats within repeats, would go on for years."""
+        self.bodies += 1
+        if self.bodies > MAX_BODIES:  # said once; what is left of the bodies begun falls silently
+            raise Failure(name_errors.too_many_bodies(span, MAX_BODIES) if self.bodies == MAX_BODIES + 1 else None)
 
     # --- the parts built on this one -------------------------------------------------------------------------------
     @abstractmethod

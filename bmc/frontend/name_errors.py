@@ -16,6 +16,7 @@ __all__ = [
     "needs_choice",
     "no_member",
     "nested_calls",
+    "too_many_bodies",
     "not_callable",
     "nothing_to_override",
     "override_syntax",
@@ -127,6 +128,15 @@ def override_syntax(key: str, text: str) -> Diagnostic:
 def nested_calls(span: Span, limit: int) -> Diagnostic:
     """E0209."""
     return Diagnostic("E0209", f"calls are nested more than {limit} deep", (primary(span, "one call too many"),))
+
+
+def too_many_bodies(span: Span, limit: int) -> Diagnostic:
+    """E0209 for breadth."""
+    return Diagnostic(
+        "E0209",
+        f"this program writes out more than {limit:,} bodies of functions, layers and repeats",
+        (primary(span, "one too many"),),
+    )
 
 
 def not_callable(span: Span, what: str) -> Diagnostic:

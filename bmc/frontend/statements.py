@@ -314,6 +314,7 @@ class Statements(Calls):
             label, named = self.keys.default("repeat"), False
         outer = self.keys
         for i in range(count):
+            self.expand(statement.iterable.span)
             item: Datum = i if items is None else items[i]
             self._bind_targets(statement, item, env)
             errors = len(self.diagnostics)

@@ -242,6 +242,21 @@ def test_every_code_is_explained() -> None:
     assert untested <= {"E0321", "E0504", "E0505", "E0506"}, untested
 
 
+BROAD = {
+    "E0209-repeats": model("repeat 20_000 { repeat 20_000 { x = x } }\n  return x"),
+    "E0209-doubling": "fn g30(x: float[...]) -> float[...] { return x }\n"
+    + "".join(f"fn g{i}(x: float[...]) -> float[...] {{\n  g{i + 1}(x)\n  return g{i + 1}(x)\n}}\n" for i in range(30))
+    + model("return g0(x)"),
+}
+
+
+@pytest.mark.parametrize("name", BROAD)
+def test_bodies_beyond_any_program_end(name: str, golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """These would write out 4e8 and 1e9 bodies. The limit is made small here, so that the test is."""
+    monkeypatch.setattr("bmc.frontend.core.MAX_BODIES", 1000)
+    golden(name, render_all(findings(BROAD[name])))
+
+
 def test_several_errors_in_one_run_and_no_cascade() -> None:
     source = model(
         "a = x + nothing\n  b = a * 2 |> relu\n  c = x |> dense(-1) as c\n  d = c + b\n  e = x[:, 9]\n  return e + d",

@@ -68,7 +68,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "E0209",
         "Calls are nested too deeply",
-        "Bodies are expanded where they are called, at most 40 deep. Many layers are written with `repeat`, which does not nest.",
+        "Bodies are expanded where they are called, at most 40 deep and 100,000 in all. Many layers are written with `repeat`, "
+        "which does not nest calls.",
     ),
     Entry(
         "E0210",
