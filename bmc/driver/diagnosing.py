@@ -55,7 +55,7 @@ def explain_not_finite(
 
 def _of_parameter(parameter: Parameter, array: Any, spans: Mapping[str, Span], step: int, epoch: int, word: str) -> Diagnostic:
     if parameter.role == "input":
-        row = int(np.argwhere(~np.isfinite(array))[0][0])
+        row = int(np.argwhere(~np.isfinite(array))[0][0]) + 1
         return run_errors.input_not_finite(step + 1, epoch + 1, parameter.key, word, row)
     return run_errors.weight_not_finite(step + 1, epoch + 1, parameter.key, word, spans.get(parameter.key.partition("@")[0]))
 

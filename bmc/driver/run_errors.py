@@ -43,7 +43,7 @@ def not_finite(step: int, epoch: int, operation: str | None, value: str, spans: 
 
 
 def input_not_finite(step: int, epoch: int, output: str, value: str, row: int) -> Diagnostic:
-    """E0802: the data has it. `row` counts from 0 within the batch."""
+    """E0802: the data has it. `row` counts from 1 within the batch."""
     message = f"the loss of step {step} (epoch {epoch}) is not finite"
     return Diagnostic("E0802", message, notes=(f"the data output `{output}` holds {value}, first in row {row} of the batch",))
 

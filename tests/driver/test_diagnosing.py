@@ -68,7 +68,7 @@ def test_data_that_is_not_finite_is_named_with_its_row() -> None:
     x = np.ones((4, 2), np.float32)
     x[2, 1] = np.nan
     _, _, notes = explain("mse(p, y)", x=x)
-    assert "`x` holds NaN, first in row 2" in notes
+    assert "`x` holds NaN, first in row 3 of the batch" in notes
 
 
 def test_a_step_that_stays_finite_is_said_to() -> None:
