@@ -8,6 +8,7 @@ Guaranteed: equal kernels are emitted once for the whole program.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 
 from bmc.codegen.contract import vector_bytes_of
@@ -95,6 +96,14 @@ def write_llvm(lowered: Sequence[Lowered], target: Target, key: Callable[[Operat
 
 def compile_functions(module: Module, target: Target, options: Options) -> Program:
     """Compile all functions of a module into one program."""
-    lowered = lower_unit(module, options)
-    plans: Mapping[str, FunctionPlan] = {item.name: item.memory.plan for item in lowered}
-    return Program(plans, compile_object(str(write_llvm(lowered, target)), target))
+    # Graphs are made and dropped in bulk and without cycles that matter: the collector would walk over all of a deep model again
+    # and again, and find nothing.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        lowered = lower_unit(module, options)
+        plans: Mapping[str, FunctionPlan] = {item.name: item.memory.plan for item in lowered}
+        return Program(plans, compile_object(str(write_llvm(lowered, target)), target))
+    finally:
+        if collecting:
+            gc.enable()
