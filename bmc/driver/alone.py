@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from bmc.driver import run_errors
+from bmc.driver.given_arrays import array_of, dims_of, require_sizes
 from bmc.driver.session import Session, SessionOptions
 from bmc.driver.trainer import set_weights
 from bmc.errors import BmcError
 from bmc.frontend.unit import Unit
-from bmc.ir import Poly, TensorType
 from bmc_runtime.binding import BoundFunction
 from bmc_runtime.mapping import map_rows
-from bmc_runtime.memory import DTYPES, Array, allocate
+from bmc_runtime.memory import Array
 
 __all__ = ["predict_alone"]
 
@@ -37,29 +35,14 @@ def predict_alone(
     session.initialise(0)
     set_weights(unit, session.store, weights)
     function = unit.module.function("predict")
-    dims: dict[str, int] = {}
-    arrays: dict[str, Array] = {}
-    for param in function.params:
-        if param.role == "input":
-            arrays[param.key] = _input(param.key, param.value.type, inputs, dims)
+    types = {param.key: param.value.type for param in function.params if param.role == "input"}
+    if missing := [name for name in types if name not in inputs]:
+        raise BmcError(run_errors.columns_do_not_fit(f"the input {missing[0]!r} is not given"))
+    arrays = {name: array_of(name, inputs[name], wanted) for name, wanted in types.items()}
     if unknown := sorted(set(inputs) - set(arrays)):
         raise BmcError(run_errors.columns_do_not_fit(f"{unit.name} has no input {unknown[0]!r}", (f"inputs: {', '.join(arrays)}",)))
-    rows = dims.pop(function.row or "B", 1)
+    dims = dims_of([(name, array, types[name]) for name, array in arrays.items()])
+    rows = dims.setdefault(function.row or "B", 1)
+    require_sizes(function, dims)
+    del dims[function.row or "B"]
     return map_rows(BoundFunction(session.library("predict"), "predict", session.store), arrays, rows, dims)
-
-
-def _input(name: str, wanted: TensorType, inputs: Mapping[str, Any], dims: dict[str, int]) -> Array:
-    """An input as an array of its type; sizes that it fixes go to `dims`."""
-    if name not in inputs:
-        raise BmcError(run_errors.columns_do_not_fit(f"the input {name!r} is not given"))
-    value = np.asarray(inputs[name])
-    fits = value.ndim == wanted.rank and np.can_cast(value.dtype, DTYPES[wanted.dtype], "same_kind")
-    if fits:
-        for dim, size in zip(wanted.shape, value.shape, strict=True):
-            symbol = isinstance(dim, Poly) and dim == Poly.symbol(str(dim))
-            fits = fits and size == (dims.setdefault(str(dim), size) if symbol else dim if isinstance(dim, int) else size)
-    if not fits:
-        raise BmcError(run_errors.columns_do_not_fit(f"{name!r} is {value.dtype}{list(value.shape)}, not {wanted}"))
-    made = allocate(wanted.dtype, value.shape)
-    made[...] = value
-    return made

@@ -95,15 +95,15 @@ def data_outputs(data: DataSpec, name: str, table: Table, libraries: Libraries, 
     return Split(name, table.rows, outputs, table.origin.counts())
 
 
-def check_bound(name: str, below: int, values: Array, table: Table, errors: dict[int, str] | None = None) -> None:
+def check_bound(name: str, below: int, values: Array, table: Table | None, errors: dict[int, str] | None = None) -> None:
     """Refuse the first row of `values` `[N, ...]` that has an integer outside 0..below-1: a text that its category does not list, a
-    label too large. With `errors`, what is wrong with a row by its number, all such rows are added to it instead, unless something
-    is wrong with them already."""
+    label too large. `table`: where the rows come from, None for arrays of the caller's. With `errors`, what is wrong with a row by
+    its number, all such rows are added to it instead, unless something is wrong with them already."""
     numbers = values.astype(np.int64)
     wrong = (numbers < 0) | (numbers >= below)
     for row in np.flatnonzero(wrong.any(axis=tuple(range(1, wrong.ndim)))).tolist():
         value = int(numbers[row][wrong[row]].flat[0])
         if errors is None:
-            file, line = table.origin.locate(row)
-            raise BmcError(run_errors.outside_bound(name, below, value, file, line + 1))
+            file, line = table.origin.locate(row) if table is not None else ("", row)
+            raise BmcError(run_errors.outside_bound(name, below, value, file, line + 1, of_text=table is not None))
         errors.setdefault(row, run_errors.what_is_outside(name, below, value))

@@ -14,10 +14,13 @@ import numpy as np
 
 from bmc.data import read_source
 from bmc.driver import run_errors
+from bmc.driver.given_arrays import array_of, dims_of
+from bmc.driver.preparing import check_bound
 from bmc.driver.session import Session, SessionOptions, static_shape
 from bmc.errors import BmcError
 from bmc.frontend.unit import DataSpec, Unit
-from bmc_runtime.memory import DTYPES, Array, allocate
+from bmc.ir import TensorType
+from bmc_runtime.memory import Array
 from bmc_runtime.order import epoch_order
 from bmc_runtime.stepping import Stepper
 from bmc_runtime.training import Split
@@ -97,16 +100,22 @@ def split_of(session: Session, data: Mapping[str, Any]) -> Split:
         return session.outputs("train", table)
     inputs = {output: name for name, output in session.training.bindings}
     arrays: dict[str, Array] = {}
+    given: list[tuple[str, Array, TensorType]] = []
     for output in spec.outputs:
         name = output.name if output.name in data else inputs.get(output.name, output.name)
         if name not in data:
             notes = (f"columns: {', '.join(c.header for c in used)}", f"or outputs: {', '.join(o.name for o in spec.outputs)}")
             raise BmcError(run_errors.columns_do_not_fit(f"{name!r} is not given", notes))
-        arrays[output.name] = _as_type(name, data[name], output.type.dtype, len(output.type.shape))
+        arrays[output.name] = array_of(name, data[name], output.type)
+        given.append((name, arrays[output.name], output.type))
     counts = {len(a) for a in arrays.values()}
     if len(counts) != 1 or 0 in counts:
         raise BmcError(run_errors.columns_do_not_fit("arrays must have one number of rows, at least 1"))
     rows = counts.pop()
+    dims_of(given)
+    for output, (name, array, _) in zip(spec.outputs, given, strict=True):
+        if output.below is not None:
+            check_bound(name, output.below, array, None)
     return Split("train", rows, arrays, (rows,))
 
 
@@ -115,18 +124,6 @@ def _in_memory(spec: DataSpec, data: Mapping[str, Any]) -> Any:
     source = replace(spec.sources[0], split=None)
     single = replace(spec, sources=(source,))
     return read_source(single, {source.name: data})[None]
-
-
-def _as_type(name: str, value: Any, dtype: str, rank: int) -> Array:
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise BmcError(run_errors.columns_do_not_fit(f"{name!r} is no array: {error}")) from None
-    if array.ndim != rank or not np.can_cast(array.dtype, DTYPES[dtype], "same_kind"):
-        raise BmcError(run_errors.columns_do_not_fit(f"{name!r} is {array.dtype} with {array.ndim} axes, not {dtype} with {rank}"))
-    made = allocate(dtype, array.shape)
-    made[...] = array
-    return made
 
 
 def set_weights(unit: Unit, store: Mapping[str, Array], weights: Mapping[str, Any]) -> None:
