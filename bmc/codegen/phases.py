@@ -20,13 +20,14 @@ from bmc.codegen.float_mode import enter_default_mode
 from bmc.codegen.kernel import emit_kernel, symbols_of
 from bmc.codegen.kernel.code import WIDTH
 from bmc.codegen.lanes import Lanes
+from bmc.codegen.loop import emit_loop
 from bmc.codegen.opaque import OPAQUE_KERNELS
 from bmc.codegen.typed import float_dtype_of
 from bmc.codegen.value import I64, POINTER, memory_type
 from bmc.errors import CompilerBug
 from bmc.ir import Operation, Value
 from bmc.ops.element import Dtype
-from bmc.ops.lowering import Expanded, Opaque, Reshape
+from bmc.ops.lowering import Expanded, Loop, Opaque, Reshape
 from bmc.ops.table import definition
 
 __all__ = ["ADD_SYMBOLS", "LlvmModule", "PhaseWriter", "empty_module"]
@@ -152,7 +153,9 @@ class PhaseWriter:
         if found is None:
             name = f"k{len(self._kernels)}_{getattr(op.attrs, 'name', '') or op.name}"
             lowering = definition(op.name).lowering
-            if op.regions:
+            if isinstance(lowering, Loop):
+                found = emit_loop(self.module, name, op, self.fused, self._kernel)
+            elif op.regions:
                 found = emit_kernel(self.module, name, op, self.fused, self.vector_bytes)
             elif isinstance(lowering, Opaque):
                 found = OPAQUE_KERNELS[lowering.kernel](self.module, name, op, self.fused)

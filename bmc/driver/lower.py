@@ -23,13 +23,14 @@ from bmc.passes.check_memory import check_memory
 from bmc.passes.fuse import fuse_phases
 from bmc.passes.fusion.kernels import kernel_key
 from bmc.passes.manager import Observer, check_after, run_pipeline
+from bmc.passes.memory.loops import with_loops
 from bmc.passes.phase import Phase
 from bmc.passes.pipeline import GRAPH_PASSES, SHARD_PASSES
 from bmc.passes.plan_memory import MemoryPlan, plan_memory
 from bmc.passes.shard import RowsDoNotSplit
 from bmc.passes.split_phases import split_phases
 from bmc.passes.split_rows import split_rows
-from bmc.record import record
+from bmc.record import record, replace
 from bmc_runtime.plan import FunctionPlan, Program
 
 __all__ = ["Lowered", "Options", "compile_functions", "lower_function", "lower_part", "lower_unit", "write_llvm"]
@@ -67,7 +68,7 @@ def lower_function(function: Function, options: Options, observer: Observer = ch
 def lower_part(graph: Function) -> Lowered:
     """Lower a function after the graph passes, none of whose operations mixes rows that a per-shard step must keep apart."""
     phases = split_phases(graph)
-    fused = fuse_phases(graph, phases)
+    fused = tuple(replace(phase, ops=with_loops(phase.ops)) for phase in fuse_phases(graph, phases))
     memory = plan_memory(graph, fused)
     check_memory(graph, memory.plan, memory.phases, memory.places)
     return Lowered(graph.name, graph, phases, fused, memory)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bmc.frontend import arithmetic, layer_errors, name_errors, syntax, type_errors
-from bmc.frontend.calls import BodyEnvironment, Calls
+from bmc.frontend.calls import BodyEnvironment
 from bmc.frontend.core import StateInfo, WeightInfo
 from bmc.frontend.dims import Failure
-from bmc.frontend.later import not_yet
+from bmc.frontend.scanning import Scanning
 from bmc.frontend.values import (
     POISON,
     Bound,
@@ -38,7 +38,7 @@ __all__ = ["MAX_REPEAT", "Statements"]
 MAX_REPEAT = 100_000
 
 
-class Statements(Calls):
+class Statements(Scanning):
     """`run`."""
 
     def run(self, body: Sequence[syntax.Statement], env: Environment) -> Datum | None:
@@ -94,9 +94,9 @@ class Statements(Calls):
             case syntax.Assert():
                 self._assert(statement, env)
             case syntax.Scan():
-                self._scan(statement, env)
+                self.scan(statement, env, [n for s in statement.body if not isinstance(s, syntax.Yield) for n in assigned([s])])
             case syntax.Yield():
-                raise Failure(layer_errors.outside_scan(statement.span))
+                self.yielded(statement, env)
             case syntax.ExprStatement():
                 self.evaluate(statement.value, env)
         return None
@@ -339,44 +339,6 @@ class Statements(Calls):
             facts = [f"{n} = {b.value}" for n in names_in(statement.condition) if (b := env.names.get(n)) and is_number(b.value)]
             message = None if statement.message is None else statement.message.value
             raise Failure(name_errors.assertion_failed(statement.condition.span, message, facts, self.user_call()))
-
-    # --- scan: checked, not compiled yet ---------------------------------------------------------------------------
-    def _scan(self, statement: syntax.Scan, env: Environment) -> None:
-        self.report(not_yet(Span(statement.span.file, statement.span.start, statement.span.start + 4), "scan"))
-        axis = 1
-        for option in statement.options:
-            value = self.evaluate(option.value, env)
-            if option.name is not None and option.name.text == "axis" and isinstance(value, int):
-                axis = value
-            elif option.name is None or option.name.text not in ("axis", "reverse"):
-                raise Failure(
-                    layer_errors.unknown_argument(
-                        option.span, "scan", "" if option.name is None else option.name.text, ["axis", "reverse"]
-                    )
-                )
-        lengths = []
-        for target, sequence in zip(statement.targets, statement.sequences, strict=False):
-            value = self.evaluate(sequence, env)
-            if not isinstance(value, Tensor) or value.rank <= axis:
-                raise Failure(type_errors.operand_type(sequence.span, "scan", describe(value)))
-            lengths.append(value.shape[axis])
-            part = value.shape[:axis] + value.shape[axis + 1 :]
-            origins = value.origins[:axis] + value.origins[axis + 1 :]
-            element = self.tensor(self.trace.placeholder(value.type.with_shape(part), target.text), origins=origins)
-            env.names[target.text] = Bound(element, sequence.span)
-        before = {n: b for n, b in env.names.items() if isinstance(b.value, Tensor)}
-        yields = [s for s in statement.body if isinstance(s, syntax.Yield)]
-        self.run([s for s in statement.body if not isinstance(s, syntax.Yield)], env)
-        for name, bound in before.items():
-            after = env.names[name].value
-            if isinstance(after, Tensor) and isinstance(bound.value, Tensor) and after.type != bound.value.type:
-                self.report(layer_errors.carried_type(env.names[name].span, name, bound.value.type, after.type, bound.span))
-        for item in yields:
-            value = self.evaluate(item.value, env)
-            if isinstance(value, Tensor) and lengths:
-                shape = (*value.shape[:axis], lengths[0], *value.shape[axis:])
-                stacked = self.tensor(self.trace.placeholder(value.type.with_shape(shape), item.name.text))
-                env.names[item.name.text] = Bound(stacked, item.span)
 
 
 def assigned(body: Sequence[syntax.Statement]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bmc.ops.registry import Reference
 
-__all__ = ["dtype_of", "numpy_dtype", "quiet", "single"]
+__all__ = ["dtype_of", "empty", "numpy_dtype", "quiet", "single"]
 
 _NUMPY = {
     "bool": "bool",
@@ -27,6 +27,11 @@ _DTYPES = {name: dtype for dtype, name in _NUMPY.items()}
 
 def numpy_dtype(np: Any, dtype: str) -> Any:
     return np.dtype(_NUMPY[dtype])
+
+
+def empty(np: Any, dtype: str, shape: Sequence[int]) -> Any:
+    """An array to be filled."""
+    return np.empty(tuple(shape), numpy_dtype(np, dtype))
 
 
 def dtype_of(array: Any) -> str:

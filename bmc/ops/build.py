@@ -62,6 +62,10 @@ class Builder:
         self.ops: list[Operation] = []
         self.location = location
 
+    def fresh(self) -> Builder:
+        """An empty builder at the same location, for the operations of a region."""
+        return Builder(self.location)
+
     @contextmanager
     def at(self, location: Location) -> Iterator[None]:
         """Operations built inside get `location`."""

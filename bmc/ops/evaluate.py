@@ -11,10 +11,12 @@ import dataclasses
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
-from bmc.ir import Function, Operation, Poly, Value
+from bmc.ir import Function, Operation, Poly, Region, Value
 from bmc.ir.dims import evaluate as evaluate_dim
-from bmc.ops.arrays import dtype_of
+from bmc.ops.arrays import dtype_of, empty
+from bmc.ops.lowering import Loop
 from bmc.ops.registry import Operator
+from bmc.ops.scan_parts import parts
 from bmc.ops.table import definition
 
 __all__ = ["After", "bind_attrs", "bindings_of", "evaluate", "evaluate_ops"]
@@ -90,9 +92,33 @@ def _run(
     if not op.regions:
         return record.reference(np, bind_attrs(op.attrs, bindings), arrays)
     (region,) = op.regions
+    if isinstance(record.lowering, Loop):
+        return _turns(op, region, arrays, bindings, np, after)
     inner: dict[Value, Any] = dict(zip(region.params, arrays, strict=True))
     evaluate_ops(region.ops, inner, bindings, np, after)
     return [inner[value] for value in region.results]
+
+
+def _turns(
+    op: Operation, region: Region, arrays: Sequence[Any], bindings: Mapping[str, int], np: Any, after: After | None
+) -> Sequence[Any]:
+    """A scan by its definition; the workspace of a loop holds nothing that anyone may read."""
+    attrs: Any = bind_attrs(op.attrs, bindings)
+    carries, sequences, invariants = parts(arrays, attrs.carries, attrs.sequences)
+    stacked: list[Any] = []
+    for value in op.results[attrs.carries : len(region.results)]:
+        shape = tuple(evaluate_dim(dim, bindings) for dim in value.type.shape)
+        stacked.append(empty(np, value.type.dtype, shape))
+    for turn in range(attrs.length):
+        t = attrs.length - 1 - turn if attrs.reverse else turn
+        inner: dict[Value, Any] = dict(zip(region.params, (*carries, *(s[t] for s in sequences), *invariants), strict=True))
+        evaluate_ops(region.ops, inner, bindings, np, after)
+        results = [inner[value] for value in region.results]
+        carries = results[: attrs.carries]
+        for stack, value in zip(stacked, results[attrs.carries :], strict=True):
+            stack[t] = value
+    workspace = [np.zeros(attrs.workspace, np.uint8) for _ in op.results[len(region.results) :]]
+    return [*carries, *stacked, *workspace]
 
 
 def _checked(what: str, value: Value, array: Any, bindings: Mapping[str, int]) -> Any:

@@ -8,6 +8,7 @@ A few classes cover all operators:
 - `Contraction`: sums of products.
 - `Opaque`: a kernel of its own, by name, in code generation (gather, scatter-add, concat, sort, table look-up).
 - `Fused`: a kernel whose code is its region.
+- `Loop`: its region once for each slice of its sequences.
 - `Host`: a reducer of the runtime, by name; only in fitting.
 - `Expanded`: must be gone before code generation; names the pass that removes it.
 """
@@ -22,8 +23,8 @@ from bmc.ops.element import Element, ElementBuilder
 from bmc.record import record
 
 __all__ = [
-    "AxisMap", "Contraction", "Elementwise", "Expanded", "Fused", "Host", "KernelBuilder", "Lowering", "Opaque",
-    "Reduction", "Reshape", "View",
+    "AxisMap", "Contraction", "Elementwise", "Expanded", "Fused", "Host", "KernelBuilder", "Loop", "Lowering",
+    "Opaque", "Reduction", "Reshape", "View",
 ]  # fmt: skip
 
 
@@ -98,6 +99,11 @@ class Fused:
 
 
 @record(frozen=True)
+class Loop:
+    pass
+
+
+@record(frozen=True)
 class Host:
     reducer: str
 
@@ -107,4 +113,4 @@ class Expanded:
     by: str
 
 
-Lowering = Elementwise | View | Reshape | Reduction | Contraction | Opaque | Fused | Host | Expanded
+Lowering = Elementwise | View | Reshape | Reduction | Contraction | Opaque | Fused | Loop | Host | Expanded

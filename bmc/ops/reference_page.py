@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from bmc.ir import TensorType
 from bmc.ir.text import attributes_text
 from bmc.ir.types import DTYPES
-from bmc.ops.lowering import Contraction, Elementwise, Expanded, Fused, Host, Lowering, Opaque, Reduction, Reshape, View
+from bmc.ops.lowering import Contraction, Elementwise, Expanded, Fused, Host, Loop, Lowering, Opaque, Reduction, Reshape, View
 from bmc.ops.registry import NoAttrs, NotDifferentiable, Operator, TypeRuleError, infer_results
 from bmc.ops.table import chapters
 
@@ -121,6 +121,8 @@ def _lowering(lowering: Lowering) -> str:
             return f"a fold with `{combine}`, fused with its neighbours"
         case Contraction():
             return "a blocked product, fused with what follows"
+        case Loop():
+            return "its region once for each slice, in a loop"
         case Opaque(kernel=kernel):
             return f"a kernel of its own, `{kernel}`"
         case Fused():

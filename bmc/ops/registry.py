@@ -130,6 +130,8 @@ class Operator:
     positions: the axes along which the result depends on the index itself: (attrs) -> axes. Rows cannot be told apart
       by them.
     simplify: what `canonicalise` may put in its place.
+    saves: the same operation with further results behind its own, which its gradient reads: (an empty builder, op)
+      -> op.
     """
 
     name: str
@@ -149,6 +151,7 @@ class Operator:
     measures: Callable[[Any], Dim] | None = None
     positions: Callable[[Any], tuple[int, ...]] | None = None
     simplify: SimplifyRule | None = None
+    saves: Callable[[Builder, Operation], Operation] | None = None
 
     def __post_init__(self) -> None:
         if not self.doc.strip():

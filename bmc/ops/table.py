@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, ModuleType
 
-from bmc.ops import binary, choice, contract, control, index, kernel, order, random, reduce, shape, sources, text, unary
+from bmc.ops import binary, choice, contract, control, index, kernel, order, random, reduce, scan, shape, sources, text, unary
 from bmc.ops.registry import Operator
 
 __all__ = ["chapters", "definition", "operators"]
@@ -44,6 +44,7 @@ def _collect() -> Mapping[str, Operator]:
 
 _CHAPTERS: Sequence[tuple[str, Sequence[Operator]]] = (
     *((_title(module), module.OPERATORS) for module in _MODULES),
+    (_title(scan), (scan.scan_operator(definition), scan.loop_operator(definition))),
     (_title(kernel), (kernel.kernel_operator(definition),)),
 )
 _TABLE = _collect()

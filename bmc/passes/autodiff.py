@@ -5,8 +5,7 @@ ordinary operations, and without `stop_gradient`. Guaranteed: a value that does 
 zeros; every new operation has the location of the forward operation that it belongs to, marked as gradient; one sweep
 is linear in the operations before it, and asks only those through which the loss depends on the values.
 
-Method: A. Griewank, A. Walther, "Evaluating Derivatives", 2008, chapter 3: cotangents are accumulated in the reverse
-of execution order. A gradient of a gradient differentiates the operations that the inner one became.
+`bmc/ops/sweep.py` is the sweep; operators that must keep something for it (`saves`) do so before. A gradient of a gradient differentiates the operations that the inner one became.
 """
 
 from __future__ import annotations
@@ -14,10 +13,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from bmc.errors import CompilerBug
 from bmc.ir import Function, Operation, Value
 from bmc.ops.build import Builder
-from bmc.ops.registry import NotDifferentiable
+from bmc.ops.sweep import path_between, sweep
 from bmc.ops.table import definition
 
 __all__ = ["autodiff"]
@@ -34,7 +32,8 @@ def autodiff(function: Function) -> Function:
         if current.name == "gradient":
             loss, *values = current.operands
             b = Builder(current.location.as_gradient())
-            cotangents = _sweep(b, done, loss, values)
+            done = _saving(done, loss, values)
+            cotangents = _cotangents(b, done, loss, values)
             done.extend(b.ops)
             renamed.update(zip(current.results, cotangents, strict=True))
         else:
@@ -65,76 +64,20 @@ def _without_stops(function: Function, ops: Sequence[Operation], renamed: dict[V
     return dataclasses.replace(function, ops=tuple(kept), results=tuple(results))
 
 
-def _sweep(b: Builder, ops: Sequence[Operation], loss: Value, values: Sequence[Value]) -> list[Value]:
-    """The cotangents of `values`, built by `b`."""
-    path = _path(ops, loss, values)
-    active = set(values)
-    for op in path:
-        active.update(op.results)
-    cotangents: dict[Value, Value] = {}
-    if loss in active:
-        cotangents[loss] = b.full_like(loss, 1.0)
-    for op in reversed(path):
-        incoming = [cotangents.get(value) for value in op.results]
-        if any(cotangent is not None for cotangent in incoming):
-            with b.at(op.location.as_gradient()):
-                _step(b, op, incoming, active, cotangents)
-    return [cotangents[value] if value in cotangents else b.full_like(value, 0.0) for value in values]
-
-
-def _path(ops: Sequence[Operation], loss: Value, values: Sequence[Value]) -> list[Operation]:
-    """The operations through which `loss` depends on `values`, in order."""
-    reached = set(values)
-    forward: list[Operation] = []
+def _saving(ops: Sequence[Operation], loss: Value, values: Sequence[Value]) -> list[Operation]:
+    """`ops`, in which those that the gradient goes through keep what it reads."""
+    path = set(path_between(definition, ops, {loss}, values))
+    saved: list[Operation] = []
     for op in ops:
-        if any(operand in reached for operand in op.operands) and _differentiable(op):
-            reached.update(op.results)
-            forward.append(op)
-    needed = {loss}
-    path: list[Operation] = []
-    for op in reversed(forward):
-        if any(value in needed for value in op.results):
-            needed.update(op.operands)
-            path.append(op)
-    path.reverse()
-    return path
+        saves = definition(op.name).saves if op in path else None
+        saved.append(op if saves is None else saves(Builder(op.location), op))
+    return saved
 
 
-def _differentiable(op: Operation) -> bool:
-    rule = definition(op.name).grad
-    if not isinstance(rule, NotDifferentiable):
-        return True
-    if rule.misplaced:
-        raise CompilerBug("autodiff", f"a loss depends on {op.name}: {rule.reason}")
-    return False
-
-
-def _step(
-    b: Builder, op: Operation, incoming: Sequence[Value | None], active: set[Value], cotangents: dict[Value, Value]
-) -> None:
-    """Add to the cotangents of the operands of `op` what its rule gives, without what the rule computes for operands
-    that nobody asks for.
-    """
-    rule = definition(op.name).grad
-    if isinstance(rule, NotDifferentiable):
-        raise CompilerBug("autodiff", f"{op.name} is not differentiable: {rule.reason}")
-    mark = len(b.ops)
-    outgoing = rule(b, op, incoming)
-    wanted: list[tuple[Value, Value]] = []
-    for operand, cotangent in zip(op.operands, outgoing, strict=True):
-        if cotangent is not None and operand in active:
-            if cotangent.type != operand.type:
-                raise CompilerBug(
-                    "autodiff", f"the gradient rule of {op.name} gives {cotangent.type} for an operand {operand.type}"
-                )
-            wanted.append((operand, cotangent))
-    needed = {cotangent for _, cotangent in wanted}
-    kept: list[Operation] = []
-    for made in reversed(b.ops[mark:]):
-        if any(value in needed for value in made.results):
-            needed.update(made.operands)
-            kept.append(made)
-    b.ops[mark:] = reversed(kept)
-    for operand, cotangent in wanted:
-        so_far = cotangents.get(operand)
-        cotangents[operand] = cotangent if so_far is None else b.add(so_far, cotangent)
+def _cotangents(b: Builder, ops: Sequence[Operation], loss: Value, values: Sequence[Value]) -> list[Value]:
+    """The cotangents of `values`, built by `b`."""
+    path = path_between(definition, ops, {loss}, values)
+    reached = loss in values or any(loss in op.results for op in path)
+    seeds = {loss: b.full_like(loss, 1.0)} if reached else {}
+    found = sweep(definition, b, ops, seeds, values, path)
+    return [b.full_like(value, 0.0) if cotangent is None else cotangent for value, cotangent in zip(values, found, strict=True)]

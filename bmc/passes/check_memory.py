@@ -15,7 +15,9 @@ from bmc.errors import CompilerBug
 from bmc.ir import Dim, Function, Operation, Value
 from bmc.ir.dims import divide_exact
 from bmc.ops.lowering import Contraction, Elementwise, Fused, Reduction, Reshape
+from bmc.ops.scan_parts import LoopAttrs
 from bmc.ops.table import definition
+from bmc.passes.memory.loops import check_loop
 from bmc.passes.memory.sizes import at_most, bytes_of, cell_bytes, parse_expression
 from bmc.passes.phase import Phase
 from bmc_runtime.plan import Buffer, FunctionPlan
@@ -102,6 +104,8 @@ class _Replay:
                 raise _fail(f"a reshape to {op.result.type} moves to another buffer")
             self.current[op.result] = self.current[op.operands[0]]
             return
+        if isinstance(op.attrs, LoopAttrs):
+            check_loop(op)
         for value in op.operands:
             self._read(phase, op, value, place[value])
         self.guards -= definition(op.name).effect

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from bmc.ir import Function, Operation, Value
-from bmc.ops.lowering import Fused
+from bmc.ir import Function, Operation, Region, Value
+from bmc.ops.lowering import Fused, Loop
 from bmc.ops.table import definition
 from bmc.passes.fusion.graph import OpGraph
 from bmc.passes.fusion.kernels import kernel_key, kernels_of
@@ -56,7 +56,16 @@ def _fuse(
 ) -> tuple[Operation, ...]:
     wanted = frozenset(live_out)
     graph = OpGraph.build(_live(without_unit_dims(ops), wanted), wanted, updates)
-    return kernels_of(merge_groups(group_operations(graph)))
+    return tuple(_turn(op) for op in kernels_of(merge_groups(group_operations(graph))))
+
+
+def _turn(op: Operation) -> Operation:
+    """A scan whose region is kernels, too."""
+    if not isinstance(lowering_of(op), Loop):
+        return op
+    (region,) = op.regions
+    fused = Region(region.params, _fuse(region.ops, region.results, ()), region.results)
+    return Operation(op.name, op.operands, op.attrs, op.results, (fused,), op.location)
 
 
 def _live(ops: Sequence[Operation], wanted: Collection[Value]) -> list[Operation]:

@@ -42,13 +42,15 @@ def symbols_of(op: Operation) -> tuple[str, ...]:
             for field in fields(item):
                 collect(getattr(item, field.name))
 
-    collect(op.attrs)
-    values = [*op.operands, *op.results]
-    for region in op.regions:
-        values.extend(region.params)
-        for inner in region.ops:
-            collect(inner.attrs)
-            values.extend(inner.results)
+    values: list[Value] = [*op.operands]
+    work = [op]
+    while work:
+        inner = work.pop()
+        collect(inner.attrs)
+        values.extend(inner.results)
+        for region in inner.regions:
+            values.extend(region.params)
+            work.extend(region.ops)
     for value in values:
         collect(value.type.shape)
     return tuple(sorted(names))

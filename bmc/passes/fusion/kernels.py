@@ -190,15 +190,17 @@ def kernel_key(op: Operation) -> str:
 
     Operations of equal key compute the same function, so they can share code.
     """
-    if not isinstance(lowering_of(op), Fused):
+    if not op.regions:
         return f"{op.name} {op.attrs!r} ({_types(op.operands)}) -> ({_types(op.results)})"
     (region,) = op.regions
     number = {value: k for k, value in enumerate(region.params)}
-    lines = [f"{op.attrs.kind}({_types(region.params)})"]  # type: ignore[attr-defined]
+    what = op.attrs.kind if isinstance(op.attrs, KernelAttrs) else f"{op.name} {op.attrs!r} ({_types(op.operands)})"
+    lines = [f"{what}({_types(region.params)})"]
     for inner in region.ops:
         read = " ".join(str(number[v]) for v in inner.operands)
         number.update((v, len(number) + k) for k, v in enumerate(inner.results))
-        lines.append(f"{inner.name} {read} {inner.attrs!r} -> {_types(inner.results)}")
+        what = kernel_key(inner) if inner.regions else f"{inner.name} {inner.attrs!r}"
+        lines.append(f"{what} {read} -> {_types(inner.results)}")
     lines.append("return " + " ".join(str(number[v]) for v in region.results))
     return "\n".join(lines)
 
