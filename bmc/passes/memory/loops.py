@@ -76,19 +76,21 @@ def _places(region: Region, carries: int) -> tuple[tuple[Dim, ...], Dim]:
     for time, op in enumerate(run):
         last.update((v, time) for v in op.results)
         last.update((roots[v], time) for v in op.operands)
-    yields, carried = set(region.results[carries:]), set(region.results[:carries])
+    yields = set(region.results[carries:])
     arena = Arena()
+    # A carry is read from the first operation of the next turn on, so its slot is nobody else's.
+    own = {value: arena.take(aligned(bytes_of(value.type)) * 2) for value in region.results[:carries] if value not in yields}
     slots: list[int | None] = []
     ends: dict[int, list[int]] = {}
     for time, op in enumerate(run):
         for value in op.results:
             if value in yields:
                 slots.append(None)
-                continue
-            size = aligned(bytes_of(value.type))
-            slot = arena.take(size * 2 if value in carried else size)
-            slots.append(slot)
-            if value not in carried:
+            elif value in own:
+                slots.append(own[value])
+            else:
+                slot = arena.take(aligned(bytes_of(value.type)))
+                slots.append(slot)
                 ends.setdefault(last[value], []).append(slot)
         for slot in ends.pop(time, ()):
             arena.give(slot)
