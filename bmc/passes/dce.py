@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from bmc.ir import Function, Operation
 from bmc.ops.table import definition
+from bmc.passes.trim import trimmed
 
 __all__ = ["dce"]
 
@@ -18,8 +19,11 @@ def dce(function: Function) -> Function:
     """`function` itself if everything is used."""
     used = {result.value for result in function.results}
     kept: list[Operation] = []
+    changed = False
     for op in reversed(function.ops):
         if definition(op.name).effect or any(value in used for value in op.results):
-            used.update(op.operands)
-            kept.append(op)
-    return replace(function, ops=tuple(reversed(kept))) if len(kept) < len(function.ops) else function
+            small = trimmed(op, used)
+            changed = changed or small is not op
+            used.update(small.operands)
+            kept.append(small)
+    return replace(function, ops=tuple(reversed(kept))) if changed or len(kept) < len(function.ops) else function

@@ -19,6 +19,7 @@ from bmc.passes.canonicalise import canonicalise
 from bmc.passes.cse import cse
 from bmc.passes.dce import dce
 from bmc.passes.fold import fold
+from bmc.passes.hoist import hoist
 from bmc.passes.manager import Pass, Property
 from bmc.passes.rows import operation_rows, row_states
 from bmc.passes.shard import RowsDoNotSplit, shard
@@ -54,7 +55,9 @@ def _mixing(function: Function) -> tuple[str, Operation] | None:
 
 
 GRAPH_PASSES: Final = (
-    # First, so that gradient rules see operators as they were written, and what follows treats both directions alike.
+    # Before autodiff: the gradient of one large product is two large products, whatever the scan behind it does.
+    Pass("hoist", "take out of a scan the products that no carry changes", hoist, optional=True),
+    # Before the rest, so that gradient rules see operators as they were written, and what follows treats both directions alike.
     Pass("autodiff", "expand gradients by one reverse sweep", autodiff, ensures=(expanded("autodiff"),)),
     # Before canonicalise: 1 * 1 must be a 1 before x * (1 * 1) can be x.
     Pass("fold", "compute what is known and exactly rounded", fold, optional=True),

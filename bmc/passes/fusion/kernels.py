@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from bmc.errors import CompilerBug
 from bmc.ir import Location, Operation, Region, Value
 from bmc.ops.kernel import KernelAttrs
-from bmc.ops.lowering import Contraction, Elementwise, Fused, Reduction
+from bmc.ops.lowering import Contraction, Elementwise, Reduction
 from bmc.passes.fusion.graph import OpGraph
 from bmc.passes.fusion.groups import Group
 from bmc.passes.fusion.sweep import Grouping
