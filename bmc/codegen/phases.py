@@ -151,8 +151,11 @@ class PhaseWriter:
         key = self.key(op)
         found = self._kernels.get(key)
         if found is None:
-            name = f"k{len(self._kernels)}_{getattr(op.attrs, 'name', '') or op.name}"
             lowering = definition(op.name).lowering
+            for inner in op.regions[0].ops if isinstance(lowering, Loop) else ():
+                if not isinstance(definition(inner.name).lowering, Reshape):
+                    self._kernel(inner)  # before the loop, which is named by the number of kernels so far
+            name = f"k{len(self._kernels)}_{getattr(op.attrs, 'name', '') or op.name}"
             if isinstance(lowering, Loop):
                 found = emit_loop(self.module, name, op, self.fused, self._kernel)
             elif op.regions:

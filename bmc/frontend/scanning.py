@@ -16,7 +16,7 @@ from bmc.frontend.dims import Failure
 from bmc.frontend.later import not_yet
 from bmc.frontend.values import Bound, Environment, Poison, Tensor, describe
 from bmc.ir import Dim, Operation, Region, Value
-from bmc.ops.lowering import Elementwise
+from bmc.ops.lowering import Elementwise, Reshape, View
 from bmc.ops.scan_parts import ScanAttrs
 from bmc.ops.table import definition
 from bmc.source import Span
@@ -187,14 +187,17 @@ class Scanning(Calls):
         captured: list[Value] = []
 
         def seen(value: Value) -> Value:
-            """`value` inside the region: constants are made there, all else from outside is a parameter."""
+            """`value` inside the region: constants and views are made there, all else from outside is a parameter."""
             if value in turning:
                 return value
             if value not in inner:
                 made = maker.get(value)
                 inner[value] = Value(value.type, value.name)
-                if made is not None and not made.operands and isinstance(definition(made.name).lowering, Elementwise):
-                    leaves.append(Operation(made.name, (), made.attrs, (inner[value],), (), made.location))
+                lowering = None if made is None else definition(made.name).lowering
+                leaf = made is not None and not made.operands and isinstance(lowering, Elementwise)
+                if made is not None and (leaf or isinstance(lowering, View | Reshape)):
+                    operands = tuple(seen(operand) for operand in made.operands)
+                    leaves.append(Operation(made.name, operands, made.attrs, (inner[value],), (), made.location))
                 else:
                     captured.append(value)
             return inner[value]

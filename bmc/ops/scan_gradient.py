@@ -54,14 +54,15 @@ def saved(definition: Definition) -> Callable[[Builder, Operation], Operation]:
     """The `saves` of scans."""
 
     def saves(b: Builder, op: Operation) -> Operation:
-        (region,) = op.regions
+        (narrow,) = op.regions
         attrs = op.attrs
         assert isinstance(attrs, ScanAttrs)
-        turn = _turn(definition, b, op, range(len(region.results)))
-        given = set(parts(region.params, attrs.carries, attrs.sequences)[1]) | set(
-            parts(region.params, attrs.carries, attrs.sequences)[2]
-        )
-        held = given | set(region.results[attrs.carries :])
+        # Scans within a turn keep what their gradients read first, so that this turn can keep that in turn.
+        inner = tuple(op if (rule := definition(op.name).saves) is None else rule(b, op) for op in narrow.ops)
+        region = Region(narrow.params, inner, narrow.results)
+        kept = Operation(op.name, op.operands, attrs, op.results, (region,), op.location)
+        turn = _turn(definition, b, kept, range(len(region.results)))
+        held = set(region.params[attrs.carries :]) | set(region.results[attrs.carries :])
         extra = [value for value in turn.reads if value not in held]
         stacked = tuple(Value(v.type.with_shape((attrs.length, *v.type.shape)), v.name) for v in extra)
         wider = Region(region.params, region.ops, (*region.results, *extra))

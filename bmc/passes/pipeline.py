@@ -23,6 +23,7 @@ from bmc.passes.hoist import hoist
 from bmc.passes.manager import Pass, Property
 from bmc.passes.rows import operation_rows, row_states
 from bmc.passes.shard import RowsDoNotSplit, shard
+from bmc.passes.turns import in_turns_too
 
 __all__ = ["GRAPH_PASSES", "SHARD_PASSES", "expanded", "rows_kept_apart"]
 
@@ -60,11 +61,11 @@ GRAPH_PASSES: Final = (
     # Before the rest, so that gradient rules see operators as they were written, and what follows treats both directions alike.
     Pass("autodiff", "expand gradients by one reverse sweep", autodiff, ensures=(expanded("autodiff"),)),
     # Before canonicalise: 1 * 1 must be a 1 before x * (1 * 1) can be x.
-    Pass("fold", "compute what is known and exactly rounded", fold, optional=True),
+    Pass("fold", "compute what is known and exactly rounded", in_turns_too(fold), optional=True),
     # Before cse: two ways to say one thing must look alike to be found equal.
-    Pass("canonicalise", "rewrite operations into simpler ones with the same bits", canonicalise, optional=True),
+    Pass("canonicalise", "rewrite operations into simpler ones with the same bits", in_turns_too(canonicalise), optional=True),
     # After the sweeps that make more things equal, and once is enough: nothing later makes new ones.
-    Pass("cse", "compute equal things once", cse, optional=True),
+    Pass("cse", "compute equal things once", in_turns_too(cse), optional=True),
     # Last of these: each of the others leaves operations behind that nobody uses.
     Pass("dce", "remove what nobody uses", dce, optional=True),
 )

@@ -181,3 +181,70 @@ def test_in_f32_the_losses_stay_as_near_as_those_of_pytorch(name: str) -> None:
     exact = np.array(twin(forward, weights, arrays, steps, torch.float64))
     drift = np.abs(np.array(twin(forward, weights, arrays, steps, torch.float32)) - exact).max()
     assert np.abs(np.array(trial.train(arrays, weights)) - exact).max() <= 3 * drift
+
+
+# --- the library's layers, against PyTorch's modules -----------------------------------------------------------------------------------
+
+
+LIBRARY = {"rnn": (1, torch.nn.RNN, "all, last"), "lstm": (4, torch.nn.LSTM, "all, last, cell"), "gru": (3, torch.nn.GRU, "all, last")}
+
+
+def module_of(kind: str, weights: dict[str, Any], key: str, dtype: Any, **settings: Any) -> Any:
+    module = LIBRARY[kind][1](FEATURES, HIDDEN, batch_first=True, dtype=dtype, **settings)
+    names = {"weight_ih_l0": "ih.w", "weight_hh_l0": "step.hh.w", "bias_ih_l0": "ih.b", "bias_hh_l0": "step.hh.b"}
+    parts = {"": key} if not settings.get("bidirectional") else {"": f"{key}.fwd", "_reverse": f"{key}.bwd"}
+    with torch.no_grad():
+        for suffix, part in parts.items():
+            for theirs, ours in names.items():
+                getattr(module, theirs + suffix).copy_(torch.tensor(weights[f"{part}.{ours}"].T))
+    return module
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["whole", "lengths"])
+@pytest.mark.parametrize("kind", LIBRARY)
+def test_a_layer_of_the_library_is_the_module_of_pytorch(kind: str, packed: bool) -> None:
+    inputs = "(x, len)" if packed else "x"
+    body = f"  {LIBRARY[kind][2]} = {inputs} |> {kind}({HIDDEN}) as r\n  return mean(all, 1) + last |> dense({CLASSES}) as out"
+    steps = 10
+    trial = Trial(text_of(body, layers="", steps=steps))
+    arrays, weights = arrays_of(), initial(trial)
+    module = module_of(kind, weights, "r", torch.float64)
+    out = {key: torch.tensor(weights[f"out.{key}"], dtype=torch.float64, requires_grad=True) for key in "wb"}
+    optimizer = torch.optim.SGD([*module.parameters(), *out.values()], lr=0.5)
+    losses = []
+    for epoch in range(2):
+        order = epoch_order(SEED, epoch, (ROWS,))
+        for first in range(0, ROWS, BATCH):
+            rows = order[first : first + BATCH]
+            x, lengths = torch.tensor(arrays["x"][rows], dtype=torch.float64), torch.tensor(arrays["len"][rows])
+            if packed:
+                pack = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+                packed_all, last = module(pack)
+                every, _ = torch.nn.utils.rnn.pad_packed_sequence(packed_all, batch_first=True, total_length=LENGTH)
+                last = last[0] if kind == "lstm" else last
+                beyond = torch.arange(LENGTH)[None, :, None] >= lengths[:, None, None]
+                every = torch.where(beyond, last[0][:, None], every)  # past a row's end ours stays
+            else:
+                every, last = module(x)
+                last = last[0] if kind == "lstm" else last
+            logits = (every.mean(1) + last[0]) @ out["w"] + out["b"]
+            loss = functional.cross_entropy(logits, torch.tensor(arrays["y"][rows]))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+    np.testing.assert_allclose(trial.train(arrays, weights), losses, rtol=1e-8, atol=0)
+
+
+def test_both_directions_side_by_side() -> None:
+    body = f"  all, last = (x, len) |> bidirectional(gru, {HIDDEN}) as r\n  return last |> dense({CLASSES}) as out"
+    trial = Trial(text_of(body, layers="", steps=5))
+    arrays, weights = arrays_of(), initial(trial)
+    module = module_of("gru", weights, "r", torch.float64, bidirectional=True)
+    rows = epoch_order(SEED, 0, (ROWS,))[:BATCH]
+    x, lengths = torch.tensor(arrays["x"][rows], dtype=torch.float64), torch.tensor(arrays["len"][rows])
+    pack = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    _, last = module(pack)
+    logits = torch.cat([last[0], last[1]], -1) @ torch.tensor(weights["out.w"], dtype=torch.float64)
+    loss = functional.cross_entropy(logits + torch.tensor(weights["out.b"]), torch.tensor(arrays["y"][rows]))
+    np.testing.assert_allclose(trial.train(arrays, weights)[0], float(loss.detach()), rtol=1e-12)

@@ -9,8 +9,9 @@ __all__ = ["ENTRIES"]
 ENTRIES: tuple[Entry, ...] = (
     Entry(
         "E0901",
-        "scan is not compiled yet",
-        "The body of a `scan` is checked, with the types that it will have.",
+        "A state inside a scan is not compiled yet",
+        "A layer applied in a `scan` may have parameters, but no `state` that it changes. Carry the value instead: "
+        "bind a name before the scan, and again inside.",
     ),
     Entry(
         "E0902",

@@ -115,6 +115,8 @@ def check_loop(op: Operation) -> None:
         raise _fail("a result of a loop has no memory of its own")
     _check_slots(op.attrs, place, carried)
     held: dict[Dim, Value] = {place[value]: value for value in carried if place[value] != STACKED}
+    if len(held) < sum(1 for value in carried if place[value] != STACKED):
+        raise _fail("two carries of a loop have one place")
     for inner in run:
         for operand in inner.operands:
             root = roots[operand]
