@@ -18,7 +18,8 @@ from tests.graphs import Options, random_graph, random_inputs
 
 # Text, fitting, what passes make, and look-ups of integers (which need sorted tables).
 ELSEWHERE = {
-    "str_equal", "str_select", "str_lookup", "distinct", "kernel", "scan", "loop", "shard_sum", "guard_finite", "int_lookup", "argmin",
+    "str_equal", "str_select", "str_lookup", "distinct", "kernel", "scan", "loop", "shard_sum", "guard_finite", "int_lookup",
+    "argmin",
 }  # fmt: skip
 
 

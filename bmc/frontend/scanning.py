@@ -116,9 +116,7 @@ class Scanning(Calls):
             if first is None:
                 first = length, expression, tensor
             elif length != first[0]:
-                raise Failure(
-                    type_errors.operand_type(expression.span, f"scan beside {describe(first[2])}", describe(tensor))
-                )
+                raise Failure(type_errors.operand_type(expression.span, f"scan beside {describe(first[2])}", describe(tensor)))
             self.at(expression.span)
             order = (axis, *(i for i in range(tensor.rank) if i != axis))
             stack = self.trace.transpose(tensor.value, order)
@@ -147,9 +145,7 @@ class Scanning(Calls):
         self.trace.scalars.update(scalars)
         return mark, found
 
-    def _carried_on(
-        self, carried: Sequence[tuple[str, Tensor]], outside: dict[str, Bound], env: Environment
-    ) -> list[Value]:
+    def _carried_on(self, carried: Sequence[tuple[str, Tensor]], outside: dict[str, Bound], env: Environment) -> list[Value]:
         after: list[Value] = []
         for name, tensor in carried:
             bound = env.names[name]
@@ -203,8 +199,7 @@ class Scanning(Calls):
             return inner[value]
 
         region_ops = [
-            Operation(op.name, tuple(seen(v) for v in op.operands), op.attrs, op.results, op.regions, op.location)
-            for op in inside
+            Operation(op.name, tuple(seen(v) for v in op.operands), op.attrs, op.results, op.regions, op.location) for op in inside
         ]
         ends = tuple(seen(value) for value in results)
         region = Region((*params, *(inner[v] for v in captured)), (*leaves, *region_ops), ends)

@@ -21,7 +21,6 @@ from bmc.record import replace
 __all__ = ["loop_operator", "scan_operator"]
 
 
-
 def _region_types(types: Sequence[TensorType], attrs: ScanAttrs, regions: Sequence[Region]) -> tuple[TensorType, ...]:
     if len(regions) != 1:
         raise TypeRuleError(f"a scan has one region, not {len(regions)}")
@@ -82,9 +81,7 @@ def _rows(definition: Callable[[str], Operator]) -> Callable[[Operation, Sequenc
         mixed = (RowMix.OTHER,) * len(region.results) + workspace
         if any(axis == 0 for axis in axes[carries:last]):
             return mixed
-        state: list[int | None] = [
-            axis - 1 if axis is not None and carries <= i < last else axis for i, axis in enumerate(axes)
-        ]
+        state: list[int | None] = [axis - 1 if axis is not None and carries <= i < last else axis for i, axis in enumerate(axes)]
         for _ in range(carries + 1):
             found = _through(definition, region, state, row)
             for i in range(carries):

@@ -149,8 +149,12 @@ class _Backward:
         self.cotangents = cotangents
         self.turn = _turn(definition, b, op, [i for i, value in enumerate(cotangents) if value is not None])
         self.maker = {value: made for made in (*self.turn.again, *self.turn.ops) for value in made.results}
-        self.sequences = dict(zip(*(parts(x, op.attrs.carries, op.attrs.sequences)[1] for x in (self.region.params, op.operands)), strict=True))
-        self.invariants = dict(zip(*(parts(x, op.attrs.carries, op.attrs.sequences)[2] for x in (self.region.params, op.operands)), strict=True))
+        self.sequences = dict(
+            zip(*(parts(x, op.attrs.carries, op.attrs.sequences)[1] for x in (self.region.params, op.operands)), strict=True)
+        )
+        self.invariants = dict(
+            zip(*(parts(x, op.attrs.carries, op.attrs.sequences)[2] for x in (self.region.params, op.operands)), strict=True)
+        )
         self.held = dict(zip(self.region.results[op.attrs.carries :], op.results[op.attrs.carries :], strict=True))
         self.yields: list[Value] = []
         self.promised: list[Value] = []
@@ -178,7 +182,12 @@ class _Backward:
         whole = [v for v in read if v in self.invariants and v not in seen]
         of_incoming = {value: self.cotangents[i] for i, value in turn.incoming.items()}
         first = [value if (value := of_incoming[v]) is not None else self.b.full(0.0, v.type) for v in given]
-        operands = [*first, *(self._given(of_incoming[v]) for v in stacks), *(self._stack_of(v) for v in seen), *(self.invariants[v] for v in whole)]
+        operands = [
+            *first,
+            *(self._given(of_incoming[v]) for v in stacks),
+            *(self._stack_of(v) for v in seen),
+            *(self.invariants[v] for v in whole),
+        ]
         region = _renamed([*given, *stacks, *seen, *whole], ops, wanted)
         scan = self.b.operation(
             "scan", operands, ScanAttrs(len(given), len(stacks) + len(seen), not attrs.reverse, attrs.length), (region,)
@@ -304,7 +313,12 @@ def _renamed(params: Sequence[Value], ops: Sequence[Operation], results: Sequenc
         names.update((value, Value(value.type, value.name)) for value in op.results)
         made.append(
             Operation(
-                op.name, tuple(names[v] for v in op.operands), op.attrs, tuple(names[v] for v in op.results), op.regions, op.location
+                op.name,
+                tuple(names[v] for v in op.operands),
+                op.attrs,
+                tuple(names[v] for v in op.results),
+                op.regions,
+                op.location,
             )
         )
     return Region(tuple(names[param] for param in params), tuple(made), tuple(names[v] for v in results))

@@ -49,9 +49,7 @@ def sweep(
     return [cotangents.get(value) for value in values]
 
 
-def path_between(
-    definition: Definition, ops: Sequence[Operation], targets: set[Value], values: Sequence[Value]
-) -> list[Operation]:
+def path_between(definition: Definition, ops: Sequence[Operation], targets: set[Value], values: Sequence[Value]) -> list[Operation]:
     """The operations through which `targets` depend on `values`, in order."""
     reached = set(values)
     forward: list[Operation] = []

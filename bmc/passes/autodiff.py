@@ -5,7 +5,8 @@ ordinary operations, and without `stop_gradient`. Guaranteed: a value that does 
 zeros; every new operation has the location of the forward operation that it belongs to, marked as gradient; one sweep
 is linear in the operations before it, and asks only those through which the loss depends on the values.
 
-`bmc/ops/sweep.py` is the sweep; operators that must keep something for it (`saves`) do so before. A gradient of a gradient differentiates the operations that the inner one became.
+`bmc/ops/sweep.py` is the sweep; operators that must keep something for it (`saves`) do so before. A gradient
+of a gradient differentiates the operations that the inner one became.
 """
 
 from __future__ import annotations

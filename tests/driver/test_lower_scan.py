@@ -1,7 +1,7 @@
 """Scans through the whole back half: native loops against the reference evaluator.
 
-Both compute the same operations in f64; products and sums of a handful of addends in another order differ by some units of 1e-16, which
-four turns enlarge by less than a hundredfold.
+Both compute the same operations in f64; products and sums of a handful of addends in another order differ by some units of
+1e-16, which a few turns enlarge by less than a hundredfold.
 """
 
 from __future__ import annotations
@@ -81,7 +81,11 @@ def nested() -> Function:
     last, every = body.operation("scan", [zero, rows], ScanAttrs(1, 1, False, t), (region,)).results
     loss = body.reduce("reduce_sum", body.mul(last, last), (0,))
     (slope,) = body.operation("gradient", [loss, x]).results
-    results = [Result(loss, "output", "loss"), Result(body.transpose(every, (1, 0)), "output", "every"), Result(slope, "output", "d_x")]
+    results = [
+        Result(loss, "output", "loss"),
+        Result(body.transpose(every, (1, 0)), "output", "every"),
+        Result(slope, "output", "d_x"),
+    ]
     return Function("train", (Parameter(x, "input", "x"),), tuple(body.ops), tuple(results), "B")
 
 

@@ -70,7 +70,8 @@ def test_weights_get_their_gradients_from_one_product_of_all_turns() -> None:
     (_, backward) = (op for op in function.ops if op.name == "scan")
     stacked = {value for value in backward.results if value.type.shape == (T, WIDTH, WIDTH)}
     assert not stacked
-    assert any(op.name == "contract" and op.result.type.shape == (WIDTH, WIDTH) and op.attrs.lhs_contract == (0, 1) for op in function.ops)  # type: ignore[attr-defined]  # fmt: skip
+    products = [op for op in function.ops if op.name == "contract" and op.result.type.shape == (WIDTH, WIDTH)]
+    assert [op.attrs.lhs_contract for op in products] == [(0, 1)] * 2  # type: ignore[attr-defined]
 
 
 def one(body: Any, carries: int = 1, sequences: int = 1, operands: tuple[TensorType, ...] = ()) -> Operation:

@@ -77,7 +77,7 @@ def test_each_optional_pass_can_be_left_out(name: str) -> None:
 
 
 def test_only_optional_passes_can_be_left_out() -> None:
-    with pytest.raises(ValueError, match="no optional pass is called autodiff, nothing; there are canonicalise, cse, dce, fold, hoist"):
+    with pytest.raises(ValueError, match="called autodiff, nothing; there are canonicalise, cse, dce, fold, hoist"):
         run_pipeline(function(), GRAPH_PASSES, disabled=("nothing", "autodiff"))
 
 
@@ -188,4 +188,4 @@ def test_every_version_is_written(tmp_path: Path) -> None:
     modules = [parse_module(SourceFile(str(p), p.read_text())) for p in paths]
     assert [[f.name for f in m.functions] for m in modules] == [["fit.a/b", "other"]] * 6 + [["fit.a/b"]]
     assert len(modules[0].functions[0].ops) == 3
-    assert len(modules[5].functions[0].ops) == 1
+    assert len(modules[6].functions[0].ops) == 1

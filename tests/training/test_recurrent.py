@@ -1,8 +1,8 @@
 """Recurrent layers trained as PyTorch trains them: the same weights, the same batches, sequences of several lengths.
 
-In f64 losses must agree to 1e-8 relative: each step rounds to 1e-16 and the steps of a smooth problem enlarge that by a few orders of
-magnitude, while a formula that differs shows in the fourth digit. In f32 they may leave PyTorch's f64 losses by 3 times as far as
-PyTorch's own f32 losses do.
+In f64 losses must agree to 1e-8 relative: each step rounds to 1e-16 and the steps of a smooth problem enlarge that by a few
+orders of magnitude, while a formula that differs shows in the fourth digit. In f32 they may leave PyTorch's f64 losses by 3
+times as far as PyTorch's own f32 losses do.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def twin(forward: Forward, weights: dict[str, Any], arrays: dict[str, Any], step
     return losses[:steps]
 
 
-def masked(cell: Callable[[Any, tuple[Any, ...]], tuple[Any, ...]], x: Any, lengths: Any, state: tuple[Any, ...], reverse: bool) -> Any:
+def masked(
+    cell: Callable[[Any, tuple[Any, ...]], tuple[Any, ...]], x: Any, lengths: Any, state: tuple[Any, ...], reverse: bool
+) -> Any:
     """(all, last) of a cell over the steps of each row; a state that is past the end stays."""
     stacked: list[Any] = [None] * x.shape[1]
     for t in reversed(range(x.shape[1])) if reverse else range(x.shape[1]):
@@ -183,10 +185,14 @@ def test_in_f32_the_losses_stay_as_near_as_those_of_pytorch(name: str) -> None:
     assert np.abs(np.array(trial.train(arrays, weights)) - exact).max() <= 3 * drift
 
 
-# --- the library's layers, against PyTorch's modules -----------------------------------------------------------------------------------
+# --- the layers of the library, against the modules of PyTorch ---
 
 
-LIBRARY = {"rnn": (1, torch.nn.RNN, "all, last"), "lstm": (4, torch.nn.LSTM, "all, last, cell"), "gru": (3, torch.nn.GRU, "all, last")}
+LIBRARY = {
+    "rnn": (1, torch.nn.RNN, "all, last"),
+    "lstm": (4, torch.nn.LSTM, "all, last, cell"),
+    "gru": (3, torch.nn.GRU, "all, last"),
+}
 
 
 def module_of(kind: str, weights: dict[str, Any], key: str, dtype: Any, **settings: Any) -> Any:

@@ -52,9 +52,7 @@ def _with_copies(region: Region, carries: int) -> Region:
         before = results[carries:i] if i >= carries else results
         if value not in own or value in before:
             inside, made = Value(value.type, value.name), Value(value.type, value.name)
-            copies.append(
-                Operation("kernel", (value,), KernelAttrs("map", "copy"), (made,), (Region((inside,), (), (inside,)),))
-            )
+            copies.append(Operation("kernel", (value,), KernelAttrs("map", "copy"), (made,), (Region((inside,), (), (inside,)),)))
             value = made
         results.append(value)
     return Region(region.params, (*region.ops, *copies), tuple(results))
