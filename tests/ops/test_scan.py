@@ -16,7 +16,7 @@ from bmc.ops.table import definition
 from bmc.passes.autodiff import autodiff
 from bmc.passes.rows import row_states
 from bmc.passes.verify import verify
-from tests.scans import WIDTH, B, T, inputs_of, recurrent_step
+from tests.scans import FEATURES, WIDTH, B, T, inputs_of, recurrent_step
 
 ROWS, LENGTH = 3, 4
 DIMS = {"B": ROWS, "T": LENGTH}
@@ -25,6 +25,8 @@ DIMS = {"B": ROWS, "T": LENGTH}
 # both are below 1e-8; a wrong rule is off by the size of the gradient, 0.01 and more.
 STEP = float(np.cbrt(np.finfo(np.float64).eps))
 TOLERANCE = 1e-7
+
+STEP_IN, STEP_ON = (FEATURES, WIDTH), (WIDTH, WIDTH)
 
 
 def by_hand(inputs: dict[str, Any], reverse: bool) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def test_weights_get_their_gradients_from_one_product_of_all_turns() -> None:
     (_, backward) = (op for op in function.ops if op.name == "scan")
     stacked = {value for value in backward.results if value.type.shape == (T, WIDTH, WIDTH)}
     assert not stacked
-    products = [op for op in function.ops if op.name == "contract" and op.result.type.shape == (WIDTH, WIDTH)]
+    products = [op for op in function.ops if op.name == "contract" and op.result.type.shape in (STEP_IN, STEP_ON)]
     assert [op.attrs.lhs_contract for op in products] == [(0, 1)] * 2  # type: ignore[attr-defined]
 
 
