@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from bmc.errors import CompilerBug
 from bmc.ir import Operation, Value
 from bmc.ops.registry import NotDifferentiable, Operator
+from bmc.ops.shape import PadAttrs
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
@@ -40,13 +41,15 @@ def sweep(
     active = set(values)
     for op in path:
         active.update(op.results)
-    cotangents = {value: seed for value, seed in seeds.items() if value in active}
+    cotangents = {value: [seed] for value, seed in seeds.items() if value in active}
+    makers: dict[Value, Operation] = {}
     for op in reversed(path):
-        incoming = [cotangents.get(value) for value in op.results]
+        with b.at(op.location.as_gradient()):
+            incoming = [_total(b, cotangents, value, makers) for value in op.results]
         if any(cotangent is not None for cotangent in incoming):
             with b.at(op.location.as_gradient()):
-                _step(definition, b, op, incoming, active, cotangents)
-    return [cotangents.get(value) for value in values]
+                _step(definition, b, op, incoming, active, cotangents, makers)
+    return [_total(b, cotangents, value, makers) for value in values]
 
 
 def path_between(definition: Definition, ops: Sequence[Operation], targets: set[Value], values: Sequence[Value]) -> list[Operation]:
@@ -82,7 +85,8 @@ def _step(
     op: Operation,
     incoming: Sequence[Value | None],
     active: set[Value],
-    cotangents: dict[Value, Value],
+    cotangents: dict[Value, list[Value]],
+    makers: dict[Value, Operation],
 ) -> None:
     """Add to the cotangents of the operands of `op` what its rule gives, without what the rule computes for operands
     that nobody asks for.
@@ -107,6 +111,48 @@ def _step(
             needed.update(made.operands)
             kept.append(made)
     b.ops[mark:] = reversed(kept)
+    makers.update((made.result, made) for made in kept if isinstance(made.attrs, PadAttrs))
     for operand, cotangent in wanted:
-        so_far = cotangents.get(operand)
-        cotangents[operand] = cotangent if so_far is None else b.add(so_far, cotangent)
+        cotangents.setdefault(operand, []).append(cotangent)
+
+
+def _total(b: Builder, cotangents: dict[Value, list[Value]], value: Value, makers: Mapping[Value, Operation]) -> Value | None:
+    """The sum of what reached `value`. Where all of it went through slices that are side by side, they are put together
+    instead of padded and added.
+    """
+    terms = cotangents.get(value)
+    if terms is None:
+        return None
+    total = _side_by_side(b, [makers.get(term) for term in terms])
+    if total is None:
+        total = terms[0]
+        for term in terms[1:]:
+            total = b.add(total, term)
+    cotangents[value] = [total]
+    return total
+
+
+def _side_by_side(b: Builder, pads: Sequence[Operation | None]) -> Value | None:
+    """The pieces that zeros were put around, put together along the one axis that they fill."""
+    pieces: list[tuple[int, int, Value]] = []
+    axes: set[int] = set()
+    width = 0
+    for pad in pads:
+        if pad is None or len(pads) < 2 or not isinstance(pad.attrs, PadAttrs) or any(pad.attrs.interior):
+            return None
+        low, high = pad.attrs.low, pad.attrs.high
+        wide = [axis for axis in range(len(low)) if low[axis] != 0 or high[axis] != 0]
+        if len(wide) != 1:
+            return None
+        axes.update(wide)
+        begin, size = low[wide[0]], pad.operands[0].type.shape[wide[0]]
+        if not isinstance(begin, int) or not isinstance(size, int):
+            return None
+        total = pad.result.type.shape[wide[0]]
+        width = total if isinstance(total, int) else -1
+        pieces.append((begin, size, pad.operands[0]))
+    pieces.sort(key=lambda piece: piece[0])
+    ends = [0, *(begin + size for begin, size, _ in pieces)]
+    if len(axes) != 1 or [begin for begin, _, _ in pieces] != ends[:-1] or ends[-1] != width:
+        return None
+    return b.concat([piece for _, _, piece in pieces], axes.pop())
