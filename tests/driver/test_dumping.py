@@ -71,5 +71,5 @@ def test_wrong_requests_are_refused() -> None:
 
 
 def test_pass_names_are_in_order() -> None:
-    assert pass_names()[0] == "autodiff"
+    assert pass_names()[0] == "hoist"
     assert pass_names()[-2:] == ("split_phases", "fuse")
