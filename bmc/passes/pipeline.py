@@ -18,6 +18,7 @@ from bmc.passes.autodiff import autodiff
 from bmc.passes.canonicalise import canonicalise
 from bmc.passes.cse import cse
 from bmc.passes.dce import dce
+from bmc.passes.expand import expand
 from bmc.passes.fold import fold
 from bmc.passes.manager import Pass, Property
 from bmc.passes.rows import operation_rows, row_states
@@ -56,6 +57,8 @@ def _mixing(function: Function) -> tuple[str, Operation] | None:
 GRAPH_PASSES: Final = (
     # First, so that gradient rules see operators as they were written, and what follows treats both directions alike.
     Pass("autodiff", "expand gradients by one reverse sweep", autodiff, ensures=(expanded("autodiff"),)),
+    # After autodiff, which must see convolutions; before all that treats their products like any other.
+    Pass("expand", "make the operators of which it consists of each composed one", expand, ensures=(expanded("expand"),)),
     # Before canonicalise: 1 * 1 must be a 1 before x * (1 * 1) can be x.
     Pass("fold", "compute what is known and exactly rounded", fold, optional=True),
     # Before cse: two ways to say one thing must look alike to be found equal.

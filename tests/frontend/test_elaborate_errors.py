@@ -197,7 +197,6 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     + "train M on D {\n  loss = out\n  predict = [z = x]\n}\n",
     "E0619-mean": train("loss = mean(cross_entropy(out, y))\n  accumulate = 2"),
     "E0901-scan": model("scan(axis = 1) t in x { x = x + 1 }\n  return x"),
-    "E0902-convolution": model("return x |> conv2d(8, 3) as c", inputs="x: f32[B, H, W, 3]", outputs="y: f32[B, H - 2, W - 2, 8]"),
     "E0903-source": DATA.replace('npz("d.npz")', 'folder("images")'),
     "E0904-text": data("z = s |> lower |> onehot(max = 3)"),
     "E0905-next": train("next = [x = out]"),

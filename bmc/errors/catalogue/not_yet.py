@@ -13,11 +13,6 @@ ENTRIES: tuple[Entry, ...] = (
         "The body of a `scan` is checked, with the types that it will have.",
     ),
     Entry(
-        "E0902",
-        "Convolution and pooling are not compiled yet",
-        "Shapes behind `conv2d`, `maxpool`, `avgpool` and `upsample` are checked.",
-    ),
-    Entry(
         "E0903",
         "This source is not read yet",
         "csv, parquet and npz files are read. Types behind other sources are checked.",
