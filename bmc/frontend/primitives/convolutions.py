@@ -122,7 +122,7 @@ def _one_dtype(arguments: Arguments, x: Tensor, w: Tensor) -> tuple[Tensor, Tens
 
 
 def _patches(arguments: Arguments) -> Datum:
-    """[rows, windows.., cells of one.., channels]."""
+    """Each axis of places becomes two: windows, and the cells of one."""
     tensor, core = _places(arguments), arguments.core
     if tensor.valid is not None:
         raise Failure(type_errors.may_be_missing(arguments.where("x"), describe(tensor), "`patches`", tensor.origin(0)))
@@ -147,10 +147,8 @@ def _patches(arguments: Arguments) -> Datum:
     for i in range(places):
         _fits(arguments, tensor, 1 + i, value.type.shape[1 + 2 * i], sizes[i], strides[i], dilation[i])
         value = core.trace.op("windows", value, axis=1 + 2 * i, size=sizes[i], stride=strides[i], dilation=dilation[i])
-    order = (0, *range(1, 1 + 2 * places, 2), *range(2, 2 + 2 * places, 2), 1 + 2 * places)
-    value = core.trace.transpose(value, order)
     where = arguments.where("size")
-    origins = (*(tensor.origin(i) for i in range(1 + places)), *((where,) * places), tensor.origin(tensor.rank - 1))
+    origins = (tensor.origin(0), *(o for i in range(places) for o in (tensor.origin(1 + i), where)), tensor.origin(places + 1))
     return core.tensor(value, origins=origins)
 
 
@@ -173,7 +171,8 @@ PRIMITIVES = (
     Primitive(
         "patches",
         'x, size, stride = none, pad = none, dilation = 1, fill = 0.0',
-        "the windows of x[rows, places.., channels] as [rows, windows.., cells of one.., channels]; side by side by default",
+        "the windows of x[rows, places.., channels], side by side by default: each axis of places becomes two, windows and the"
+        " cells of one",
         _patches,
     ),
     Primitive("per_axis", "x, n", "a list of n: x itself, or x n times", _per_axis_list),
