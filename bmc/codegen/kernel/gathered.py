@@ -123,7 +123,7 @@ def emit_gathered(
     if layout is None or not ways:
         return False
     # Contiguous runs first, then the shorter ones.
-    lines, along = min(ways, key=lambda way: (not way[1].is_contiguous, int(str(way[1].count))))
+    lines, along = min(ways, key=lambda way: (not way[1].is_contiguous, known(way[1].count) or 0))
     by_depth = lines is depth
     spec = ContractSpec(
         float_dtype_of(product.result), by_depth, layout[0], None, known(n), None if by_depth else known(depth.count), fused,
