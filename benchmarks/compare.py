@@ -1,10 +1,11 @@
 """One workload, all contenders: the same weights and batches, losses compared, then timed side by side."""
 
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bmc_steps import bmc_step
-from measure import Contender, interleave, losses_agree, table
+from measure import Contender, Timing, interleave, losses_agree, table
 from peers_jax import JaxStep
 from peers_torch import TorchStep
 from workloads import Workload
@@ -49,10 +50,15 @@ def compare(workload: Workload, chosen: Namespace, bound: Bound) -> bool:
     contenders.sort(key=lambda contender: contender.name != bound.peer)
     timings = interleave(contenders, chosen.rounds)
     print(table(timings))
+    return verdict(timings, bound) and agree
+
+
+def verdict(timings: Sequence[Timing], bound: Bound) -> bool:
+    """Print whether bmc, if it was timed, keeps the bound."""
     kept = True
     for timing in timings:
         if timing.name == "bmc":
             kept = timing.ratio <= bound.at_most
-            verdict = "kept" if kept else "MISSED"
-            print(f"  bound: {timing.ratio:.2f} of {bound.peer}'s time, at most {bound.at_most:g}: {verdict}")
-    return agree and kept
+            said = "kept" if kept else "MISSED"
+            print(f"  bound: {timing.ratio:.2f} of {bound.peer}'s time, at most {bound.at_most:g}: {said}")
+    return kept

@@ -19,7 +19,6 @@ __all__ = ["FEATURES", "not_yet"]
 FEATURES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "scan": ("E0901", "a `state` that changes inside a `scan` is not compiled yet"),
-        "convolution": ("E0902", "convolution and pooling are checked, but not compiled yet"),
         "source": ("E0903", "this kind of data source is not read yet: csv, parquet and npz are"),
         "text": ("E0904", "text processing is checked, but not compiled yet"),
         "generation": ("E0905", "`next` (generation) is not compiled yet"),

@@ -23,6 +23,7 @@ from bmc.ops.registry import NoAttrs, TypeRuleError, infer_results
 from bmc.ops.shape import BroadcastAttrs, ConcatAttrs, PadAttrs, ReshapeAttrs, SliceAttrs, TransposeAttrs
 from bmc.ops.sources import ConstantAttrs, DimValueAttrs, IotaAttrs
 from bmc.ops.table import definition
+from bmc.ops.window import ConvolutionAttrs, WindowsAttrs
 
 __all__ = ["Builder", "Operand", "broadcast_shapes"]
 
@@ -293,6 +294,26 @@ class Builder:
             b,
             attrs=ContractAttrs(tuple(lhs_batch), tuple(lhs_contract), tuple(rhs_batch), tuple(rhs_contract)),
         )
+
+    def windows(self, x: Value, axis: int, size: int, stride: int, dilation: int = 1) -> Value:
+        """The windows along `axis`, which becomes two axes: windows and the cells of one."""
+        return self.emit("windows", x, attrs=WindowsAttrs(axis, size, stride, dilation))
+
+    def convolution(
+        self,
+        x: Value,
+        w: Value,
+        *,
+        strides: Sequence[int],
+        low: Sequence[Dim],
+        high: Sequence[Dim],
+        interior: Sequence[int],
+        dilation: Sequence[int],
+        groups: int = 1,
+    ) -> Value:
+        """x[rows, places.., channels] with the kernel w[taps.., channels of a group, features]."""
+        attrs = ConvolutionAttrs(tuple(strides), tuple(low), tuple(high), tuple(interior), tuple(dilation), groups)
+        return self.emit("convolution", x, w, attrs=attrs)
 
     def gather(self, table: Value, index: Value) -> Value:
         return self.emit("gather", table, index)

@@ -2,7 +2,7 @@
 
 A few classes cover all operators:
 - `Elementwise`: every result element is a function of the operand elements at the same index (and of the index itself).
-- `View`: a re-indexing that is affine per axis (broadcast, transpose, slice); fused into its consumers as an index map.
+- `View`: a re-indexing that is affine per axis (broadcast, transpose, slice, windows); fused into its consumers as an index map.
 - `Reshape`: the same row-major elements under another shape; an alias, never code.
 - `Reduction`: a fold of one operand over some axes.
 - `Contraction`: sums of products.
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
-from bmc.ir import Dim, TensorType
+from bmc.ir import Dim, Operation, TensorType, Value
 from bmc.ops.element import Element, ElementBuilder
 from bmc.record import record
 
@@ -56,11 +56,16 @@ class Elementwise:
 
 @record(frozen=True)
 class AxisMap:
-    """Index of one operand axis: `offset + stride * (index of result axis `axis`)`; axis None: `offset` alone."""
+    """Index of one operand axis: `offset + stride * (index of result axis `axis`)`; axis None: `offset` alone.
+
+    `second`: one more result axis that moves along the same operand axis, by `second_stride`: the cells of a window.
+    """
 
     axis: int | None
     stride: int = 1
     offset: Dim = 0
+    second: int | None = None
+    second_stride: int = 0
 
 
 @record(frozen=True)
@@ -110,7 +115,10 @@ class Host:
 
 @record(frozen=True)
 class Expanded:
+    """`by`: the pass. `into(builder, operation)` builds the operations in its place; None: the pass knows how."""
+
     by: str
+    into: Callable[[Any, Operation], Value] | None = None
 
 
 Lowering = Elementwise | View | Reshape | Reduction | Contraction | Opaque | Fused | Loop | Host | Expanded

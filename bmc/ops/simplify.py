@@ -39,6 +39,7 @@ __all__ = [
     "simplify_slice",
     "simplify_sub",
     "simplify_transpose",
+    "simplify_windows",
 ]
 
 Defining = Callable[[Value], Operation | None]
@@ -270,3 +271,9 @@ def simplify_contract(b: Builder, op: Operation, defining: Defining) -> Value | 
         return None
     (lhs_batch, lhs_contract), (rhs_batch, rhs_contract) = sides
     return b.contract(operands[0], operands[1], lhs_batch, lhs_contract, rhs_batch, rhs_contract)
+
+
+def simplify_windows(b: Builder, op: Operation, defining: Defining) -> Value | None:
+    """Windows of one cell each, all of them, are an axis of 1."""
+    attrs: Any = op.attrs
+    return b.reshape(op.operands[0], op.result.type.shape) if attrs.size == 1 == attrs.stride else None

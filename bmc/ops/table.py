@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, ModuleType
 
-from bmc.ops import binary, choice, contract, control, index, kernel, order, random, reduce, scan, shape, sources, text, unary
+from bmc.ops import (
+    binary,
+    choice,
+    contract,
+    control,
+    index,
+    kernel,
+    order,
+    random,
+    reduce,
+    scan,
+    shape,
+    sources,
+    text,
+    unary,
+    window,
+)
 from bmc.ops.registry import Operator
 
 __all__ = ["chapters", "definition", "operators"]
 
-_MODULES = (unary, binary, choice, sources, random, shape, reduce, contract, index, order, text, control)
+_MODULES = (unary, binary, choice, sources, random, shape, window, reduce, contract, index, order, text, control)
 
 
 def operators() -> Mapping[str, Operator]:

@@ -18,6 +18,7 @@ from bmc.passes.autodiff import autodiff
 from bmc.passes.canonicalise import canonicalise
 from bmc.passes.cse import cse
 from bmc.passes.dce import dce
+from bmc.passes.expand import expand
 from bmc.passes.fold import fold
 from bmc.passes.hoist import hoist
 from bmc.passes.manager import Pass, Property
@@ -60,6 +61,8 @@ GRAPH_PASSES: Final = (
     Pass("hoist", "take out of a scan the products that no carry changes", hoist, optional=True),
     # Before the rest, so that gradient rules see operators as they were written, and what follows treats both directions alike.
     Pass("autodiff", "expand gradients by one reverse sweep", autodiff, ensures=(expanded("autodiff"),)),
+    # After autodiff, which must see convolutions; before all that treats their products like any other.
+    Pass("expand", "make the operators of which it consists of each composed one", expand, ensures=(expanded("expand"),)),
     # Before canonicalise: 1 * 1 must be a 1 before x * (1 * 1) can be x.
     Pass("fold", "compute what is known and exactly rounded", in_turns_too(fold), optional=True),
     # Before cse: two ways to say one thing must look alike to be found equal.

@@ -86,6 +86,8 @@ def test_columns_fold_in_one_chain(name: str) -> None:
     shapes: list[tuple[tuple[Dim, ...], tuple[int, ...]]] = [
         ((B, 3), (0,)),
         ((B, 40), (0,)),
+        ((B, 48), (0,)),
+        ((3, B, 64), (1,)),
         ((B, T), (0,)),
         ((3, B, 5), (1,)),
         ((B, 4, 9), (0, 1)),

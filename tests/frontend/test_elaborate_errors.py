@@ -198,7 +198,6 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0619-mean": train("loss = mean(cross_entropy(out, y))\n  accumulate = 2"),
     "E0901-state": "layer Count()(x: f32[B]) -> (y: f32[B]) {\n  state n: f32 = zeros\n  n = n + 1\n  return x * n\n}\n"
     + model("h: f32[B] = zeros\n  scan(axis = 1) t in x { h = h + (t |> Count() as count) }\n  return h"),
-    "E0902-convolution": model("return x |> conv2d(8, 3) as c", inputs="x: f32[B, H, W, 3]", outputs="y: f32[B, H - 2, W - 2, 8]"),
     "E0903-source": DATA.replace('npz("d.npz")', 'folder("images")'),
     "E0904-text": data("z = s |> lower |> onehot(max = 3)"),
     "E0905-next": train("next = [x = out]"),

@@ -26,14 +26,16 @@ def bmc(*arguments: str | Path) -> str:
 @pytest.mark.parametrize(
     ("example", "metric", "bound"),
     [
-        ("penguins", "accuracy", 0.95),
-        ("digits", "accuracy", 0.97),
-        pytest.param("diamonds", "r2", 0.975),
+        ("penguins/penguins", "accuracy", 0.95),
+        ("digits/digits", "accuracy", 0.97),
+        # 264 rows of which 259 were right when it was written: 5 more may be wrong.
+        ("digits/cnn", "accuracy", 0.96),
+        pytest.param("diamonds/diamonds", "r2", 0.975),
     ],
 )
 def test_reaches_the_promised_quality(example: str, metric: str, bound: float, tmp_path: Path) -> None:
-    model = tmp_path / f"{example}.bmz"
-    bmc("train", MODELS / example / f"{example}.bm", "-o", model)
+    model = tmp_path / "model.bmz"
+    bmc("train", MODELS / f"{example}.bm", "-o", model)
     report = json.loads(bmc("eval", model, "--split", "test", "--json"))
     assert report["split"] == "test"
     assert report["metrics"][metric] >= bound

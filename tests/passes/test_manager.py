@@ -51,7 +51,7 @@ def fails_at_exp(f: Function) -> Function:
 def test_the_pipeline_runs_in_order_and_verifies() -> None:
     seen: list[str] = []
     result = run_pipeline(function(), GRAPH_PASSES, observer=observers(lambda run: seen.append(run.of.name), check_after))
-    assert seen == ["hoist", "autodiff", "fold", "canonicalise", "cse", "dce"]
+    assert seen == ["hoist", "autodiff", "expand", "fold", "canonicalise", "cse", "dce"]
     assert [op.name for op in result.ops] == ["exp"]
 
 
@@ -180,12 +180,13 @@ def test_every_version_is_written(tmp_path: Path) -> None:
         "00-input.bmir",
         "01-hoist.bmir",
         "02-autodiff.bmir",
-        "03-fold.bmir",
-        "04-canonicalise.bmir",
-        "05-cse.bmir",
-        "06-dce.bmir",
+        "03-expand.bmir",
+        "04-fold.bmir",
+        "05-canonicalise.bmir",
+        "06-cse.bmir",
+        "07-dce.bmir",
     ]
     modules = [parse_module(SourceFile(str(p), p.read_text())) for p in paths]
-    assert [[f.name for f in m.functions] for m in modules] == [["fit.a/b", "other"]] * 6 + [["fit.a/b"]]
+    assert [[f.name for f in m.functions] for m in modules] == [["fit.a/b", "other"]] * 7 + [["fit.a/b"]]
     assert len(modules[0].functions[0].ops) == 3
-    assert len(modules[6].functions[0].ops) == 1
+    assert len(modules[7].functions[0].ops) == 1

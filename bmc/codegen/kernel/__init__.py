@@ -7,11 +7,12 @@ attributes in sorted order (`symbols_of`). Results may lie where an operand lies
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
+from typing import Final
 
 from llvmlite import ir
 
 from bmc.codegen.contract.spec import VectorBytes
-from bmc.codegen.kernel.code import Code, DimCode
+from bmc.codegen.kernel.code import WIDTH, Code, DimCode
 from bmc.codegen.kernel.demands import demands_of, set_levels
 from bmc.codegen.kernel.folds import emit_columns, emit_rows
 from bmc.codegen.kernel.maps import emit_map
@@ -19,13 +20,16 @@ from bmc.codegen.kernel.products import emit_product
 from bmc.codegen.typed import attributes
 from bmc.codegen.value import I64, POINTER
 from bmc.errors import CompilerBug
-from bmc.ir import Operation, Poly, Region, Value
+from bmc.ir import Dim, Operation, Poly, Region, Value
 from bmc.ir.dims import symbols
 from bmc.ops.lowering import Contraction, Reduction
 from bmc.ops.reduce import ReduceAttrs
 from bmc.ops.table import definition
 
 __all__ = ["emit_kernel", "kernel_function", "symbols_of"]
+
+LARGEST_WIDE: Final = 48
+"""Operations of a fold of columns at most that walks several vectors at once."""
 
 
 def symbols_of(op: Operation) -> tuple[str, ...]:
@@ -113,10 +117,22 @@ def _emit_elements(
     vector = None if not order else kept[-1] if columns or not folded else folded[-1]
     set_levels(analysed, order, vector)
     loads = {d: pointers[d.value] for d in analysed.order if d.access is not None or d.array}
-    code = Code(builder, analysed, order, vector, loads, outputs, dims, fused)
+    width = _column_width(region, analysed.sizes[kept[-1]]) if columns else WIDTH
+    code = Code(builder, analysed, order, vector, loads, outputs, dims, fused, width)
     if not folded:
         emit_map(code)
     elif columns:
         emit_columns(code, len(kept))
     else:
         emit_rows(code, len(kept), scratch)
+
+
+def _column_width(region: Region, columns: Dim) -> int:
+    """Columns that one sweep over the folded axes takes along: several registers of them, so that whole cache lines are used
+    and the chains of sums do not wait for one another. No order depends on it. Large regions would run out of registers.
+    """
+    values = [*region.params, *(result for op in region.ops for result in op.results)]
+    most = 16 if any(value.type.dtype in ("f64", "i64") for value in values) else 32
+    if len(region.ops) > LARGEST_WIDE or not isinstance(columns, int):
+        return WIDTH
+    return next((width for width in (most, most // 2) if columns % width == 0), WIDTH)

@@ -54,7 +54,13 @@ def through_view(index: IndexMap, axes: Sequence[AxisMap], rank: int) -> IndexMa
             operand.append(Affine(axis.offset, (0,) * rank))
         else:
             source = index[axis.axis]
-            operand.append(Affine(axis.offset + axis.stride * source.offset, tuple(axis.stride * s for s in source.strides)))
+            offset = axis.offset + axis.stride * source.offset
+            strides = tuple(axis.stride * s for s in source.strides)
+            if axis.second is not None:
+                second = index[axis.second]
+                offset = offset + axis.second_stride * second.offset
+                strides = tuple(s + axis.second_stride * t for s, t in zip(strides, second.strides, strict=True))
+            operand.append(Affine(offset, strides))
     return tuple(operand)
 
 

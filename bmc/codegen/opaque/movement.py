@@ -11,6 +11,7 @@ from bmc.codegen.opaque.memory import Arrays, cell_bytes, i64
 from bmc.codegen.typed import attributes, element_dtype
 from bmc.ir import Operation
 from bmc.ir.dims import product
+from bmc.ops.element import Dtype
 from bmc.ops.shape import ConcatAttrs, PadAttrs
 
 __all__ = ["emit_concat", "emit_gather", "emit_pad", "emit_scatter_add", "emit_take_along"]
@@ -40,24 +41,34 @@ def emit_concat(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.
 
 
 def emit_pad(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
-    """The operand's elements spread into a constant: element i of an axis goes to `low + i * (interior + 1)`."""
+    """The operand's elements, in runs, spread into a constant: element i of an axis goes to `low + i * (interior + 1)`."""
     function, builder, dims = kernel_function(module, name, op)
     code = Arrays(module, builder, dims, fused)
     attrs = attributes(op, PadAttrs)
     source, target = function.args[:2]
     (operand,) = op.operands
     dtype = element_dtype(op.result.type.dtype)
-    fill = code.lanes.constant(dtype, attrs.value)
-    code.each(dims(op.result.type.elements), lambda i: code.store(fill, target, i))
+    _fill(code, target, dims(op.result.type.elements), dtype, attrs.value)
     shape, wide = operand.type.shape, op.result.type.shape
     low = [dims(d) for d in attrs.low]
     step = [i + 1 for i in attrs.interior]
     sizes = [dims(d) for d in shape]
     wide_sizes = [dims(d) for d in wide]
+    # Behind the last axis that is padded cells lie together; along it too, where nothing goes between them.
+    padded = [i for i in range(len(shape)) if (attrs.low[i], attrs.high[i], attrs.interior[i]) != (0, 0, 0)]
+    last = padded[-1] if padded else -1
+    together = bool(padded) and attrs.interior[last] == 0 and all(isinstance(d, int) for d in (attrs.low[last], attrs.high[last]))
+    loops = last if together else last + 1
+    run = dims(product(shape[loops:]) * cell_bytes(dtype))
+    behind = dims(product(shape[last + 1 :]))
 
     def axis(position: int, from_index: ir.Value, to_index: ir.Value) -> None:
-        if position == len(shape):
-            code.store(code.load(source, from_index, dtype), target, to_index)
+        if position == loops:
+            if together:
+                from_index = builder.mul(from_index, sizes[last])
+                to_index = builder.add(builder.mul(to_index, wide_sizes[last]), low[last])
+            to = code.element(target, builder.mul(to_index, behind), dtype)
+            code.copy(to, code.element(source, builder.mul(from_index, behind), dtype), run)
             return
 
         def one(i: ir.Value) -> None:
@@ -76,6 +87,16 @@ def emit_pad(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Fun
     axis(0, i64(0), i64(0))
     builder.ret_void()
     return function
+
+
+def _fill(code: Arrays, target: ir.Value, count: ir.Value, dtype: Dtype, value: bool | int | float) -> None:
+    """Set `count` cells to `value`."""
+    builder = code.builder
+    wide = Lanes(builder, WIDTH, code.lanes.fused)
+    whole = builder.and_(count, i64(-WIDTH))
+    many, one = wide.constant(dtype, value), code.lanes.constant(dtype, value)
+    each(builder, i64(0), whole, i64(WIDTH), lambda i: wide.store(many, target, i))
+    each(builder, whole, count, i64(1), lambda i: code.store(one, target, i))
 
 
 def emit_gather(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:

@@ -14,11 +14,6 @@ ENTRIES: tuple[Entry, ...] = (
         "bind a name before the scan, and again inside.",
     ),
     Entry(
-        "E0902",
-        "Convolution and pooling are not compiled yet",
-        "Shapes behind `conv2d`, `maxpool`, `avgpool` and `upsample` are checked.",
-    ),
-    Entry(
         "E0903",
         "This source is not read yet",
         "csv, parquet and npz files are read. Types behind other sources are checked.",

@@ -10,8 +10,7 @@ from bmc.frontend.dims import Failure
 from bmc.frontend.later import not_yet
 from bmc.frontend.primitive import Arguments, Primitive
 from bmc.frontend.values import Bound, Datum, Generator, Tensor, describe
-from bmc.ir import Dim, Poly, Shape, TensorType
-from bmc.ir.dims import floor_divide
+from bmc.ir import Poly, Shape, TensorType
 from bmc.record import record, replace
 from bmc.source import Span
 
@@ -69,49 +68,6 @@ def _length(arguments: Arguments) -> Datum:
     return _placeholder(arguments, "i32", tensor.shape[:1])
 
 
-def _image(arguments: Arguments) -> Tensor:
-    tensor = arguments.tensor("x")
-    if tensor.rank != 4:
-        raise Failure(
-            type_errors.operand_type(
-                arguments.where("x"), arguments.name, describe(tensor), "it takes [B, height, width, channels]"
-            )
-        )
-    return tensor
-
-
-def _window(arguments: Arguments, dim: Dim, size: int, stride: int) -> Dim:
-    if arguments["pad"] == "same":
-        return floor_divide(dim + (stride - 1), stride)
-    return floor_divide(dim - size, stride) + 1
-
-
-def _conv2d(arguments: Arguments) -> Datum:
-    tensor = _image(arguments)
-    if tensor.dtype not in ("f32", "f64"):
-        raise Failure(type_errors.dtype_mismatch(arguments.where("x"), "x", tensor.type, arguments.span, "floats", "number"))
-    units, size, stride = arguments.dim("units"), arguments.positive("size"), arguments.positive("stride")
-    b, h, w, _ = tensor.shape
-    made = _placeholder(
-        arguments, tensor.dtype, (b, _window(arguments, h, size, stride), _window(arguments, w, size, stride), units)
-    )
-    return replace(made, origins=(tensor.origin(0), tensor.origin(1), tensor.origin(2), arguments.where("units")))
-
-
-def _pool(arguments: Arguments) -> Datum:
-    tensor = _image(arguments)
-    size = arguments.positive("size")
-    b, h, w, c = tensor.shape
-    return _placeholder(arguments, tensor.dtype, (b, floor_divide(h, size), floor_divide(w, size), c), tensor)
-
-
-def _upsample(arguments: Arguments) -> Datum:
-    tensor = _image(arguments)
-    factor = arguments.positive("factor")
-    b, h, w, c = tensor.shape
-    return _placeholder(arguments, tensor.dtype, (b, h * factor, w * factor, c), tensor)
-
-
 def _same(arguments: Arguments) -> Datum:
     tensor = arguments.tensor("x")
     return _placeholder(arguments, tensor.dtype, tensor.shape, tensor)
@@ -159,10 +115,6 @@ PRIMITIVES = (
     _entry("hash", "x, n", "text as integers below n by a hash", "text", _hash),
     _entry("pad", "x, max", "rows of different length made `max` long", "text", _pad),
     _entry("length", "x", "how long each row is", "text", _length),
-    _entry("conv2d", 'x, units, size, stride = 1, pad = "valid", bias = true', "convolution of images", "convolution", _conv2d),
-    _entry("maxpool", "x, size", "the largest of each square", "convolution", _pool),
-    _entry("avgpool", "x, size", "the mean of each square", "convolution", _pool),
-    _entry("upsample", "x, factor", "each cell repeated to a square", "convolution", _upsample),
     _entry("random_flip", "x", "images mirrored at random while training", "random", _same),
     _entry("random_shift", "x, by", "images moved at random while training", "random", _same),
     _entry("categorical", "p", "random integers with the probabilities p", "random", _categorical),

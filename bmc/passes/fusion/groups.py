@@ -17,6 +17,7 @@ from bmc.ops.lowering import Contraction, Elementwise, Reduction, View
 from bmc.passes.fusion.traits import (
     is_permutation,
     is_trailing,
+    is_windowed,
     kept_shape,
     lowering_of,
     reduced_axes,
@@ -37,7 +38,7 @@ class Reading(enum.Enum):
 
     RETURNED = "returned"  # broadcast back from a row to its elements; a value of the row may be computed in the kernel
     VIEWED = "viewed"  # through an index map: a parameter, or a view of one
-    PERMUTED = "permuted"  # operand of the contraction: a parameter, or a view that reorders its axes
+    PERMUTED = "permuted"  # operand of the contraction: a parameter, or a view that reorders its axes or slides along them
     WHOLE = "whole"  # cell by cell: a parameter
 
 
@@ -107,7 +108,7 @@ def accepts(group: Group, op: Operation, source: tuple[Shape, tuple[int, ...]] |
     shape = op.results[0].type.shape
     lowering = lowering_of(op)
     if isinstance(lowering, View):
-        if Reading.WHOLE in readings or (Reading.PERMUTED in readings and not is_permutation(op)):
+        if Reading.WHOLE in readings or (Reading.PERMUTED in readings and not (is_permutation(op) or is_windowed(op))):
             return False
         return bool(readings) or shape == group.space or (group.kind == "reduce" and shape == group.kept)
     if readings - {Reading.RETURNED}:

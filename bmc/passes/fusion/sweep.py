@@ -12,7 +12,7 @@ from bmc.ir import Operation, Shape, Value
 from bmc.ops.lowering import Elementwise, Reduction, Reshape, View
 from bmc.passes.fusion.graph import OpGraph
 from bmc.passes.fusion.groups import Group, Reading, accepts, add, group_of
-from bmc.passes.fusion.traits import CHEAP, is_leaf, lowering_of, reduced_axes
+from bmc.passes.fusion.traits import CHEAP, is_leaf, is_windowed, lowering_of, reduced_axes
 from bmc.record import record
 
 __all__ = ["Grouping", "group_operations"]
@@ -118,7 +118,7 @@ def _is_copied(graph: OpGraph, op: Operation, stored: set[Value], live_out: bool
     if isinstance(lowering, View):
         maker = graph.producer.get(op.operands[0])
         chained = maker is not None and isinstance(lowering_of(graph.ops[maker]), View)
-        return readers <= COPIES or not chained
+        return readers <= COPIES or not chained or is_windowed(op)
     if not isinstance(lowering, Elementwise) or lowering.cost > CHEAP or live_out or readers > COPIES:
         return False
     inputs = {

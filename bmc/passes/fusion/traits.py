@@ -11,8 +11,8 @@ from bmc.ops.lowering import Elementwise, Lowering, Reduction, View
 from bmc.ops.table import definition
 
 __all__ = [
-    "CHEAP", "is_leaf", "is_permutation", "is_trailing", "kept_shape", "lowering_of", "reduced_axes", "returned_axes",
-    "whole_operands",
+    "CHEAP", "is_leaf", "is_permutation", "is_trailing", "is_windowed", "kept_shape", "lowering_of", "reduced_axes",
+    "returned_axes", "whole_operands",
 ]  # fmt: skip
 
 CHEAP = 2
@@ -54,6 +54,14 @@ def is_permutation(op: Operation) -> bool:
     )
 
 
+def is_windowed(op: Operation) -> bool:
+    """Whether a view moves two axes along one of its operand: storing it would repeat cells."""
+    lowering = lowering_of(op)
+    if not isinstance(lowering, View):
+        return False
+    return any(m.second is not None for m in lowering.index(op.attrs, op.operands[0].type, op.result.type))
+
+
 def returned_axes(op: Operation) -> tuple[int, ...] | None:
     """The trailing axes that a broadcast adds behind all axes of its operand: the way in which a value of a row
     returns to the row's elements. None for every other view.
@@ -65,7 +73,7 @@ def returned_axes(op: Operation) -> tuple[int, ...] | None:
     if source.rank >= target.rank or target.shape[: source.rank] != source.shape:
         return None
     maps = lowering.index(op.attrs, source, target)
-    if all(m.axis == axis and m.stride == 1 and m.offset == 0 for axis, m in enumerate(maps)):
+    if all(m.axis == axis and m.stride == 1 and m.offset == 0 and m.second is None for axis, m in enumerate(maps)):
         return tuple(range(source.rank, target.rank))
     return None
 

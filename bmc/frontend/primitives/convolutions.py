@@ -1,0 +1,179 @@
+"""Windows of places and products over them: what the convolutions and poolings of the library are written with.
+
+Tensors are channels last: [rows, places.., channels].
+"""
+
+from __future__ import annotations
+
+from bmc.frontend import arithmetic, type_errors
+from bmc.frontend.dims import Failure
+from bmc.frontend.primitive import Arguments, Primitive
+from bmc.frontend.values import Datum, ListValue, Tensor, TupleValue, describe
+from bmc.ir import Dim
+from bmc.ir.dims import divide_exact
+from bmc.ops.window import window_count
+
+__all__ = ["PRIMITIVES"]
+
+
+def _per_axis(arguments: Arguments, name: str, count: int) -> tuple[int, ...]:
+    """One whole number from 1 for each axis of places, from a number or a list."""
+    numbers = arguments.integers(name)
+    if len(numbers) == 1:
+        numbers = numbers * count
+    if len(numbers) != count or min(numbers) < 1:
+        several = f", or a list of {count}" if count > 1 else ""
+        raise arguments.wrong(name, "a whole number, at least 1" + several)
+    return numbers
+
+
+def _padding(arguments: Arguments, reaches: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Cells before and after each axis. `reaches`: by how much a window is longer than one cell."""
+    value = arguments["pad"]
+    if value is None or value == "valid":
+        return tuple((0, 0) for _ in reaches)
+    if value == "same":
+        return tuple((reach // 2, reach - reach // 2) for reach in reaches)
+    if value == "causal":
+        return tuple((reach, 0) for reach in reaches)
+    items = value.items if isinstance(value, (ListValue, TupleValue)) else (value,) * len(reaches)
+    found: list[tuple[int, int]] = []
+    for item in items:
+        ends = item.items if isinstance(item, (ListValue, TupleValue)) else (item, item)
+        cells = [end for end in ends if isinstance(end, int) and not isinstance(end, bool) and end >= 0]
+        if len(ends) != 2 or len(cells) != 2:
+            raise arguments.wrong("pad", '"valid", "same", "causal", a whole number, or for each axis one or a pair')
+        found.append((cells[0], cells[1]))
+    if len(found) != len(reaches):
+        raise arguments.wrong("pad", f"a list of {len(reaches)}, one for each axis of places")
+    return tuple(found)
+
+
+def _places(arguments: Arguments) -> Tensor:
+    tensor = arguments.tensor("x")
+    if tensor.rank < 3:
+        raise Failure(
+            type_errors.operand_type(arguments.where("x"), arguments.name, describe(tensor), "it takes [rows, places.., channels]")
+        )
+    return tensor
+
+
+def _fits(arguments: Arguments, tensor: Tensor, axis: int, padded: Dim, size: int, stride: int, dilation: int) -> Dim:
+    """How many windows lie along an axis."""
+    count = window_count(padded, size, stride, dilation)
+    if isinstance(count, int) and count < 1:
+        reach = dilation * (size - 1) + 1
+        raise Failure(
+            type_errors.bad_size(
+                arguments.span, f"a window of {reach} cells does not fit into dim {axis} of {describe(tensor)}, padded to {padded}"
+            )
+        )
+    return count
+
+
+def _convolve(arguments: Arguments) -> Datum:
+    tensor, core = _places(arguments), arguments.core
+    kernel = arguments.floats("w")
+    if tensor.dtype not in ("f32", "f64"):
+        raise Failure(type_errors.dtype_mismatch(arguments.where("x"), "x", tensor.type, arguments.span, "floats", "number"))
+    if tensor.valid is not None:
+        raise Failure(type_errors.may_be_missing(arguments.where("x"), describe(tensor), "`convolve`", tensor.origin(0)))
+    (tensor, kernel) = _one_dtype(arguments, tensor, kernel)
+    places = tensor.rank - 2
+    groups = arguments.positive("groups")
+    taps = kernel.shape[:places]
+    if kernel.rank != tensor.rank or not all(isinstance(t, int) and t > 0 for t in taps):
+        wanted = f"it takes [{places} numbers of taps, channels, features] for {describe(tensor)}"
+        raise Failure(type_errors.operand_type(arguments.where("w"), "convolve", describe(kernel), wanted))
+    if kernel.shape[-2] * groups != tensor.shape[-1] or divide_exact(kernel.shape[-1], groups) is None:
+        split = f" in {groups} groups" if groups > 1 else ""
+        raise Failure(
+            type_errors.bad_size(
+                arguments.span,
+                f"{tensor.shape[-1]} channels, the last dim of {describe(tensor)}, do not go with a kernel of "
+                f"{kernel.shape[-2]} channels and {kernel.shape[-1]} features{split}",
+            )
+        )
+    strides, dilation = _per_axis(arguments, "stride", places), _per_axis(arguments, "dilation", places)
+    sizes = tuple(t for t in taps if isinstance(t, int))
+    padding = _padding(arguments, tuple(d * (t - 1) for d, t in zip(dilation, sizes, strict=True)))
+    for i, (low, high) in enumerate(padding):
+        _fits(arguments, tensor, 1 + i, tensor.shape[1 + i] + low + high, sizes[i], strides[i], dilation[i])
+    value = core.trace.op(
+        "convolution",
+        tensor.value,
+        kernel.value,
+        strides=strides,
+        low=tuple(low for low, _ in padding),
+        high=tuple(high for _, high in padding),
+        interior=(0,) * places,
+        dilation=dilation,
+        groups=groups,
+    )
+    origins = (tensor.origin(0), *(tensor.origin(1 + i) for i in range(places)), kernel.origin(kernel.rank - 1))
+    return core.tensor(value, origins=origins)
+
+
+def _one_dtype(arguments: Arguments, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    core = arguments.core
+    spans = [arguments.where("x"), arguments.where("w")]
+    dtype = arithmetic.common_dtype(core, [x, w], spans, "convolve", arguments.span)
+    return arithmetic.to_dtype(core, x, dtype), arithmetic.to_dtype(core, w, dtype)
+
+
+def _patches(arguments: Arguments) -> Datum:
+    """Each axis of places becomes two: windows, and the cells of one."""
+    tensor, core = _places(arguments), arguments.core
+    if tensor.valid is not None:
+        raise Failure(type_errors.may_be_missing(arguments.where("x"), describe(tensor), "`patches`", tensor.origin(0)))
+    places = tensor.rank - 2
+    sizes, dilation = _per_axis(arguments, "size", places), _per_axis(arguments, "dilation", places)
+    strides = _per_axis(arguments, "stride", places) if arguments.given("stride") else sizes
+    padding = _padding(arguments, tuple(d * (s - 1) for d, s in zip(dilation, sizes, strict=True)))
+    value = tensor.value
+    if any(low or high for low, high in padding):
+        fill = arguments.number("fill")
+        whole = tensor.dtype not in ("f32", "f64")
+        if whole and fill != int(fill):
+            raise arguments.wrong("fill", "a whole number, for whole numbers")
+        value = core.trace.op(
+            "pad",
+            value,
+            low=(0, *(low for low, _ in padding), 0),
+            high=(0, *(high for _, high in padding), 0),
+            interior=(0,) * tensor.rank,
+            value=int(fill) if whole else float(fill),
+        )
+    for i in range(places):
+        _fits(arguments, tensor, 1 + i, value.type.shape[1 + 2 * i], sizes[i], strides[i], dilation[i])
+        value = core.trace.op("windows", value, axis=1 + 2 * i, size=sizes[i], stride=strides[i], dilation=dilation[i])
+    where = arguments.where("size")
+    origins = (tensor.origin(0), *(o for i in range(places) for o in (tensor.origin(1 + i), where)), tensor.origin(places + 1))
+    return core.tensor(value, origins=origins)
+
+
+def _per_axis_list(arguments: Arguments) -> Datum:
+    value, count = arguments["x"], arguments.positive("n")
+    items = value.items if isinstance(value, (ListValue, TupleValue)) else (value,) * count
+    if len(items) != count:
+        raise arguments.wrong("x", f"one for all, or a list of {count}")
+    return ListValue(tuple(items))
+
+
+PRIMITIVES = (
+    Primitive(
+        "convolve",
+        'x, w, stride = 1, pad = none, dilation = 1, groups = 1',
+        "products of the kernel w[taps.., channels, features] with the window of x[rows, places.., channels] at each place;"
+        ' `pad`: zeros around x: none (or "valid"), "same", "causal", or how many',
+        _convolve,
+    ),
+    Primitive(
+        "patches",
+        'x, size, stride = none, pad = none, dilation = 1, fill = 0.0',
+        "the windows of x[rows, places.., channels], side by side by default: each axis of places becomes two, windows and the"
+        " cells of one",
+        _patches,
+    ),
+    Primitive("per_axis", "x, n", "a list of n: x itself, or x n times", _per_axis_list),
+)
