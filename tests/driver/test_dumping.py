@@ -12,10 +12,12 @@ from bmc.errors import BmcError
 from bmc.source import SourceFile
 
 MODELS = sorted((Path(__file__).parents[2] / "models").glob("*/*.bm"))
+EXAMPLES = [Path(__file__).parents[1] / "examples" / f"{name}.bm" for name in ("custom", "gan", "vae")]
+"""The examples of the language that compile to the end."""
 SMALL = "model M(x: f32[B, 3]) -> (y: f32[B, 2]) { return x |> dense(2) as d |> softmax }"
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("model", [*MODELS, *EXAMPLES], ids=lambda p: p.stem)
 def test_every_pass_prints_what_parses_back(model: Path, tmp_path: Path) -> None:
     paths = write_passes(find_source(str(model)), tmp_path / "passes")
     names = [p.name for p in paths]
