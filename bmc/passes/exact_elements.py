@@ -3,7 +3,7 @@
 In: an operator's element-wise lowering rule, run against `ExactElements` instead of code generation's builder. Out:
 the element that generated code would compute, bit for bit, or `NotExact`. Guaranteed: integers wrap, + - * / and
 conversions of floats are rounded once to nearest even in their own dtype, subnormals are kept. Not exact, by rule
-(EXACTNESS: folding only where exactly rounded), are transcendental functions, roots and `fma`, which some targets
+(docs/exactness.md: folding only where exactly rounded), are transcendental functions, roots and `fma`, which some targets
 round twice; and NaN results, whose bits no rule fixes.
 """
 

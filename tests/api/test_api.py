@@ -100,7 +100,7 @@ def test_a_missing_file_is_an_error_of_ours() -> None:
 
 
 def test_predictions_do_not_depend_on_the_batch(penguins: bmc.Model) -> None:
-    """EXACTNESS: the same bits alone, in a batch of 7 and in a batch of 1,000."""
+    """The same bits alone, in a batch of 7 and in a batch of 1,000."""
     raw = raw_rows(1000)
     whole = penguins.predict(raw)
     for size in (1, 7):

@@ -87,7 +87,7 @@ def test_bad_rows_stop_or_become_a_column(run, penguins) -> None:
 
 
 def test_the_same_file_in_other_folders_and_with_more_workers(run, penguins, tmp_path, monkeypatch) -> None:
-    """EXACTNESS: bits depend on source, data and seed; shards are set in the file, workers are not."""
+    """Bits depend on source, data and seed; shards are set in the file, workers are not."""
     settings = (*QUICK, "--set", "shards=4")
     assert run("train", penguins, "-o", "one.bmz", *settings).code == 0
     other = tmp_path / "elsewhere" / "deep"
