@@ -21,7 +21,7 @@ from bmc.driver.plan_text import plan_text
 from bmc.driver.session import shards_of
 from bmc.driver.syntax_text import syntax_text
 from bmc.errors import BmcError
-from bmc.frontend.parse import parse
+from bmc.frontend.syntax.parse import parse
 from bmc.ir import Function, Module
 from bmc.ir.text import print_module
 from bmc.ops.parse_text import parse_module

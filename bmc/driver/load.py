@@ -14,7 +14,7 @@ from typing import Literal
 from bmc.driver import run_errors
 from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.elaborate import Checked, check, elaborate
-from bmc.frontend.read_source import read_source
+from bmc.frontend.syntax.read_source import read_source
 from bmc.frontend.unit import Unit
 from bmc.passes.shard import unsplittable
 from bmc.record import record

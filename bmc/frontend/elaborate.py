@@ -14,17 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from bmc.errors import Diagnostic
-from bmc.frontend import name_errors, syntax
-from bmc.frontend.core import FloatType
-from bmc.frontend.data import data_functions, trace_data
-from bmc.frontend.dims import Failure
-from bmc.frontend.elaborator import Elaborator
+from bmc.frontend.bodies.core import FloatType
+from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.elaborator import Elaborator
+from bmc.frontend.bodies.values import Closure
+from bmc.frontend.data.block import data_functions, trace_data
+from bmc.frontend.errors import name_errors
 from bmc.frontend.generic import trace_model
 from bmc.frontend.overrides import apply_overrides
 from bmc.frontend.scope import FileScope, Program, Reader, load_program
-from bmc.frontend.training import TracedTraining, TrainBlock, trace_training
+from bmc.frontend.syntax import tree as syntax
+from bmc.frontend.train.block import TracedTraining, TrainBlock, trace_training
 from bmc.frontend.unit import MomentSpec, SettingReport, StateSpec, TrainingSpec, Unit, WeightSpec
-from bmc.frontend.values import Closure
 from bmc.ir import Function, Module, Result
 from bmc.record import record
 from bmc.source import SourceFile

@@ -7,11 +7,12 @@ what holds for it holds for every size.
 
 from __future__ import annotations
 
-from bmc.frontend import layer_errors, syntax
-from bmc.frontend.dims import DimFact, Failure
-from bmc.frontend.elaborator import Elaborator
-from bmc.frontend.trace import ROW, Trace
-from bmc.frontend.values import Bound, Closure, Datum, Environment, LayerInstance, Tensor, TupleValue
+from bmc.frontend.bodies.dims import DimFact, Failure
+from bmc.frontend.bodies.elaborator import Elaborator
+from bmc.frontend.bodies.trace import ROW, Trace
+from bmc.frontend.bodies.values import Bound, Closure, Datum, Environment, LayerInstance, Tensor, TupleValue
+from bmc.frontend.errors import layer_errors
+from bmc.frontend.syntax import tree as syntax
 from bmc.ir import Dim, Poly, TensorType
 from bmc.source import Span
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from bmc.errors import Diagnostic
-from bmc.frontend import name_errors, syntax
-from bmc.frontend.parse import parse
+from bmc.frontend.errors import name_errors
 from bmc.frontend.scope import FileScope, Program
-from bmc.frontend.settings import KEYS
+from bmc.frontend.syntax import tree as syntax
+from bmc.frontend.syntax.parse import parse
+from bmc.frontend.train.settings import KEYS
 from bmc.source import SourceFile, Span
 
 __all__ = ["apply_overrides"]

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bmc.frontend import syntax
-from bmc.frontend.core import TYPE_NAMES
-from bmc.frontend.expressions import CONSTANTS
-from bmc.frontend.later import FEATURES
-from bmc.frontend.parse import parse
+from bmc.frontend.bodies.core import TYPE_NAMES
+from bmc.frontend.bodies.expressions import CONSTANTS
+from bmc.frontend.errors.later import FEATURES
 from bmc.frontend.primitives import GROUPS
 from bmc.frontend.scope import installed_library
-from bmc.frontend.settings import DEFAULTS, KEYS
-from bmc.frontend.syntax import DATA_KEYS
+from bmc.frontend.syntax import tree as syntax
+from bmc.frontend.syntax.parse import parse
+from bmc.frontend.syntax.tree import DATA_KEYS
+from bmc.frontend.train.settings import DEFAULTS, KEYS
 from bmc.source import SourceFile, Span
 
 __all__ = ["language_reference", "library_reference"]

@@ -17,9 +17,10 @@ from functools import cache
 from typing import NamedTuple
 
 from bmc.errors import BmcError, Diagnostic
-from bmc.frontend import name_errors, syntax
-from bmc.frontend.parse import parse
-from bmc.frontend.values import Bound
+from bmc.frontend.bodies.values import Bound
+from bmc.frontend.errors import name_errors
+from bmc.frontend.syntax import tree as syntax
+from bmc.frontend.syntax.parse import parse
 from bmc.source import SourceFile, Span
 
 __all__ = ["LIBRARY_PREFIX", "FileScope", "LibraryPart", "Program", "Reader", "library_files", "load_program"]

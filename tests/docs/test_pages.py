@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bmc.frontend.elaborate import check
-from bmc.frontend.format import format_source
+from bmc.frontend.syntax.format import format_source
 from bmc.source import SourceFile
 
 ROOT = Path(__file__).parents[2]

@@ -261,7 +261,7 @@ def test_the_text_of_a_diagnostic_of_the_command_line(name: str, golden: Callabl
 
 def test_every_code_is_explained() -> None:
     folder = Path(elaborate.__code__.co_filename).parent
-    codes = {c for p in folder.glob("*.py") for c in re.findall(r'"([EW]0[2-69]\d\d)"', p.read_text())}
+    codes = {c for p in folder.rglob("*.py") for c in re.findall(r'"([EW]0[2-69]\d\d)"', p.read_text())}
     assert len(codes) > 60
     assert [c for c in sorted(codes) if explain(c) is None] == []
     assert codes <= {n.partition("-")[0] for n in (*CASES, *FILES, *SELECTED)}
@@ -278,7 +278,7 @@ BROAD = {
 @pytest.mark.parametrize("name", BROAD)
 def test_bodies_beyond_any_program_end(name: str, golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """These would write out 4e8 and 1e9 bodies. The limit is made small here, so that the test is."""
-    monkeypatch.setattr("bmc.frontend.core.MAX_BODIES", 1000)
+    monkeypatch.setattr("bmc.frontend.bodies.core.MAX_BODIES", 1000)
     golden(name, render_all(findings(BROAD[name])))
 
 

@@ -10,7 +10,7 @@ from bmc.cli.options import f64_option, overrides_of, set_option
 from bmc.cli.output import note, result
 from bmc.driver.dumping import STAGES, dump_ir, dump_source, pass_names, write_passes
 from bmc.driver.load import SourceText, find_source
-from bmc.frontend.read_source import read_source
+from bmc.frontend.syntax.read_source import read_source
 from bmc.source import SourceFile
 
 __all__ = ["command"]

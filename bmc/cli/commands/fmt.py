@@ -8,8 +8,8 @@ from bmc.cli.exits import DONE, SOURCE
 from bmc.cli.output import note, result
 from bmc.driver import run_errors
 from bmc.errors import BmcError
-from bmc.frontend.format import format_source
-from bmc.frontend.read_source import read_source
+from bmc.frontend.syntax.format import format_source
+from bmc.frontend.syntax.read_source import read_source
 from bmc_runtime.atomic import write_bytes
 
 __all__ = ["command"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
 
-from bmc.frontend.primitive import Primitive
+from bmc.frontend.bodies.primitive import Primitive
 from bmc.frontend.primitives import (
     categories,
     choosing,

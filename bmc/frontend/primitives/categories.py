@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from bmc.frontend import arithmetic, fitting, type_errors
-from bmc.frontend.dims import Failure
-from bmc.frontend.primitive import Arguments, Primitive
+from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.primitive import Arguments, Primitive
+from bmc.frontend.bodies.values import Categories, Datum, ListValue, Tensor, describe
+from bmc.frontend.data import fitting
+from bmc.frontend.errors import type_errors
 from bmc.frontend.primitives.choosing import onehot_of
-from bmc.frontend.values import Categories, Datum, ListValue, Tensor, describe
 from bmc.ir.types import is_integer
 from bmc.record import replace
 

@@ -5,10 +5,11 @@ Integers carry their upper bound, which is checked against the axis that they pi
 
 from __future__ import annotations
 
-from bmc.frontend import arithmetic, type_errors
-from bmc.frontend.dims import Failure
-from bmc.frontend.primitive import Arguments, Primitive
-from bmc.frontend.values import Datum, ListValue, Tensor, describe
+from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.primitive import Arguments, Primitive
+from bmc.frontend.bodies.values import Datum, ListValue, Tensor, describe
+from bmc.frontend.errors import type_errors
 from bmc.ir import Value
 from bmc.ir.types import is_float, is_integer
 from bmc.record import replace

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from bmc.frontend import type_errors
-from bmc.frontend.core import Core
-from bmc.frontend.dims import Failure
-from bmc.frontend.later import not_yet
-from bmc.frontend.primitive import Arguments, Primitive
-from bmc.frontend.values import Bound, Datum, Generator, Tensor, describe
+from bmc.frontend.bodies.core import Core
+from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.primitive import Arguments, Primitive
+from bmc.frontend.bodies.values import Bound, Datum, Generator, Tensor, describe
+from bmc.frontend.errors import type_errors
+from bmc.frontend.errors.later import not_yet
 from bmc.ir import Poly, Shape, TensorType
 from bmc.record import record, replace
 from bmc.source import Span

@@ -5,10 +5,11 @@ Tensors are channels last: [rows, places.., channels].
 
 from __future__ import annotations
 
-from bmc.frontend import arithmetic, type_errors
-from bmc.frontend.dims import Failure
-from bmc.frontend.primitive import Arguments, Primitive
-from bmc.frontend.values import Datum, ListValue, Tensor, TupleValue, describe
+from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.primitive import Arguments, Primitive
+from bmc.frontend.bodies.values import Datum, ListValue, Tensor, TupleValue, describe
+from bmc.frontend.errors import type_errors
 from bmc.ir import Dim
 from bmc.ir.dims import divide_exact
 from bmc.ops.window import window_count

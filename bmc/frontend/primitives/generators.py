@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bmc.frontend import type_errors
-from bmc.frontend.core import Core
-from bmc.frontend.dims import Failure
-from bmc.frontend.primitive import Arguments, Primitive
-from bmc.frontend.trace import CONTROL
-from bmc.frontend.values import Datum, Generator, Tensor
+from bmc.frontend.bodies.core import Core
+from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.primitive import Arguments, Primitive
+from bmc.frontend.bodies.trace import CONTROL
+from bmc.frontend.bodies.values import Datum, Generator, Tensor
+from bmc.frontend.errors import type_errors
 from bmc.ir import Dim, TensorType, Value
 from bmc.ir.dims import divide_exact
 from bmc.ir.types import is_float

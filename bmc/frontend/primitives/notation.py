@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from bmc.frontend import arithmetic, layer_errors, type_errors
-from bmc.frontend.core import Core
-from bmc.frontend.dims import Failure
-from bmc.frontend.primitive import Arguments, Primitive
-from bmc.frontend.values import Bound, Datum, Tensor, describe
+from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies.core import Core
+from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.primitive import Arguments, Primitive
+from bmc.frontend.bodies.values import Bound, Datum, Tensor, describe
+from bmc.frontend.errors import layer_errors, type_errors
 from bmc.ir import Dim, Poly, Value
 from bmc.ir.dims import divide_exact, product
 from bmc.record import record, replace

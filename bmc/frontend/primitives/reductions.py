@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bmc.frontend import arithmetic, type_errors
-from bmc.frontend.dims import Failure
-from bmc.frontend.primitive import Arguments, Primitive
+from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.primitive import Arguments, Primitive
+from bmc.frontend.bodies.values import Datum, ListValue, Tensor, TupleValue, describe
+from bmc.frontend.errors import type_errors
 from bmc.frontend.primitives.pointwise import extreme
-from bmc.frontend.values import Datum, ListValue, Tensor, TupleValue, describe
 from bmc.ir import Dim, Value
 from bmc.ir.dims import product
 from bmc.ir.types import is_float, is_integer

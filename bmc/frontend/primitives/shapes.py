@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bmc.frontend import arithmetic, type_errors
-from bmc.frontend.dims import Failure
-from bmc.frontend.indexing import take_range
-from bmc.frontend.primitive import Arguments, Primitive
-from bmc.frontend.values import Bound, Datum, ListValue, Poison, Tensor, TupleValue, describe
+from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.indexing import take_range
+from bmc.frontend.bodies.primitive import Arguments, Primitive
+from bmc.frontend.bodies.values import Bound, Datum, ListValue, Poison, Tensor, TupleValue, describe
+from bmc.frontend.errors import type_errors
 from bmc.ir import Dim, Poly, Shape
 from bmc.ir.dims import divide_exact, product
 from bmc.record import replace

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bmc.frontend import type_errors
-from bmc.frontend.dims import Failure
-from bmc.frontend.primitive import Arguments, Primitive
-from bmc.frontend.values import Datum, ListValue, Plateau, Tensor, TupleValue, describe
+from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.primitive import Arguments, Primitive
+from bmc.frontend.bodies.values import Datum, ListValue, Plateau, Tensor, TupleValue, describe
+from bmc.frontend.errors import type_errors
 from bmc.ir.types import is_integer
 
 __all__ = ["PRIMITIVES"]

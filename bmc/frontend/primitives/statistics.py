@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
-from bmc.frontend import arithmetic, fitting, type_errors
-from bmc.frontend.dims import Failure
-from bmc.frontend.primitive import Arguments, Primitive
-from bmc.frontend.values import Bound, Closure, Constructed, Datum, Tensor, describe
+from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.primitive import Arguments, Primitive
+from bmc.frontend.bodies.values import Bound, Closure, Constructed, Datum, Tensor, describe
+from bmc.frontend.data import fitting
+from bmc.frontend.errors import type_errors
 from bmc.ir import Value
 from bmc.ir.dims import product
 from bmc.ir.types import is_float

@@ -1,0 +1,1 @@
+"""A `data` block: sources, columns, headers, fits."""

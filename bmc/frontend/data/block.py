@@ -1,0 +1,321 @@
+"""A `data` block: columns, outputs, fits, conditions, as one trace.
+
+In: the syntax of a block. Out: a `DataBlock`. Guaranteed: every expression of the block is checked whether or not a train
+block uses
+its value; the functions are cut later, from what turned out to be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from bmc.frontend.bodies.core import FitRecord, Fitting
+from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.elaborator import Elaborator
+from bmc.frontend.bodies.keys import KeyScope
+from bmc.frontend.bodies.trace import ROW, Trace, cone
+from bmc.frontend.bodies.values import POISON, Bound, Environment, Tensor, describe
+from bmc.frontend.data.sources import ReadSource, columns_of, first_file, read_source_clause, read_split
+from bmc.frontend.errors import data_errors, type_errors
+from bmc.frontend.errors.later import not_yet
+from bmc.frontend.scope import FileScope
+from bmc.frontend.syntax import tree as syntax
+from bmc.frontend.unit import ColumnKind, ColumnSpec, DataSpec, FitSpec, FittedSpec, OutputSpec, SourceSpec, SplitSpec
+from bmc.ir import Dim, Function, Poly, Result, TensorType
+from bmc.ops.registry import TypeRuleError
+from bmc.record import record, replace
+from bmc.source import Span
+
+__all__ = ["DataBlock", "DataFunctions", "data_functions", "trace_data"]
+
+_Made = TypeVar("_Made")
+
+
+@dataclass(eq=False)
+class DataBlock:
+    """One elaborated block. `outputs` are tensors of `trace`; names that are wrong are bound to poison."""
+
+    declaration: syntax.Data
+    trace: Trace
+    outputs: dict[str, Bound]
+    columns: tuple[ColumnSpec, ...] = ()
+    sources: tuple[SourceSpec, ...] = ()
+    split: SplitSpec = field(default_factory=lambda: SplitSpec("none", ("train",)))
+    where: Tensor | None = None
+    distinct: tuple[str, ...] | None = None
+    records: list[FitRecord] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.declaration.name.text
+
+
+@record(frozen=True, eq=False)
+class DataFunctions:
+    """The functions of a block that a unit needs, in order, and its specification."""
+
+    functions: tuple[Function, ...]
+    spec: DataSpec
+
+
+def _column(core: Elaborator, column: syntax.Column, kinds: Sequence[str], env: Environment) -> ColumnSpec:
+    solver = core.fixed_dims(env)
+    cell: list[int] = []
+    for d in column.type.dims or ():
+        if isinstance(d, syntax.Rest):
+            raise Failure(data_errors.bad_column_type(d.span, "a column's cell has known dims"))
+        dim = solver.dim(d)
+        if not isinstance(dim, int) or dim < 0:
+            raise Failure(data_errors.bad_column_type(d.span, f"nothing says how large `{d.span.text}` is"))
+        cell.append(dim)
+    if cell and "csv" in kinds:
+        raise Failure(data_errors.bad_column_type(column.type.span, "a cell of a csv file is one value"))
+    name = column.type.name.text
+    if name == "float":
+        raise Failure(data_errors.bad_column_type(column.type.name.span, "a column says how it is stored: f32 or f64"))
+    if name in ("date", "timestamp") and cell:
+        raise Failure(data_errors.bad_column_type(column.type.span, "a date is one value"))
+    kind: ColumnKind = "date" if name == "date" else "timestamp" if name == "timestamp" else "plain"
+    header = column.name.text if column.header is None else column.header.value
+    return ColumnSpec(column.name.text, header, core.dtype(column.type), kind, column.type.nullable, tuple(cell), column.span)
+
+
+def _ragged(core: Elaborator, column: syntax.Column, env: Environment) -> tuple[Dim, ...] | None:
+    """The cell of a column of a source that is not read yet, whose dims may be open."""
+    solver = core.fixed_dims(env)
+    dims: list[Dim] = []
+    for d in column.type.dims or ():
+        if isinstance(d, syntax.Rest):
+            return None
+        dims.append(Poly.symbol(d.text) if isinstance(d, syntax.Name) and solver.fact(d) is None else solver.dim(d))
+    return tuple(dims)
+
+
+def _bind_columns(core: Elaborator, block: DataBlock, clause: syntax.Columns, source: ReadSource | None, env: Environment) -> None:
+    kinds = [s.kind for s in source.specs] if source is not None else []
+    specs: list[ColumnSpec] = []
+    spans: dict[str, Span] = {}
+    for column in clause.columns:
+        name = column.name.text
+        if name in spans:
+            core.report(data_errors.column_twice(column.name.span, name, spans[name]))
+            continue
+        spans[name] = column.name.span
+        try:
+            cell: tuple[Dim, ...]
+            if source is not None and not source.specs:
+                found = _ragged(core, column, env)
+                cell = (*source.window, *(found or ()))
+                kind: ColumnKind = "plain"
+                dtype = core.dtype(column.type)
+            else:
+                spec = _column(core, column, kinds, env)
+                specs.append(spec)
+                cell, kind, dtype = (*(source.window if source is not None else ()), *spec.cell), spec.kind, spec.dtype
+        except Failure as failure:
+            core.report(failure.diagnostic)
+            env.names[name] = Bound(POISON, column.span)
+            continue
+        shape = (Poly.symbol(ROW), *cell)
+        value = block.trace.parameter("input", name, TensorType(dtype, shape))
+        valid = None
+        if column.type.nullable:
+            valid = block.trace.parameter("input", f"{name}.valid", TensorType("bool", shape))
+        origins = (None, *(column.type.span for _ in cell))
+        below = 256 if dtype == "u8" else None
+        tensor = Tensor(value, block.trace, valid, below=below, below_origin=column.type.span, origins=origins, kind=kind)
+        env.names[name] = Bound(tensor, column.span)
+    block.columns = tuple(specs)
+
+
+def trace_data(core: Elaborator, scope: FileScope, declaration: syntax.Data) -> DataBlock:
+    """Elaborate a block; what is wrong is reported."""
+    trace = Trace("data", ROW, exact=True)
+    block = DataBlock(declaration, trace, {})
+    core.trace = trace
+    core.fitting = Fitting()
+    env = Environment(scope)
+    try:
+        _clauses(core, block, env)
+    finally:
+        block.records = core.fitting.records
+        core.fitting = None
+    return block
+
+
+def _clauses(core: Elaborator, block: DataBlock, env: Environment) -> None:
+    entries = block.declaration.entries
+    name = block.declaration.name
+    first: dict[str, Span] = {}
+    source: ReadSource | None = None
+    for entry in entries:
+        key = _clause_name(entry)
+        if key is not None and key in first:
+            core.report(data_errors.clause_twice(entry.span, key, first[key]))
+        elif key is not None:
+            first[key] = entry.span
+    for entry in entries:
+        if isinstance(entry, syntax.Setting) and entry.key.text == "source":
+            source = _guarded(core, partial(read_source_clause, core, entry.value, env, name.text), entry.span)
+            if source is not None:
+                block.sources = source.specs
+    if "source" not in first:
+        core.report(data_errors.missing_clause(name.span, name.text, "source"))
+    columns = next((e for e in entries if isinstance(e, syntax.Columns)), None)
+    if columns is None:
+        core.report(data_errors.missing_clause(name.span, name.text, "columns"))
+    else:
+        _bind_columns(core, block, columns, source, env)
+        _check_headers(core, block)
+    for entry in entries:
+        key = _clause_name(entry)
+        if key is None or first[key] == entry.span:
+            _entry(core, block, entry, env)
+    if any(s.split is not None for s in block.sources):
+        block.split = SplitSpec("sources", tuple(s.split or "" for s in block.sources))
+
+
+def _check_headers(core: Elaborator, block: DataBlock) -> None:
+    for spec in block.sources:
+        path = first_file(spec)
+        if path is not None:
+            # Imported where there is a file: zip and csv would be a tenth of the time of a check without one.
+            from bmc.frontend.data.headers import check_header  # noqa: PLC0415
+
+            check_header(core, spec, path, block.columns)
+
+
+def _clause_name(entry: syntax.DataEntry) -> str | None:
+    match entry:
+        case syntax.Setting():
+            return entry.key.text
+        case syntax.Columns():
+            return "columns"
+        case syntax.Output() | syntax.Let():
+            return entry.name.text
+        case syntax.Distinct():
+            return "distinct"
+        case _:
+            return None
+
+
+def _guarded(core: Elaborator, work: Callable[[], _Made], span: Span) -> _Made | None:
+    """The result of `work`, or None after a report."""
+    try:
+        return work()
+    except Failure as failure:
+        core.report(failure.diagnostic)
+    except TypeRuleError as error:
+        core.report(type_errors.rule_violated(span, error.message))
+    return None
+
+
+def _entry(core: Elaborator, block: DataBlock, entry: syntax.DataEntry, env: Environment) -> None:
+    match entry:
+        case syntax.Setting() if entry.key.text == "split":
+            split = _guarded(core, lambda: read_split(core, entry.value, env), entry.span)
+            if split is not None:
+                block.split = split
+        case syntax.Setting() if entry.key.text == "fitted":
+            core.report(not_yet(entry.span, "transfer"))
+        case syntax.Where():
+            _guarded(core, lambda: _where(core, block, entry, env), entry.span)
+        case syntax.Distinct():
+            keys = entry.keys
+            block.distinct = () if keys is None else _guarded(core, lambda: columns_of(core, keys, env), entry.span)
+        case syntax.Let() | syntax.Output():
+            bound = _guarded(core, lambda: _output(core, entry, env), entry.span)
+            made = Bound(POISON, entry.value.span) if bound is None else bound
+            env.names[entry.name.text] = made
+            if isinstance(entry, syntax.Output):
+                block.outputs[entry.name.text] = made
+        case _:
+            pass
+
+
+def _where(core: Elaborator, block: DataBlock, entry: syntax.Where, env: Environment) -> None:
+    value = core.evaluate(entry.condition, env)
+    tensor = value if isinstance(value, Tensor) else None
+    if tensor is None or tensor.dtype != "bool" or tensor.shape != (Poly.symbol(ROW),):
+        raise Failure(data_errors.bad_where(entry.condition.span, describe(value)))
+    read = {v for op in cone(core.trace.builder.ops, [tensor.value], effects=False) for v in op.operands}
+    fitted = {key: p.value for (role, key), p in core.trace.parameters.items() if role == "fitted"}
+    for fit in core.fitting.records if core.fitting is not None else ():
+        if any(fitted.get(key) in read for key in fit.keys):
+            raise Failure(data_errors.where_fitted(entry.condition.span, fit.span))
+    if block.where is not None:
+        tensor = replace(tensor, value=core.trace.op("logical_and", block.where.value, tensor.value))
+    block.where = tensor
+
+
+def _output(core: Elaborator, entry: syntax.Let | syntax.Output, env: Environment) -> Bound:
+    assert core.fitting is not None
+    core.fitting.keys = KeyScope((entry.name.text,))
+    value = core.evaluate(entry.value, env)
+    if entry.type is not None:
+        value = core.annotated(entry.type, value, entry.name.text, entry.value.span, env)
+    if isinstance(entry, syntax.Output) and not isinstance(value, Tensor):
+        raise Failure(data_errors.output_rows(entry.value.span, entry.name.text, describe(value)))
+    return Bound(value, entry.value.span)
+
+
+# --- cutting -----------------------------------------------------------------------------------------------------------
+def data_functions(
+    block: DataBlock,
+    used_outputs: Sequence[str],
+    predict: Sequence[Function],
+    models: Sequence[Function],
+    tables: Sequence[str] = (),
+) -> DataFunctions:
+    """`fit.*`, `where` and `data`, as far as `used_outputs` and the other functions need them: `predict` reads columns,
+    `models` data
+    outputs."""
+    trace = block.trace
+    functions: list[Function] = []
+    if block.where is not None:
+        functions.append(trace.cut("where", [Result(block.where.value, "output", "where")]))
+    outputs = [(n, block.outputs[n].value) for n in used_outputs]
+    tensors = [(n, t) for n, t in outputs if isinstance(t, Tensor)]
+    if tensors:
+        functions.append(trace.cut("data", [Result(t.value, "output", n) for n, t in tensors]))
+    wanted = {p.key for f in (*functions, *predict, *models) for p in f.params if p.role == "fitted"}
+    wanted |= set(tables)
+    fits: list[Function] = []
+    specs: list[FitSpec] = []
+    fitted: list[FittedSpec] = []
+    for entry in reversed(block.records):
+        if not wanted & set(entry.keys):
+            continue
+        function = trace.cut(
+            f"fit.{entry.keys[0]}", [Result(v, "update", k) for k, v in zip(entry.keys, entry.values, strict=True)]
+        )
+        depends = tuple(p.key for p in function.params if p.role == "fitted")
+        columns = tuple(p.key for p in function.params if p.role == "input")
+        wanted |= set(depends)
+        fits.append(function)
+        specs.append(FitSpec(function.name, entry.keys, depends, columns))
+        fitted += [FittedSpec(k, v.type, entry.expression, entry.span) for k, v in zip(entry.keys, entry.values, strict=True)]
+    fits.reverse()
+    specs.reverse()
+    read = {p.key.removesuffix(".valid") for f in (*fits, *functions, *predict) for p in f.params if p.role == "input"}
+    read |= set(block.split.key) | set(block.distinct or ())
+    if (block.split.method == "hash" and not block.split.key) or block.distinct == ():
+        read |= {c.name for c in block.columns}  # whole rows count
+    order = {r.keys: i for i, r in enumerate(block.records)}
+    position = {k: i for keys, i in order.items() for k in keys}
+    spec = DataSpec(
+        block.name,
+        block.sources,
+        block.columns,
+        tuple(c.name for c in block.columns if c.name in read),
+        block.split,
+        tuple(specs),
+        tuple(sorted(fitted, key=lambda f: position[f.key])),
+        tuple(OutputSpec(n, t.type, t.below if isinstance(t.below, int) else None) for n, t in tensors),
+        block.where is not None,
+        block.distinct,
+    )
+    return DataFunctions((*fits, *functions), spec)

@@ -1,0 +1,128 @@
+"""Fitted statistics of a data block, and the way back through what they made.
+
+In: values of the data trace. Out: `fitted` parameters, and records of what computes them. Guaranteed: a fitted value has
+no row dim; its key
+is the path of names by which it is reached; `undo` reads fitted values only, never the column.
+"""
+
+from __future__ import annotations
+
+from bmc.frontend.bodies.arithmetic import to_dtype
+from bmc.frontend.bodies.core import Core, FitRecord
+from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.trace import Trace, cone
+from bmc.frontend.bodies.values import Categories, Datum, Tensor, describe
+from bmc.frontend.errors import data_errors, type_errors
+from bmc.ir import Operation, Value
+from bmc.ir.types import is_float
+from bmc.ops.table import definition
+from bmc.record import replace
+from bmc.source import Span
+
+__all__ = ["fit", "fitted_categories", "undo"]
+
+
+def fit(core: Core, value: Tensor, name: str, span: Span) -> Tensor:
+    """`value`, of the data trace, as computed over the training split: a fitted parameter. Raises Failure."""
+    if core.fitting is None:
+        raise Failure(data_errors.fit_outside(span))
+    if any(core.trace.has_rows(d) for d in value.shape):
+        raise Failure(data_errors.fit_has_rows(span, describe(value)))
+    if value.valid is not None:
+        raise Failure(type_errors.may_be_missing(span, describe(value), "`fit`", None))
+    if is_float(value.dtype):
+        value = to_dtype(core, value, core.float_type)
+    head, _, last = name.rpartition(".")
+    scope = core.fitting.keys
+    key = scope.key(scope.default(name)) if not head else scope.inner(scope.default(head)).key(last)
+    core.fitting.records.append(FitRecord((key,), (value.value,), span.text, span))
+    return replace(value, value=core.trace.parameter("fitted", key, value.type), weak=False)
+
+
+def fitted_categories(core: Core, x: Tensor, size: int, size_span: Span, span: Span) -> Tensor:
+    """Integers below `size`: places in the table of the most frequent `size - 1` values, the last one for all others."""
+    if core.fitting is None:
+        raise Failure(data_errors.fit_outside(span))
+    trace = core.trace
+    if x.dtype == "u8":
+        x = to_dtype(core, x, "i32")
+    if x.rank != 1:
+        raise Failure(type_errors.operand_type(span, "category(max = n)", describe(x), "one cell for each row"))
+    keep = trace.constant(True, "bool", x.shape)
+    values = trace.ops("distinct", x.value, keep, limit=size - 1)
+    scope = core.fitting.keys.inner(core.fitting.keys.default("category"))
+    keys = tuple(scope.key(n) for n in ("table", "order", "count"))
+    core.fitting.records.append(FitRecord(keys, values, span.text, span))
+    table, order, _ = (trace.parameter("fitted", k, v.type) for k, v in zip(keys, values, strict=True))
+    found = trace.op("str_lookup" if x.dtype == "str" else "int_lookup", x.value, table, order)
+    absent = trace.op("compare", found, trace.constant(0, "i32", x.shape), predicate="lt")
+    index = trace.op("select", absent, trace.constant(size - 1, "i32", x.shape), found)
+    made = core.tensor(index, origins=x.origins)
+    return replace(made, below=size, below_origin=size_span, categories=Categories(size, table=keys[0], count=keys[2]))
+
+
+# --- the way back ------------------------------------------------------------------------------------------------------
+def _row_dependent(data: Trace) -> set[int]:
+    """Ids of the values of the data trace that depend on columns."""
+    found = {id(p.value) for p in data.parameters.values() if p.role == "input"}
+    for op in data.builder.ops:
+        if any(id(v) in found for v in op.operands):
+            found.update(id(v) for v in op.results)
+    return found
+
+
+def _imported(core: Core, data: Trace, value: Value, copies: dict[int, Value]) -> Value:
+    """A row-independent value of the data trace, built again in the present trace."""
+    if id(value) in copies:
+        return copies[id(value)]
+    fitted = {id(p.value): p for p in data.parameters.values()}
+    for op in cone(data.builder.ops, [value], effects=False):
+        operands: list[Value] = []
+        for v in op.operands:
+            if id(v) not in copies and id(v) in fitted:
+                p = fitted[id(v)]
+                copies[id(v)] = core.trace.parameter(p.role, p.key, p.value.type)
+            operands.append(copies[id(v)])
+        if any(id(r) not in copies for r in op.results):
+            made = core.trace.builder.operation(op.name, operands, op.attrs)
+            copies.update((id(old), new) for old, new in zip(op.results, made.results, strict=True))
+    if id(value) not in copies and id(value) in fitted:
+        p = fitted[id(value)]
+        copies[id(value)] = core.trace.parameter(p.role, p.key, p.value.type)
+    return copies[id(value)]
+
+
+def undo(core: Core, x: Tensor, y: Datum, x_span: Span, y_span: Span, span: Span) -> Tensor:
+    """`x` taken back through the operations that made the data output `y` of its column. Raises Failure."""
+    if not isinstance(y, Tensor) or y.behind is None:
+        raise Failure(type_errors.wrong_value(y_span, "y", "an output of the data block", describe(y)))
+    behind = y.behind
+    data = behind.trace
+    if x.shape != y.shape:
+        raise Failure(type_errors.broadcast_mismatch(span, "undone as", x.type, y.type, x_span, y_span, ()))
+    if not is_float(x.dtype):
+        raise Failure(type_errors.operand_type(x_span, "undo", describe(x)))
+    makers: dict[int, Operation] = {id(r): op for op in data.builder.ops for r in op.results}
+    depends = _row_dependent(data)
+    columns = {id(p.value) for p in data.parameters.values() if p.role == "input"}
+    copies: dict[int, Value] = {}
+    at, result = behind.value, x.value
+    while id(at) not in columns:
+        through = data.seen_through.get(at)
+        if through is not None:
+            at = through
+            continue
+        op = makers.get(id(at))
+        places = [] if op is None else [i for i, v in enumerate(op.operands) if id(v) in depends]
+        if op is None or not places:
+            raise Failure(data_errors.cannot_undo(span, y_span, "it does not depend on a column", None))
+        record = definition(op.name)
+        place = op.location.spans[0] if op.location.spans else None
+        if record.inverse is None or len(places) != 1:
+            raise Failure(data_errors.cannot_undo(span, y_span, f"`{op.name}` has no way back", place))
+        operands = [v if i == places[0] else _imported(core, data, v, copies) for i, v in enumerate(op.operands)]
+        core.at(span)
+        stand_in = Operation(op.name, tuple(operands), op.attrs, op.results, op.regions, core.trace.builder.location)
+        result = record.inverse(core.trace.builder, stand_in, places[0], result)
+        at = op.operands[places[0]]
+    return replace(x.plain(), value=result)

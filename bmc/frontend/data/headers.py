@@ -1,0 +1,78 @@
+"""The headers of data files at hand, against the columns declared.
+
+In: sources and columns. Out: reports of columns that a file does not have. Guaranteed: no more is read than the first line of a csv
+file and the array headers of an npz file, and only of the first file of each source that exists. Imported only then: a check
+without files should not pay for zip.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import re
+import struct
+import zipfile
+from collections.abc import Sequence
+
+from bmc.frontend.bodies.core import Core
+from bmc.frontend.errors import data_errors
+from bmc.frontend.unit import ColumnSpec, SourceSpec
+
+__all__ = ["check_header"]
+
+_MAX_HEADER = 1 << 20
+
+
+def check_header(core: Core, spec: SourceSpec, path: str, columns: Sequence[ColumnSpec]) -> None:
+    """Report declared columns that the file `path` of a source does not have."""
+    try:
+        if spec.kind == "csv":
+            _check_csv(core, spec, path, columns)
+        elif spec.kind == "npz":
+            _check_npz(core, spec, path, columns)
+    except UnicodeDecodeError:
+        core.report(data_errors.header_unreadable(spec.span, path, "it is not UTF-8 text"))
+    except (OSError, csv.Error, zipfile.BadZipFile, ValueError) as error:
+        core.report(data_errors.header_unreadable(spec.span, path, str(error)))
+
+
+def _check_csv(core: Core, spec: SourceSpec, path: str, columns: Sequence[ColumnSpec]) -> None:
+    separator = dict(spec.options).get("separator", ",")
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        headers = next(csv.reader(iter(lambda: file.readline(_MAX_HEADER), ""), delimiter=separator), [])
+    for column in columns:
+        if column.header not in headers:
+            core.report(data_errors.column_not_in_file(column.span, column.header, path, headers, spec.span))
+
+
+_NPY_DTYPES = {"|b1": "bool", "|u1": "u8", "<i4": "i32", "<i8": "i64", "<f4": "f32", "<f8": "f64"}
+_LITTLE = re.compile(r"^[<|][biuf][1248]$")
+
+
+def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[str, tuple[int, ...]]:
+    """(dtype text, shape) of one array: the .npy format, NEP 1."""
+    with archive.open(name) as member:
+        magic = member.read(8)
+        if magic[:6] != b"\x93NUMPY":
+            raise ValueError(f"{name} is no array")
+        size = struct.unpack("<H", member.read(2))[0] if magic[6] == 1 else struct.unpack("<I", member.read(4))[0]
+        if size > _MAX_HEADER:
+            raise ValueError(f"the header of {name} is too long")
+        header = ast.literal_eval(member.read(size).decode("latin-1").strip())
+    if not isinstance(header, dict):
+        raise ValueError(f"the header of {name} is malformed")
+    return str(header["descr"]), tuple(header["shape"])
+
+
+def _check_npz(core: Core, spec: SourceSpec, path: str, columns: Sequence[ColumnSpec]) -> None:
+    with zipfile.ZipFile(path) as archive:
+        names = [n.removesuffix(".npy") for n in archive.namelist()]
+        for column in columns:
+            if column.header not in names:
+                core.report(data_errors.column_not_in_file(column.span, column.header, path, names, spec.span))
+                continue
+            dtype, shape = _npy_header(archive, column.header + ".npy")
+            declared = f"{column.dtype}[{', '.join(map(str, column.cell))}]"
+            found = f"{_NPY_DTYPES.get(dtype, dtype)}[{', '.join(map(str, shape[1:]))}]"
+            if shape[1:] != column.cell or not (_LITTLE.match(dtype) or column.dtype == "str"):
+                core.report(data_errors.column_type_in_file(column.span, column.name, declared, found, path, spec.span))

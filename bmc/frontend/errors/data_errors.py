@@ -1,0 +1,151 @@
+"""E05xx: errors of data blocks, each a named constructor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bmc.errors import Diagnostic, Label
+from bmc.frontend.errors.name_errors import did_you_mean, listed, primary
+from bmc.source import Span
+
+__all__ = [
+    "bad_column_type",
+    "bad_fractions",
+    "bad_source",
+    "bad_split",
+    "bad_where",
+    "cannot_undo",
+    "clause_twice",
+    "column_not_in_file",
+    "column_twice",
+    "column_type_in_file",
+    "fit_has_rows",
+    "fit_outside",
+    "header_unreadable",
+    "missing_clause",
+    "output_rows",
+    "unknown_split_argument",
+    "where_fitted",
+]
+
+
+def missing_clause(span: Span, name: str, clause: str) -> Diagnostic:
+    """E0501: a data block without `source` or `columns`."""
+    return Diagnostic("E0501", f"the data block {name} has no `{clause}`", (primary(span, f"`{clause}` is missing"),))
+
+
+def clause_twice(span: Span, name: str, before: Span) -> Diagnostic:
+    """E0502."""
+    return Diagnostic("E0502", f"`{name}` stands twice in this block", (primary(span, "again here"), Label(before, "first here")))
+
+
+def column_twice(span: Span, name: str, before: Span) -> Diagnostic:
+    """E0502 for columns."""
+    return Diagnostic("E0502", f"two columns are called `{name}`", (primary(span, "again here"), Label(before, "first here")))
+
+
+def bad_column_type(span: Span, reason: str) -> Diagnostic:
+    """E0503."""
+    return Diagnostic("E0503", reason, (primary(span, "as the type of a column's cell"),))
+
+
+def column_not_in_file(span: Span, header: str, file: str, headers: Sequence[str], source: Span) -> Diagnostic:
+    """E0504: a declared column that the file's header does not have."""
+    return Diagnostic(
+        "E0504",
+        f'{file} has no column "{header}"',
+        (primary(span, "no such column"), Label(source, "in this file")),
+        (f"its columns are: {listed(headers)}", 'a column whose header is no name is written `"unit price" as price: f32`'),
+        did_you_mean(span, header, headers),
+    )
+
+
+def column_type_in_file(span: Span, name: str, declared: str, found: str, file: str, source: Span) -> Diagnostic:
+    """E0505: npz arrays whose dtype or shape is another."""
+    return Diagnostic(
+        "E0505",
+        f"the column `{name}` is declared as {declared}, but {file} has {found}",
+        (primary(span, f"declared as {declared}"), Label(source, f"{found} in this file")),
+    )
+
+
+def header_unreadable(source: Span, file: str, reason: str) -> Diagnostic:
+    """E0506."""
+    return Diagnostic("E0506", f"cannot read the header of {file}: {reason}", (primary(source),))
+
+
+def bad_source(span: Span, reason: str, kinds: Sequence[str] = ()) -> Diagnostic:
+    """E0507."""
+    return Diagnostic(
+        "E0507",
+        f"this is not a source of rows: {reason}",
+        (primary(span),),
+        ('a source is written `csv("a.csv")`, `parquet("a/*.parquet")`, or `[train = csv("a.csv"), test = csv("b.csv")]`',),
+        did_you_mean(span, span.text, kinds),
+    )
+
+
+def bad_split(span: Span, reason: str, ways: Sequence[str] = ()) -> Diagnostic:
+    """E0508."""
+    return Diagnostic(
+        "E0508",
+        f"this is not a split: {reason}",
+        (primary(span),),
+        ("a split is written `by_hash(train = 0.8, valid = 0.1, test = 0.1, seed = 1)`, `by_order(...)` or `by_time(day, ...)`",),
+        did_you_mean(span, span.text, ways),
+    )
+
+
+def bad_fractions(span: Span, total: float) -> Diagnostic:
+    """E0509."""
+    return Diagnostic("E0509", f"the shares of a split are positive and add up to at most 1, not {total:g}", (primary(span),))
+
+
+def unknown_split_argument(span: Span, name: str, known: Sequence[str]) -> Diagnostic:
+    """E0508 for keywords."""
+    return Diagnostic("E0508", f"a split has no `{name}`", (primary(span),), suggestions=did_you_mean(span, name, known))
+
+
+def bad_where(span: Span, what: str) -> Diagnostic:
+    """E0510."""
+    return Diagnostic("E0510", f"`where` wants a condition for each row, not {what}", (primary(span, what),))
+
+
+def where_fitted(span: Span, fit: Span) -> Diagnostic:
+    """E0515: `where` comes before the split, and that before any fit."""
+    return Diagnostic(
+        "E0515",
+        "`where` cannot read what is fitted",
+        (primary(span, "chooses the rows that are split"), Label(fit, "is known only after the split")),
+        ("write the number itself",),
+    )
+
+
+def output_rows(span: Span, name: str, what: str) -> Diagnostic:
+    """E0511: a data output that is no tensor."""
+    return Diagnostic("E0511", f"the output `{name}` is {what}, not a tensor", (primary(span, what),))
+
+
+def fit_outside(span: Span) -> Diagnostic:
+    """E0512."""
+    return Diagnostic(
+        "E0512", "statistics are fitted in a data block only", (primary(span, "there is no training split to fit on here"),)
+    )
+
+
+def fit_has_rows(span: Span, what: str) -> Diagnostic:
+    """E0513."""
+    return Diagnostic(
+        "E0513",
+        f"a fitted value cannot have a value for each row, but this is {what}",
+        (primary(span, what),),
+        ("reduce over the rows first: `fit(mean(x, axis = 0))`",),
+    )
+
+
+def cannot_undo(span: Span, y: Span, reason: str, place: Span | None) -> Diagnostic:
+    """E0514."""
+    labels = [primary(span, reason)]
+    if place is not None:
+        labels.append(Label(place, "made here"))
+    return Diagnostic("E0514", f"`{y.text}` cannot be undone: {reason}", tuple(labels))

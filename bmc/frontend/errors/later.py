@@ -1,0 +1,38 @@
+"""E09xx: what the language has and the compiler does not do yet.
+
+In: the span of a use. Out: the diagnostic, which names the feature. Guaranteed: checking goes on behind it with a value of
+the right
+type wherever the type is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from bmc.errors import Diagnostic
+from bmc.frontend.errors.name_errors import primary
+from bmc.source import Span
+
+__all__ = ["FEATURES", "not_yet"]
+
+FEATURES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "scan": ("E0901", "a `state` that changes inside a `scan` is not compiled yet"),
+        "source": ("E0903", "this kind of data source is not read yet: csv, parquet and npz are"),
+        "text": ("E0904", "text processing is checked, but not compiled yet"),
+        "generation": ("E0905", "`next` (generation) is not compiled yet"),
+        "random": ("E0906", "this random function is checked, but not compiled yet"),
+        "transfer": ("E0907", "`init` and `fitted` (starting from another model) are not done yet"),
+        "memory": ("E0908", "`memory` (recomputation) is not done yet"),
+        "ranking": ("E0909", "top-k is checked, but not compiled yet"),
+        "split": ("E0910", "this way of splitting is not done yet: by_hash, by_order, by_time and named sources are"),
+    }
+)
+"""feature -> (code, message)"""
+
+
+def not_yet(span: Span, feature: str) -> Diagnostic:
+    """E09xx. KeyError for a feature that is not listed."""
+    code, message = FEATURES[feature]
+    return Diagnostic(code, message, (primary(span, "not yet"),))

@@ -1,0 +1,196 @@
+"""E04xx: errors of calls, layers, parameters and hyper-parameters, each a named constructor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bmc.errors import Diagnostic, Label, Suggestion
+from bmc.frontend.errors.name_errors import did_you_mean, listed, primary
+from bmc.source import Span
+
+__all__ = [
+    "bare_kind",
+    "carried_type",
+    "duplicate_key",
+    "has_name",
+    "hyper_type",
+    "missing_argument",
+    "no_return",
+    "not_applied",
+    "param_in_fn",
+    "pipe_into",
+    "repeat_over",
+    "result_count",
+    "shared_shape",
+    "too_many_arguments",
+    "twice_given",
+    "unknown_argument",
+    "wrong_inputs",
+    "outside_scan",
+    "target_count",
+    "key_taken_by_parameter",
+    "not_initial",
+]
+
+
+def unknown_argument(span: Span, callee: str, name: str, known: Sequence[str]) -> Diagnostic:
+    """E0401."""
+    notes = (f"`{callee}` takes {listed(known)}",) if known else (f"`{callee}` takes no arguments",)
+    return Diagnostic(
+        "E0401",
+        f"`{callee}` has no argument `{name}`",
+        (primary(span, "no such argument"),),
+        notes,
+        did_you_mean(span, name, known),
+    )
+
+
+def missing_argument(span: Span, callee: str, name: str, declared: Span | None) -> Diagnostic:
+    """E0402."""
+    labels = [primary(span, f"`{name}` is missing")]
+    if declared is not None:
+        labels.append(Label(declared, "declared here, without a default"))
+    return Diagnostic("E0402", f"`{callee}` needs `{name}`", tuple(labels))
+
+
+def too_many_arguments(span: Span, callee: str, takes: Sequence[str], given: int) -> Diagnostic:
+    """E0403."""
+    takes_text = f"it takes {len(takes)}: {listed(takes)}" if takes else "it takes none"
+    return Diagnostic("E0403", f"`{callee}` is given {given} arguments", (primary(span, takes_text),))
+
+
+def twice_given(span: Span, callee: str, name: str) -> Diagnostic:
+    """E0403: by position and by name."""
+    return Diagnostic("E0403", f"`{callee}` is given `{name}` twice", (primary(span, "given again here"),))
+
+
+def hyper_type(span: Span, name: str, wanted: str, got: str, declared: Span) -> Diagnostic:
+    """E0404."""
+    return Diagnostic(
+        "E0404", f"`{name}` is {wanted}, not {got}", (primary(span, got), Label(declared, "its default fixes the type"))
+    )
+
+
+def duplicate_key(span: Span, name: str, before: Span) -> Diagnostic:
+    """E0405."""
+    return Diagnostic(
+        "E0405",
+        f"two things of this scope are called `{name}`",
+        (primary(span, "again here"), Label(before, "first here")),
+        ("a parameter's key is the path of names, so names within a scope differ; bind the layer to a name to share it",),
+    )
+
+
+def key_taken_by_parameter(span: Span, name: str, before: Span) -> Diagnostic:
+    """E0405 between a parameter and a layer, or two parameters."""
+    return Diagnostic("E0405", f"`{name}` is taken in this scope", (primary(span, "again here"), Label(before, "first here")))
+
+
+def bare_kind(span: Span, name: str) -> Diagnostic:
+    """E0406."""
+    return Diagnostic(
+        "E0406",
+        f"`{name}` alone is a kind of layer, not a layer",
+        (primary(span, "which layer?"),),
+        ("a kind makes fresh parameters at each use, so a name cannot stand for one layer of it",),
+        (Suggestion("construct it", span, f"{span.text}()"),),
+    )
+
+
+def pipe_into(span: Span, what: str) -> Diagnostic:
+    """E0407."""
+    return Diagnostic(
+        "E0407",
+        f"cannot pipe into {what}",
+        (primary(span, what),),
+        ("right of `|>` stands a function or a layer: `x |> f(a)`; to add or multiply, write `x + y`",),
+    )
+
+
+def has_name(span: Span, name: str, key: str) -> Diagnostic:
+    """E0405: `as` on a layer that has a key."""
+    return Diagnostic("E0405", f"this layer is called `{key}` already, so it cannot be called `{name}`", (primary(span),))
+
+
+def shared_shape(span: Span, key: str, wanted: object, before: object, first: Span, call: Span | None) -> Diagnostic:
+    """E0408: one parameter, two shapes."""
+    labels = [primary(call or span, f"`{key}` would be {wanted} here"), Label(first, f"{before} when it was first applied")]
+    return Diagnostic("E0408", f"the shared parameter `{key}` has two shapes: {before} and {wanted}", tuple(labels))
+
+
+def param_in_fn(span: Span, what: str, name: str) -> Diagnostic:
+    """E0409."""
+    return Diagnostic(
+        "E0409",
+        f"a fn has no parameters of its own, but `{name}` makes {what}",
+        (primary(span, what),),
+        ("declare it as a `layer`",),
+    )
+
+
+def carried_type(span: Span, name: str, before: object, after: object, first: Span) -> Diagnostic:
+    """E0410."""
+    return Diagnostic(
+        "E0410",
+        f"`{name}` is carried, so it keeps its type: {before}, not {after}",
+        (primary(span, str(after)), Label(first, str(before))),
+    )
+
+
+def result_count(span: Span, callee: str, wanted: int, got: int, declared: Span) -> Diagnostic:
+    """E0411."""
+    return Diagnostic(
+        "E0411",
+        f"`{callee}` returns {got} values, but declares {wanted}",
+        (primary(span, f"{got} here"), Label(declared, f"{wanted} here")),
+    )
+
+
+def target_count(span: Span, targets: int, got: str) -> Diagnostic:
+    """E0411 for `a, b = e`."""
+    return Diagnostic("E0411", f"{targets} names take {got}", (primary(span, got),))
+
+
+def no_return(span: Span, name: str) -> Diagnostic:
+    """E0412."""
+    return Diagnostic("E0412", f"`{name}` returns nothing", (primary(span, "no `return` was reached"),))
+
+
+def not_applied(span: Span, name: str, layer: str) -> Diagnostic:
+    """E0413: `value.w` before the layer has parameters."""
+    return Diagnostic(
+        "E0413",
+        f"`{name}` is not known before the layer is applied",
+        (primary(span, f"{layer} has not been applied yet"),),
+        ("a parameter's dims may depend on what its layer is applied to",),
+    )
+
+
+def repeat_over(span: Span, what: str) -> Diagnostic:
+    """E0414."""
+    return Diagnostic("E0414", f"`repeat` cannot go over {what}", (primary(span, what),), ("it takes a whole number or a list",))
+
+
+def wrong_inputs(span: Span, callee: str) -> Diagnostic:
+    """E0415: a layer of one list called with its inputs at once."""
+    return Diagnostic(
+        "E0415",
+        f"`{callee}` is constructed first, then applied",
+        (primary(span),),
+        (f"write `{callee}()(...)`, or `... |> {callee}`",),
+    )
+
+
+def outside_scan(span: Span) -> Diagnostic:
+    """E0416."""
+    return Diagnostic("E0416", "`yield` stands outside of a `scan`", (primary(span),))
+
+
+def not_initial(span: Span, name: str, what: str) -> Diagnostic:
+    """E0417: what a parameter cannot start from."""
+    return Diagnostic(
+        "E0417",
+        f"`{name}` cannot start as {what}",
+        (primary(span, what),),
+        ("a parameter starts from a number, a list of numbers, or a generator such as `zeros` or `normal(std = 0.02)`",),
+    )

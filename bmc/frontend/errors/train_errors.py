@@ -1,0 +1,229 @@
+"""E06xx: errors of train blocks, each a named constructor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bmc.errors import Diagnostic, Label, Suggestion
+from bmc.frontend.errors.name_errors import did_you_mean, listed, primary
+from bmc.source import Span
+
+__all__ = [
+    "bad_clip",
+    "bad_optimizer",
+    "bad_prediction",
+    "bad_setting",
+    "bad_stop",
+    "both_lengths",
+    "input_missing",
+    "key_twice",
+    "loss_of_batch",
+    "loss_type",
+    "loss_without_data",
+    "metric_twice",
+    "mixes_rows",
+    "no_default_loss",
+    "not_watched",
+    "nothing_learns",
+    "pattern_unused",
+    "too_many_tables",
+    "unknown_binding",
+    "unknown_column",
+    "unknown_key",
+    "unmatched_weight",
+]
+
+
+def unknown_key(span: Span, key: str, known: Sequence[str]) -> Diagnostic:
+    """E0601."""
+    return Diagnostic(
+        "E0601",
+        f"a train block has no `{key}`",
+        (primary(span, "no such key"),),
+        (f"its keys are {listed(known, 30)}",),
+        did_you_mean(span, key, known),
+    )
+
+
+def key_twice(span: Span, key: str, before: Span) -> Diagnostic:
+    """E0602."""
+    return Diagnostic("E0602", f"`{key}` is set twice", (primary(span, "again here"), Label(before, "first here")))
+
+
+def input_missing(span: Span, model: str, name: str, declared: Span, data: str, outputs: Sequence[str]) -> Diagnostic:
+    """E0603: a model input that no data output feeds."""
+    near = did_you_mean(span, name, outputs)
+    suggestions = tuple(Suggestion(f"bind it: `inputs = [{name} = {s.replacement}]`") for s in near)
+    return Diagnostic(
+        "E0603",
+        f"nothing feeds the input `{name}` of {model}",
+        (primary(span, f"{data} has no output `{name}`"), Label(declared, "this input")),
+        (f"{data} gives {listed(outputs)}", f"an input takes the output of its name; `inputs = [{name} = ...]` binds another"),
+        suggestions,
+    )
+
+
+def unknown_binding(span: Span, name: str, what: str, known: Sequence[str]) -> Diagnostic:
+    """E0604: `inputs = [a = b]` where one of both does not exist."""
+    return Diagnostic(
+        "E0604",
+        f"there is no {what} `{name}`",
+        (primary(span, f"no such {what}"),),
+        (f"there are {listed(known)}",),
+        did_you_mean(span, name, known),
+    )
+
+
+def bad_setting(span: Span, key: str, wanted: str, got: str) -> Diagnostic:
+    """E0605."""
+    return Diagnostic("E0605", f"`{key}` is {wanted}, not {got}", (primary(span, got),))
+
+
+def both_lengths(span: Span, other: Span) -> Diagnostic:
+    """E0606."""
+    return Diagnostic(
+        "E0606",
+        "`epochs` and `steps` both say how long to train",
+        (primary(span, "and here"), Label(other, "here")),
+        ("write one of them",),
+    )
+
+
+def no_default_loss(span: Span, reason: str) -> Diagnostic:
+    """E0607."""
+    return Diagnostic(
+        "E0607",
+        f"the loss does not follow from the data: {reason}",
+        (primary(span, "`loss` is missing"),),
+        ("write one: `loss = cross_entropy(logits, y)`",),
+    )
+
+
+def loss_type(span: Span, what: str) -> Diagnostic:
+    """E0608."""
+    return Diagnostic("E0608", f"a loss is floats, not {what}", (primary(span, what),))
+
+
+def loss_of_batch(span: Span, what: str, accumulate: Span) -> Diagnostic:
+    """E0619: micro-batches of one number each do not add up to that of all their rows: means and sums would differ."""
+    return Diagnostic(
+        "E0619",
+        "with `accumulate` the loss needs a value for each row",
+        (primary(span, f"this is {what}, of one micro-batch"), Label(accumulate, "rows of several micro-batches make a step")),
+        ("leave out the `mean`: the mean over all rows of a step is taken anyway",),
+    )
+
+
+def bad_optimizer(span: Span, what: str) -> Diagnostic:
+    """E0609."""
+    return Diagnostic(
+        "E0609",
+        f"{what} is no optimizer",
+        (primary(span, what),),
+        ('write `adam(lr = 1e-3)`, or a list by key: `["enc.*" = frozen, "*" = adam(lr = 1e-3)]`',),
+    )
+
+
+def unmatched_weight(span: Span, keys: Sequence[str]) -> Diagnostic:
+    """E0610."""
+    return Diagnostic(
+        "E0610",
+        f"no pattern matches {listed(keys, 4)}",
+        (primary(span, "the first match wins; these match none"),),
+        ('end the list with `"*" = ...`; `frozen` leaves parameters as they are',),
+    )
+
+
+def pattern_unused(span: Span, pattern: str, keys: Sequence[str]) -> Diagnostic:
+    """W0601."""
+    return Diagnostic(
+        "W0601",
+        f'the pattern "{pattern}" matches no parameter that is still free',
+        (primary(span, "matches nothing"),),
+        (f"keys are {listed(keys, 6)}",),
+        level="warning",
+    )
+
+
+def nothing_learns(span: Span) -> Diagnostic:
+    """W0602."""
+    return Diagnostic("W0602", "the loss depends on no parameter that learns", (primary(span),), level="warning")
+
+
+def loss_without_data(span: Span, data: str) -> Diagnostic:
+    """E0618."""
+    return Diagnostic("E0618", "the loss reads no data", (primary(span, f"no output of {data} is used"),))
+
+
+def bad_clip(span: Span) -> Diagnostic:
+    """E0611."""
+    return Diagnostic("E0611", "`clip` is `norm(1.0)` or `value(0.5)`", (primary(span),))
+
+
+def bad_stop(span: Span, reason: str, known: Sequence[str] = ()) -> Diagnostic:
+    """E0612."""
+    notes = ["write `stop = plateau(valid.loss, patience = 3)`"]
+    if known:
+        notes.append(f"metrics are {listed(known)}")
+    return Diagnostic("E0612", reason, (primary(span),), tuple(notes))
+
+
+def not_watched(span: Span, split: str, metric: str, splits: Sequence[str]) -> Diagnostic:
+    """E0612: a plateau of what no epoch evaluates."""
+    notes: tuple[str, ...] = ()
+    if split not in splits:
+        reason = f"the data have no split `{split}`"
+        notes = (f"splits are {listed(splits)}", "write one: `split = by_hash(train = 0.8, valid = 0.2)`")
+    elif split == "test":
+        reason = "`test` is not looked at while training"
+        notes = ("watch `valid`: what decides when to stop is no test any more",)
+    elif split == "train":
+        reason = f"`{metric}` of `train` is not computed while training"
+        notes = ("of the training rows there is the loss: `train.loss`",)
+    else:
+        reason = f"`{metric}` is a table, not a number that gets better"
+    return Diagnostic("E0612", reason, (primary(span),), notes)
+
+
+def metric_twice(span: Span, name: str) -> Diagnostic:
+    """E0613."""
+    return Diagnostic(
+        "E0613",
+        f"two metrics or predictions are called `{name}`",
+        (primary(span),),
+        (f"give one another name: `[{name}_2 = ...]`",),
+    )
+
+
+def bad_prediction(span: Span, name: str, what: str) -> Diagnostic:
+    """E0614: a prediction without rows."""
+    return Diagnostic("E0614", f"the prediction `{name}` is {what}: it needs one value for each row", (primary(span, what),))
+
+
+def mixes_rows(span: Span, name: str, place: Span | None) -> Diagnostic:
+    """E0615."""
+    labels = [primary(span, "depends on the other rows of the batch")]
+    if place is not None and place != span:
+        labels.append(Label(place, "rows are mixed here"))
+    return Diagnostic(
+        "E0615",
+        f"the prediction `{name}` depends on other rows",
+        tuple(labels),
+        ("a row's prediction is the same alone and in any batch; statistics of the training rows come from `fit` or a `state`",),
+    )
+
+
+def unknown_column(span: Span, name: str, known: Sequence[str]) -> Diagnostic:
+    """E0616: `keep` of something that is no column."""
+    return Diagnostic(
+        "E0616",
+        f"there is no column `{name}`",
+        (primary(span),),
+        (f"columns are {listed(known)}",),
+        did_you_mean(span, name, known),
+    )
+
+
+def too_many_tables(span: Span, what: str) -> Diagnostic:
+    """E0617: a metric whose shape is not static."""
+    return Diagnostic("E0617", f"a metric is a number, a value for each row, or a small table, not {what}", (primary(span, what),))

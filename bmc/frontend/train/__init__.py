@@ -1,0 +1,1 @@
+"""A `train` block: settings, loss, gradient, update, metrics, predictions."""
