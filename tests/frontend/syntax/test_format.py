@@ -15,7 +15,7 @@ from bmc.errors import BmcError
 from bmc.frontend.syntax.format import format_source
 from bmc.source import SourceFile
 
-EXAMPLES = [p.read_text(encoding="utf-8") for p in sorted((Path(__file__).parents[1] / "examples").glob("*.bm"))]
+EXAMPLES = [p.read_text(encoding="utf-8") for p in sorted((Path(__file__).parents[2] / "examples").glob("*.bm"))]
 
 
 def formatted(text: str) -> str:
@@ -35,7 +35,7 @@ def test_examples_are_stable(example: Path) -> None:
 
 @pytest.mark.parametrize("name", ["gan.bm", "recurrent.bm", "siamese.bm", "skipgram.bm", "wide_deep.bm"])
 def test_well_written_examples_stay_as_they_are(name: str) -> None:
-    text = (Path(__file__).parents[1] / "examples" / name).read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "examples" / name).read_text(encoding="utf-8")
     assert formatted(text) == text
 
 

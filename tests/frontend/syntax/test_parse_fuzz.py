@@ -19,7 +19,7 @@ from bmc.frontend.syntax.format import format_source
 from bmc.frontend.syntax.parse import parse
 from bmc.source import SourceFile
 
-EXAMPLES = [p.read_text(encoding="utf-8") for p in sorted((Path(__file__).parents[1] / "examples").glob("*.bm"))]
+EXAMPLES = [p.read_text(encoding="utf-8") for p in sorted((Path(__file__).parents[2] / "examples").glob("*.bm"))]
 TOKENS = [
     "use", "let", "fn", "layer", "model", "optimizer", "data", "train", "param", "state", "return", "assert", "if", "else",
     "repeat", "scan", "yield", "columns", "where", "distinct", "by", "in", "on", "as", "and", "or", "not", "true", "none",
