@@ -27,6 +27,7 @@ from bmc.ops.arrays import numpy_dtype, quiet
 from bmc.ops.build import Builder
 from bmc.ops.choice import PREDICATES
 from bmc.ops.lowering import Elementwise, Reduction, Reshape, View
+from bmc.ops.order import ArgAttrs, TopKAttrs
 from bmc.ops.random import CONTROL, RandomAttrs
 from bmc.ops.registry import NoAttrs, Operator, RowMix, TypeRuleError, row_axes
 from bmc.ops.sources import ConstantAttrs
@@ -39,6 +40,10 @@ _LIMIT = 8.0
 _WIDE = 1e4
 _INDEX_BOUND = 6
 _MOST_ELEMENTS = 600
+_OPAQUE = (
+    "concat", "pad", "gather", "scatter_add", "take_along", "scatter_along", "sort", "cumsum", "argmax", "argmin", "top_k",
+    "search_sorted",
+)  # fmt: skip
 _DISCONTINUOUS = ("sign", "floor", "ceil", "round", "trunc", "floor_div", "rem")
 
 
@@ -319,8 +324,8 @@ class _Grower:
         self.note(self.b.contract(x, y, *lists), -1e4, 1e4)
 
     def opaque(self) -> None:
-        kind = self.rng.choice(["concat", "pad", "gather", "scatter_add", "take_along", "sort", "cumsum", "argmax"])
-        if self.options.smooth and kind in ("sort", "argmax"):
+        kind = self.rng.choice(_OPAQUE)
+        if self.options.smooth and kind in ("sort", "argmax", "argmin", "top_k", "search_sorted"):
             raise _NoneFitsError
         if kind == "concat":
             x = self.pick(self.floats(lambda v: v.type.rank > 0))
@@ -345,9 +350,24 @@ class _Grower:
         elif kind == "take_along":
             x = self.pick(self.floats(lambda v: v.type.rank > 0))
             self.b.take_along(x, self.pick(self.indices(lambda v: v.type.shape[: x.type.rank - 1] == x.type.shape[:-1])))
-        elif kind == "argmax":
+        elif kind == "scatter_along":
+            index = self.pick(self.indices())
+            updates = self.small(self.pick(self.floats(lambda v: v.type.shape == index.type.shape)))
+            lead = self.rng.randint(0, index.type.rank)
+            self.note(self.b.scatter_along(index, updates, self.rng.randint(1, 5), lead), -1e3, 1e3)
+        elif kind in ("argmax", "argmin"):
             x = self.pick(self.floats(lambda v: v.type.rank > 0))
-            self.note(self.b.argmax(x, x.type.rank - 1), 0, _INDEX_BOUND)
+            self.note(self.b.emit(kind, x, attrs=ArgAttrs(x.type.rank - 1)), 0, _INDEX_BOUND)
+        elif kind == "top_k":
+            x = self.small(self.pick(self.floats(lambda v: v.type.rank > 0 and v.type.shape[-1] not in (0, ROWS))))
+            size = x.type.shape[-1]
+            assert isinstance(size, int)
+            for value in self.b.operation("top_k", (x,), TopKAttrs(self.rng.randint(1, size))).results:
+                self.note(value, *self.intervals[x])
+        elif kind == "search_sorted":
+            x = self.pick(self.floats(lambda v: v.type.rank > 0))
+            table = self.b.sort(self.small(self.pick(self.floats(lambda v: v.type.rank == 1))))[0]
+            self.note(self.b.emit("search_sorted", table, self.small(x)), 0, _INDEX_BOUND)
         else:
             x = self.small(self.pick(self.floats(lambda v: v.type.rank > 0)))
             if kind == "sort":

@@ -19,7 +19,7 @@ from tests.graphs import Options, random_graph, random_inputs
 # Text, fitting, what passes make, look-ups of integers (which need sorted tables), and windows, whose dims must be large.
 ELSEWHERE = {
     "str_equal", "str_select", "str_lookup", "distinct", "kernel", "scan", "loop", "shard_sum", "guard_finite", "int_lookup",
-    "argmin", "windows", "convolution",
+    "windows", "convolution",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from bmc.ir import NOWHERE, Dim, Location, Operation, Region, Shape, TensorType,
 from bmc.ir.types import is_float
 from bmc.ops.choice import CastAttrs, CompareAttrs
 from bmc.ops.contract import ContractAttrs
-from bmc.ops.index import ScatterAddAttrs
+from bmc.ops.index import ScatterAddAttrs, ScatterAlongAttrs
 from bmc.ops.order import ArgAttrs, CumsumAttrs, SortAttrs
 from bmc.ops.reduce import ReduceAttrs
 from bmc.ops.registry import NoAttrs, TypeRuleError, infer_results
@@ -323,6 +323,10 @@ class Builder:
 
     def take_along(self, x: Value, index: Value) -> Value:
         return self.emit("take_along", x, index)
+
+    def scatter_along(self, index: Value, updates: Value, size: Dim, lead: int) -> Value:
+        """Sums of updates by index along a last axis of `size` cells, for each of the leading cells."""
+        return self.emit("scatter_along", index, updates, attrs=ScatterAlongAttrs(size, lead))
 
     def clamp_index(self, index: Value, size: Dim) -> Value:
         """The index in 0 .. size - 1."""

@@ -1,5 +1,5 @@
-"""Operators that read or write cells by computed indices: gather, scatter_add, take_along, and look-ups of integers
-in tables.
+"""Operators that read or write cells by computed indices: gather, scatter_add, take_along, scatter_along, and look-ups of
+integers in tables.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bmc.record import record
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
 
-__all__ = ["OPERATORS", "ScatterAddAttrs", "infer_lookup", "look_up", "lookup_rows"]
+__all__ = ["OPERATORS", "ScatterAddAttrs", "ScatterAlongAttrs", "infer_lookup", "look_up", "lookup_rows"]
 
 INDICES = ("i32", "i64")
 
@@ -26,6 +26,14 @@ class ScatterAddAttrs:
     """`rows`: the leading dim of the result."""
 
     rows: Dim
+
+
+@record(frozen=True)
+class ScatterAlongAttrs:
+    """`size`: the last dim of the result. `lead`: how many leading axes the result shares with the operands."""
+
+    size: Dim
+    lead: int
 
 
 def _clamped(np: Any, index: Any, size: int) -> Any:
@@ -118,20 +126,52 @@ def _take_along(np: Any, attrs: object, arrays: Sequence[Any]) -> Sequence[Any]:
 
 
 def _take_along_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
-    """Each cell of x collects the cotangents of the indices that name it, in order: a comparison with every position,
-    then a sum.
+    """Each cell of x collects the cotangents of the indices that name it. Of one index a row, a comparison with every
+    position, which fuses with what follows.
     """
     x, index = op.operands
     lead = x.type.rank - 1
-    extra = index.type.rank - lead
+    if index.type.rank > lead:
+        return b.scatter_along(index, g, x.type.shape[-1], lead), None
     shape = (*index.type.shape, x.type.shape[-1])
     clamped = b.clamp_index(index, x.type.shape[-1])
     position = b.iota(index.type.dtype, shape, len(shape) - 1)
     axes = range(index.type.rank)
     hit = b.compare("eq", b.broadcast(clamped, shape, axes), position)
     spread = b.broadcast(g, shape, axes)
-    picked = b.select(hit, spread, b.full_like(spread, 0.0))
-    return b.reduce("reduce_sum", picked, range(lead, lead + extra)), None
+    return b.select(hit, spread, b.full_like(spread, 0.0)), None
+
+
+# --- scatter_along ---
+
+
+def _infer_scatter_along(types: Sequence[TensorType], attrs: ScatterAlongAttrs) -> tuple[TensorType, ...]:
+    index, updates = types
+    require_dtype(types, 0, INDICES)
+    require_dtype(types, 1, NUMBERS)
+    if updates.shape != index.shape:
+        raise TypeRuleError(f"shapes differ: {index} and {updates}", 1, 0)
+    if not 0 <= attrs.lead <= index.rank:
+        raise TypeRuleError(f"{index} does not have {attrs.lead} leading axes", 0)
+    if attrs.size == 0 or is_negative(attrs.size):
+        raise TypeRuleError("the last axis of the result has no cells")
+    return (updates.with_shape((*index.shape[: attrs.lead], attrs.size)),)
+
+
+def _scatter_along_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
+    axis = one_row_axis(axes)
+    if isinstance(axis, int) and axis >= op.attrs.lead:  # type: ignore[attr-defined]
+        return (RowMix.SUM,)
+    return (axis,)
+
+
+def _scatter_along(np: Any, attrs: ScatterAlongAttrs, arrays: Sequence[Any]) -> Sequence[Any]:
+    index, updates = arrays
+    lead = index.shape[: attrs.lead]
+    result = np.zeros((*lead, attrs.size), dtype=updates.dtype)
+    for row in np.ndindex(lead):
+        np.add.at(result[row], _clamped(np, index[row].ravel(), result.shape[-1]), updates[row].ravel())
+    return (result,)
 
 
 # --- int_lookup ---
@@ -248,6 +288,30 @@ OPERATORS = (
                 (_t("f64", _B, 5), _t("i32", _B, 4)),
                 (_t("f32", 5), _t("i32")),
                 (_t("i32", 2, 4), _t("i32", 2, 0)),
+            )
+        ],
+    ),
+    Operator(
+        name="scatter_along",
+        doc="result[l.., j] = sum of updates[l.., i..] over the i.. with index[l.., i..] = j, in row-major order, starting from 0; "
+        "l.. are `lead` axes. An index out of range is clamped, as `take_along` does: each is the other's gradient.",
+        arity=2,
+        attrs=ScatterAlongAttrs,
+        infer=_infer_scatter_along,
+        grad=pointwise(lambda b, op, g: (None, b.take_along(g, op.operands[0]))),
+        rows=_scatter_along_rows,
+        lowering=Opaque("scatter_along"),
+        reference=_scatter_along,
+        samples=lambda: [
+            Sample((_t(index, *shape), _t(dtype, *shape)), ScatterAlongAttrs(size, lead), below={0: 7})
+            for index, dtype in (("i32", "f32"), ("i64", "f64"))
+            for shape, size, lead in (
+                ((_B, 9), 6, 1),
+                ((_B, 2, 5), 4, 2),
+                ((_B, 3, 4), 8, 1),
+                ((5,), 3, 0),
+                ((2, 0), 3, 1),
+                ((3,), 4, 1),
             )
         ],
     ),

@@ -1,4 +1,4 @@
-"""Operators that depend on the order of cells along an axis: argmax, argmin, sort, cumsum."""
+"""Operators that depend on the order of cells along an axis: argmax, argmin, sort, top_k, search_sorted, cumsum."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bmc.ir import Operation, Poly, TensorType, Value
-from bmc.ops.arrays import quiet
+from bmc.ir.types import FLOATS
+from bmc.ops.arrays import numpy_dtype, quiet
 from bmc.ops.lowering import Opaque
 from bmc.ops.registry import NotDifferentiable, Operator, RowMix, Sample, TypeRuleError
-from bmc.ops.rules import NUMBERS, batched, normal_axis, pointwise, require_dtype, require_rank
+from bmc.ops.rules import NUMBERS, batched, normal_axis, one_row_axis, pointwise, require_dtype, require_rank
 from bmc.record import record
 
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
 
-__all__ = ["OPERATORS", "ArgAttrs", "CumsumAttrs", "SortAttrs"]
+__all__ = ["OPERATORS", "ArgAttrs", "CumsumAttrs", "SortAttrs", "TopKAttrs"]
 
 
 @record(frozen=True)
@@ -26,6 +27,13 @@ class ArgAttrs:
 @record(frozen=True)
 class SortAttrs:
     descending: bool
+
+
+@record(frozen=True)
+class TopKAttrs:
+    """How many of the largest."""
+
+    count: int
 
 
 @record(frozen=True)
@@ -99,6 +107,64 @@ def _sort_grad(b: Builder, op: Operation, cotangents: Sequence[Value | None]) ->
     return (b.take_along(g, inverse),)
 
 
+def _infer_top_k(types: Sequence[TensorType], attrs: TopKAttrs) -> tuple[TensorType, ...]:
+    require_dtype(types, 0, NUMBERS)
+    require_rank(types, 0, 1)
+    (x,) = types
+    size = x.shape[-1]
+    if not isinstance(size, int) or not 1 <= attrs.count <= size:
+        raise TypeRuleError(f"the last dim of {x} does not have {attrs.count} cells, at least 1, whatever the sizes", 0)
+    values = x.with_shape((*x.shape[:-1], attrs.count))
+    return values, values.with_dtype("i32")
+
+
+def _top_k(np: Any, attrs: TopKAttrs, arrays: Sequence[Any]) -> Sequence[Any]:
+    return [found[..., : attrs.count] for found in _sort(np, SortAttrs(True), arrays)]
+
+
+def _top_k_grad(b: Builder, op: Operation, cotangents: Sequence[Value | None]) -> Sequence[Value | None]:
+    """Each cell gets the cotangent of the place that it came to."""
+    g = cotangents[0]
+    x = op.operands[0].type
+    return (None,) if g is None else (b.scatter_along(op.results[1], g, x.shape[-1], x.rank - 1),)
+
+
+def _infer_search_sorted(types: Sequence[TensorType], attrs: object) -> tuple[TensorType, ...]:
+    table, x = types
+    require_dtype(types, 0, NUMBERS)
+    require_rank(types, 0, 1)
+    if x.dtype != table.dtype:
+        raise TypeRuleError(f"dtypes differ: {table.dtype} and {x.dtype}", 1, 0)
+    if x.shape[: table.rank - 1] != table.shape[:-1]:
+        raise TypeRuleError(f"{x} does not begin with the leading dims of the table {table}", 1, 0)
+    return (x.with_dtype("i32"),)
+
+
+def _search_sorted_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
+    table, _ = axes
+    return (RowMix.OTHER if table == op.operands[0].type.rank - 1 else one_row_axis(axes),)
+
+
+def _search_sorted(np: Any, attrs: object, arrays: Sequence[Any]) -> Sequence[Any]:
+    table, x = arrays
+    lead = table.ndim - 1
+    flat = x.reshape((*x.shape[:lead], -1)) if x.size else np.zeros((*x.shape[:lead], 0), x.dtype)
+    found = np.zeros(flat.shape, np.int32)
+    for row in np.ndindex(table.shape[:-1]):
+        found[row] = np.searchsorted(table[row], flat[row], side="right")
+    return (found.reshape(x.shape),)
+
+
+def _draw_search_sorted(dtype: str) -> Callable[[Any, Any, Sequence[tuple[int, ...]]], Sequence[Any]]:
+    """Tables with equal cells, and numbers of which many are in the table."""
+
+    def draw(np: Any, rng: Any, shapes: Sequence[tuple[int, ...]]) -> Sequence[Any]:
+        cells = np.sort(rng.integers(0, 6, size=shapes[0]), axis=-1), rng.integers(-1, 8, size=shapes[1])
+        return [np.asarray(array * 0.5, dtype=numpy_dtype(np, dtype)) for array in cells]
+
+    return draw
+
+
 def _infer_cumsum(types: Sequence[TensorType], attrs: CumsumAttrs) -> tuple[TensorType, ...]:
     require_dtype(types, 0, NUMBERS)
     normal_axis(attrs.axis, types[0].rank)
@@ -136,6 +202,39 @@ OPERATORS = (
             for shape in ((6,), (_B, 9), (2, 0))
             for dtype in ("f32", "f64", "i32")
             for descending in (False, True)
+        ],
+    ),
+    Operator(
+        name="top_k",
+        doc="The `count` largest cells of the last axis, in descending order, and where each came from: the start of a "
+        "descending `sort`.",
+        arity=1,
+        attrs=TopKAttrs,
+        infer=_infer_top_k,
+        grad=_top_k_grad,
+        rows=lambda op, axes: batched(op, axes, op.operands[0].type.rank - 1),
+        lowering=Opaque("top_k"),
+        reference=_top_k,
+        samples=lambda: [
+            Sample((TensorType(dtype, shape),), TopKAttrs(count), below={0: 4})
+            for shape, count in (((6,), 6), ((_B, 9), 1), ((_B, 3, 30), 4), ((0, 3), 2))
+            for dtype in ("f32", "f64", "i32")
+        ],
+    ),
+    Operator(
+        name="search_sorted",
+        doc="How many cells of the last axis of `table`, which ascends, are at most x: result[l.., i..] counts table[l.., :] <= "
+        "x[l.., i..], by bisection.",
+        arity=2,
+        infer=_infer_search_sorted,
+        grad=NotDifferentiable("the result is a position"),
+        rows=_search_sorted_rows,
+        lowering=Opaque("search_sorted"),
+        reference=_search_sorted,
+        samples=lambda: [
+            Sample((TensorType(dtype, table), TensorType(dtype, x)), draw=_draw_search_sorted(dtype))
+            for table, x in (((7,), (_B,)), ((9,), (_B, 3)), ((_B, 4), (_B, 2, 3)), ((_B, 5), (_B,)), ((0,), (3,)), ((6,), ()))
+            for dtype in FLOATS
         ],
     ),
     Operator(

@@ -204,7 +204,6 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0906-random": data("z = a |> random_shift(2)"),
     "E0907-transfer": train('init = ["*" = load("a.bmz")]'),
     "E0908-memory": train("memory = 3"),
-    "E0909-ranking": train("metrics = [top_k_accuracy(out, y)]"),
     "E0910-folds": data("split = folds(5)"),
 }
 # name: the data block's source, the file's name, its bytes (of an npz: its arrays).

@@ -8,8 +8,8 @@ from typing import Final
 
 from llvmlite import ir
 
-from bmc.codegen.opaque.movement import emit_concat, emit_gather, emit_pad, emit_scatter_add, emit_take_along
-from bmc.codegen.opaque.search import emit_argmax, emit_argmin, emit_cumsum, emit_sort
+from bmc.codegen.opaque.movement import emit_concat, emit_gather, emit_pad, emit_scatter_add, emit_scatter_along, emit_take_along
+from bmc.codegen.opaque.search import emit_argmax, emit_argmin, emit_cumsum, emit_search_sorted, emit_sort, emit_top_k
 from bmc.codegen.opaque.text import emit_int_lookup, emit_str_equal, emit_str_lookup, emit_str_select
 from bmc.ir import Operation
 
@@ -25,10 +25,13 @@ OPAQUE_KERNELS: Final[Mapping[str, Callable[[ir.Module, str, Operation, bool], i
         "int_lookup": emit_int_lookup,
         "pad": emit_pad,
         "scatter_add": emit_scatter_add,
+        "scatter_along": emit_scatter_along,
+        "search_sorted": emit_search_sorted,
         "sort": emit_sort,
         "str_equal": emit_str_equal,
         "str_lookup": emit_str_lookup,
         "str_select": emit_str_select,
         "take_along": emit_take_along,
+        "top_k": emit_top_k,
     }
 )

@@ -1,4 +1,4 @@
-"""Kernels that move elements: concat, pad, gather, scatter-add, take-along."""
+"""Kernels that move elements: concat, pad, gather, scatter-add, take-along, scatter-along."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from bmc.codegen.typed import attributes, element_dtype
 from bmc.ir import Operation
 from bmc.ir.dims import product
 from bmc.ops.element import Dtype
+from bmc.ops.index import ScatterAlongAttrs
 from bmc.ops.shape import ConcatAttrs, PadAttrs
 
-__all__ = ["emit_concat", "emit_gather", "emit_pad", "emit_scatter_add", "emit_take_along"]
+__all__ = ["emit_concat", "emit_gather", "emit_pad", "emit_scatter_add", "emit_scatter_along", "emit_take_along"]
 
 WIDTH = 8
 
@@ -167,5 +168,29 @@ def emit_take_along(module: ir.Module, name: str, op: Operation, fused: bool) ->
 
     with builder.if_then(builder.icmp_signed(">", size, i64(0))):
         code.each(dims(product(index.type.shape[:lead])), lambda row: code.each(taken, lambda i: one(row, i)))
+    builder.ret_void()
+    return function
+
+
+def emit_scatter_along(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
+    """Zeros, then each update of a row is added to the row's cell of its index, in the order of the updates."""
+    function, builder, dims = kernel_function(module, name, op)
+    code = Arrays(module, builder, dims, fused)
+    index, updates = op.operands
+    places, source, target = function.args[:3]
+    dtype = element_dtype(updates.type.dtype)
+    lead = attributes(op, ScatterAlongAttrs).lead
+    size = dims(op.result.type.shape[-1])
+    given = dims(product(index.type.shape[lead:]))
+    code.zero(target, dims(op.result.type.elements * cell_bytes(dtype)))
+
+    def one(row: ir.Value, i: ir.Value) -> None:
+        at = builder.add(builder.mul(row, given), i)
+        cell = builder.add(builder.mul(row, size), code.clamp(code.integer(places, at, index.type.dtype), size))
+        total = code.lanes.add(code.load(target, cell, dtype), code.load(source, at, dtype))
+        code.store(total, target, cell)
+
+    with builder.if_then(builder.icmp_signed(">", size, i64(0))):
+        code.each(dims(product(index.type.shape[:lead])), lambda row: code.each(given, lambda i: one(row, i)))
     builder.ret_void()
     return function

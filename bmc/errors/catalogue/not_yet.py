@@ -32,7 +32,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "E0906",
         "This random function is not compiled yet",
-        "`normal()` and `uniform()` bound to a shape, and `dropout`, are compiled.",
+        "Random numbers bound to a shape (`normal`, `uniform`, `bernoulli`, `randint`, `categorical`) and `dropout` are compiled.",
     ),
     Entry(
         "E0907",
@@ -43,11 +43,6 @@ ENTRIES: tuple[Entry, ...] = (
         "E0908",
         "Recomputation is not done yet",
         "`memory` will trade time for memory.",
-    ),
-    Entry(
-        "E0909",
-        "Top-k is not compiled yet",
-        "`top_k_accuracy` is checked.",
     ),
     Entry(
         "E0910",

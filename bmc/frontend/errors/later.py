@@ -25,7 +25,6 @@ FEATURES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "random": ("E0906", "this random function is checked, but not compiled yet"),
         "transfer": ("E0907", "`init` and `fitted` (starting from another model) are not done yet"),
         "memory": ("E0908", "`memory` (recomputation) is not done yet"),
-        "ranking": ("E0909", "top-k is checked, but not compiled yet"),
         "split": ("E0910", "this way of splitting is not done yet: by_hash, by_order, by_time and named sources are"),
     }
 )

@@ -11,7 +11,7 @@ from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.values import Datum, ListValue, Tensor, describe
 from bmc.frontend.errors import type_errors
 from bmc.ir import Value
-from bmc.ir.types import is_float, is_integer
+from bmc.ir.types import is_integer
 from bmc.record import replace
 from bmc.source import Span
 
@@ -87,36 +87,6 @@ def _within(arguments: Arguments) -> Datum:
     return arithmetic.to_dtype(arguments.core, index, "i32") if index.dtype == "u8" else index
 
 
-def _average_ranks(arguments: Arguments) -> Datum:
-    """Ranks from 1 of the cells of a vector; equal cells share the mean of their ranks."""
-    core, trace = arguments.core, arguments.core.trace
-    x = arguments.tensor("x")
-    if x.rank != 1 or not (is_float(x.dtype) or is_integer(x.dtype)):
-        raise Failure(type_errors.operand_type(arguments.where("x"), "ranks", describe(x), "it takes one dim"))
-    dtype = "f64"
-    values, order = trace.ops("sort", x.value, descending=False)
-    places = trace.op("iota", dtype="i32", shape=x.shape, axis=0)
-    padded_before = _shifted(arguments, values, first=True)
-    starts = trace.op("logical_or", padded_before, trace.op("compare", places, trace.constant(0, "i32", x.shape), predicate="eq"))
-    run = trace.op("cumsum", trace.cast(starts, "i32"), axis=0)
-    run = trace.op("sub", run, trace.constant(1, "i32", x.shape))
-    position = trace.op("add", trace.cast(places, dtype), trace.constant(1.0, dtype, x.shape))
-    totals = trace.op("scatter_add", run, position, rows=x.shape[0])
-    counts = trace.op("scatter_add", run, trace.constant(1.0, dtype, x.shape), rows=x.shape[0])
-    mean = trace.op("gather", trace.op("div", totals, counts), run)
-    ranks = trace.op("scatter_add", order, mean, rows=x.shape[0])
-    return core.tensor(ranks, origins=x.origins)
-
-
-def _shifted(arguments: Arguments, values: Value, *, first: bool) -> Value:
-    """Whether each sorted cell differs from the one before it."""
-    trace = arguments.core.trace
-    size = values.type.shape[0]
-    places = trace.op("iota", dtype="i32", shape=(size,), axis=0)
-    before = trace.op("maximum", trace.op("sub", places, trace.constant(1, "i32", (size,))), trace.constant(0, "i32", (size,)))
-    return trace.op("compare", values, trace.op("gather", values, before), predicate="ne" if first else "eq")
-
-
 def _counts(arguments: Arguments) -> Datum:
     """How often each of `size` integers occurs."""
     core, trace = arguments.core, arguments.core.trace
@@ -133,5 +103,4 @@ PRIMITIVES = (
     Primitive("take", "x, i, axis = 0", "what the integers `i` pick from an axis of x", _take),
     Primitive("within", "i, x", "the integers `i`, checked to stay below the last dim of x", _within),
     Primitive("counts", "x, size", "how often each of the integers below `size` occurs", _counts),
-    Primitive("ranks", "x", "ranks from 1 along one dim, ties share their mean; f64", _average_ranks),
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
-from bmc.frontend.bodies.values import Bound, Datum, Generator, Tensor, describe
+from bmc.frontend.bodies.values import Bound, Datum, Tensor, describe
 from bmc.frontend.errors import type_errors
 from bmc.frontend.errors.later import not_yet
 from bmc.ir import Poly, Shape, TensorType
@@ -73,20 +73,6 @@ def _same(arguments: Arguments) -> Datum:
     return _placeholder(arguments, tensor.dtype, tensor.shape, tensor)
 
 
-def _categorical(arguments: Arguments) -> Datum:
-    weights = arguments.tensor("p")
-
-    def make(core: Core, of_type: TensorType, site: str) -> Tensor:
-        made = core.tensor(core.trace.placeholder(of_type, "categorical"))
-        return replace(made, below=weights.shape[-1], below_origin=arguments.span)
-
-    return Generator("categorical", make, True, arguments.span)
-
-
-def _top_k(arguments: Arguments) -> Datum:
-    return arguments.core.tensor(arguments.core.trace.placeholder(TensorType("f64", ()), "top_k_accuracy"), weak=True)
-
-
 def _sample(arguments: Arguments) -> Datum:
     tensor = arguments.tensor("x")
     return replace(_placeholder(arguments, "i32", tensor.shape[:-1]), below=tensor.shape[-1])
@@ -117,7 +103,5 @@ PRIMITIVES = (
     _entry("length", "x", "how long each row is", "text", _length),
     _entry("random_flip", "x", "images mirrored at random while training", "random", _same),
     _entry("random_shift", "x, by", "images moved at random while training", "random", _same),
-    _entry("categorical", "p", "random integers with the probabilities p", "random", _categorical),
-    _entry("top_k_accuracy", "logits, y, k = 5", "how often y is among the k largest", "ranking", _top_k),
     _entry("sample", "x, temperature = 1.0, top_k = none", "one integer for each row of scores", "generation", _sample),
 )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bmc.frontend.bodies import arithmetic
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.trace import CONTROL
-from bmc.frontend.bodies.values import Datum, Generator, Tensor
+from bmc.frontend.bodies.values import Datum, Generator, Tensor, describe
 from bmc.frontend.errors import type_errors
 from bmc.ir import Dim, TensorType, Value
 from bmc.ir.dims import divide_exact
-from bmc.ir.types import is_float
+from bmc.ir.types import is_float, is_integer
 from bmc.record import replace
 
 __all__ = ["PRIMITIVES", "draw"]
@@ -82,6 +83,92 @@ def _uniform(arguments: Arguments) -> Datum:
     return _random("random_uniform", arguments, lambda core, value: _scale_shift(core, value, high - low, low))
 
 
+def _bernoulli(arguments: Arguments) -> Datum:
+    """A uniform draw below p; p is a number, or a tensor that broadcasts to the shape."""
+    p = arguments["p"]
+    if not isinstance(p, Tensor) and not 0 <= arguments.number("p") <= 1:
+        raise arguments.wrong("p", "a probability, from 0 to 1")
+
+    def make(core: Core, of_type: TensorType, site: str) -> Tensor:
+        if of_type.dtype == "str":
+            raise Failure(type_errors.operand_type(arguments.span, "bernoulli", str(of_type)))
+        trace, chance = core.trace, arguments.floats("p")
+        dtype = core.float_type if chance.weak else chance.dtype
+        drawn = core.tensor(draw(core, "random_uniform", TensorType(dtype, of_type.shape), site))
+        if arithmetic.broadcast_shape([chance.shape, of_type.shape]) != of_type.shape:
+            raise Failure(
+                type_errors.broadcast_mismatch(
+                    arguments.span, "within", chance.type, of_type, arguments.where("p"), arguments.span, ()
+                )
+            )
+        bound = trace.broadcast(trace.cast(chance.value, dtype), of_type.shape)
+        made = core.tensor(trace.cast(trace.op("compare", drawn.value, bound, predicate="lt"), of_type.dtype))
+        return replace(made, below=2, below_origin=arguments.span) if is_integer(of_type.dtype) else made
+
+    return Generator("bernoulli", make, True, arguments.span)
+
+
+def _randint(arguments: Arguments) -> Datum:
+    """The integral part of a uniform draw of 53 bits, scaled: no number is likelier than another by more than 2**-21."""
+    low, high = arguments.integer("low"), arguments.integer("high")
+    if not -(2**31) <= low < high <= 2**31 - 1:
+        raise arguments.wrong("high", f"a whole number above `low`, {low}, and below 2 ** 31")
+
+    def make(core: Core, of_type: TensorType, site: str) -> Tensor:
+        _require_whole(arguments, of_type)
+        trace = core.trace
+        drawn = draw(core, "random_uniform", TensorType("f64", of_type.shape), site)
+        scaled = trace.op("mul", drawn, trace.constant(high - low, "f64", of_type.shape))
+        value = trace.op("floor", scaled)
+        if low:
+            value = trace.op("add", value, trace.constant(low, "f64", of_type.shape))
+        made = core.tensor(trace.cast(value, of_type.dtype))
+        return replace(made, below=high, below_origin=arguments.where("high")) if low >= 0 else made
+
+    return Generator("randint", make, True, arguments.span)
+
+
+def _require_whole(arguments: Arguments, of_type: TensorType) -> None:
+    if not is_integer(of_type.dtype):
+        raise Failure(type_errors.operand_type(arguments.span, arguments.name, str(of_type), "its draws are whole numbers"))
+
+
+def _categorical(arguments: Arguments) -> Datum:
+    """Positions in the running sum of the weights, which need not sum to 1: where a uniform draw times the sum falls.
+
+    Sums and draws are f64, so that rare cells of a large table keep their share.
+    """
+
+    def make(core: Core, of_type: TensorType, site: str) -> Tensor:
+        weights = arguments.floats("weights")
+        where = arguments.where("weights")
+        if weights.rank == 0:
+            raise Failure(type_errors.operand_type(where, "categorical", describe(weights), "the last dim has the weights"))
+        _require_whole(arguments, of_type)
+        trace, lead = core.trace, weights.rank - 1
+        if of_type.shape[:lead] != weights.shape[:-1]:
+            raise Failure(
+                type_errors.broadcast_mismatch(
+                    arguments.span, "for each row of", of_type, weights.type, arguments.span, where, ()
+                )
+            )
+        wide = trace.cast(weights.value, "f64")
+        if trace.training:
+            wide = trace.op("stop_gradient", wide)
+        ends = trace.op("cumsum", wide, axis=lead)
+        size = weights.shape[-1]
+        total = trace.reshape(trace.slice(ends, lead, size - 1, size), weights.shape[:-1])
+        total = trace.op("broadcast", total, shape=of_type.shape, axes=tuple(range(lead)))
+        drawn = draw(core, "random_uniform", TensorType("f64", of_type.shape), site)
+        # A product below the sum falls before the last end; of weights that are all 0 the last is drawn.
+        place = trace.op("search_sorted", ends, trace.op("mul", drawn, total))
+        last = trace.broadcast(trace.cast(trace.dim(size - 1, "i64"), "i32"), of_type.shape)
+        made = core.tensor(trace.cast(trace.op("minimum", place, last), of_type.dtype))
+        return replace(made, below=size, below_origin=weights.origin(lead) or arguments.span)
+
+    return Generator("categorical", make, True, arguments.span)
+
+
 def _arange(arguments: Arguments) -> Datum:
     """With a length: the whole numbers below it, weak. Without: a generator of one dim."""
     if not arguments.given("n"):
@@ -106,5 +193,15 @@ PRIMITIVES = (
     Primitive("ones", "", "1 in every cell; true for bools", _constant(1.0), "generator"),
     Primitive("normal", "mean = 0.0, std = 1.0", "draws of the normal distribution", _normal, "generator"),
     Primitive("uniform", "low = 0.0, high = 1.0", "draws between low and high", _uniform, "generator"),
+    Primitive("bernoulli", "p", "true (or 1) with the probability p, a number or a tensor", _bernoulli, "generator"),
+    Primitive("randint", "low, high", "whole numbers from `low`, below `high`, all as likely", _randint, "generator"),
+    Primitive(
+        "categorical",
+        "weights",
+        "whole numbers below the last dim of the weights, each as likely as its weight, which need not sum to 1; leading dims of"
+        " the weights are those of the shape: `draw: i32[B, 8] = categorical(w)` with w[V] or w[B, V]",
+        _categorical,
+        "generator",
+    ),
     Primitive("arange", "n = none", "0, 1, 2, ... below n, or as many as the shape has", _arange, "generator"),
 )

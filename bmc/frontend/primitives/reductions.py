@@ -218,14 +218,6 @@ def _without(origins: Sequence[Span | None], axis: int) -> tuple[Span | None, ..
     return tuple(o for i, o in enumerate(origins) if i != axis)
 
 
-def _cumsum(arguments: Arguments) -> Datum:
-    tensor = arguments.tensor("x")
-    axis = arguments.axis("axis", tensor.rank, describe(tensor))
-    if tensor.dtype == "bool":
-        tensor = arithmetic.to_dtype(arguments.core, tensor, "i32")
-    return replace(tensor.plain(), value=arguments.core.trace.op("cumsum", tensor.value, axis=axis))
-
-
 _OVER = "x, axis = none, keep = false"
 
 PRIMITIVES = (
@@ -251,5 +243,4 @@ PRIMITIVES = (
     Primitive("norm", _OVER, "Euclidean length over axes", _norm),
     Primitive("argmax", "x, axis = -1", "index of the largest, the first of equals", _arg("argmax")),
     Primitive("argmin", "x, axis = -1", "index of the smallest, the first of equals", _arg("argmin")),
-    Primitive("cumsum", "x, axis = -1", "running sum along an axis", _cumsum),
 )
