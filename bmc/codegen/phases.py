@@ -30,13 +30,17 @@ from bmc.ops.element import Dtype
 from bmc.ops.lowering import Expanded, Loop, Opaque, Reshape
 from bmc.ops.table import definition
 
-__all__ = ["ADD_SYMBOLS", "LlvmModule", "PhaseWriter", "empty_module"]
+__all__ = ["ADD_SYMBOLS", "COPY_RUNS", "LlvmModule", "PhaseWriter", "empty_module"]
 
 LlvmModule: TypeAlias = ir.Module
 
 _ADDED: tuple[Dtype, ...] = ("i32", "i64", "f32", "f64")
 ADD_SYMBOLS: Mapping[Dtype, str] = MappingProxyType({dtype: f"bmc_add_{dtype}" for dtype in _ADDED})
 """Exported `void(left*, right*, i64 count)`: left += right, for the sums over shards."""
+
+COPY_RUNS = "bmc_copy_runs"
+"""Exported `void(target*, runs*, i64 rows, i64 row bytes, i64 step bytes)`: each run (address, steps) to the next row of the
+target, what is left of the row zero."""
 
 PART = 64
 """Operations in one basic block: instruction selection is slow on very long ones."""
@@ -62,9 +66,34 @@ class PhaseWriter:
         self._kernels: dict[str, ir.Function] = {}
 
     def write_additions(self) -> None:
-        """Emit the functions of ADD_SYMBOLS."""
+        """Emit the functions of ADD_SYMBOLS, and COPY_RUNS: what every program has for the runtime."""
         for dtype, symbol in ADD_SYMBOLS.items():
             self._write_addition(dtype, symbol)
+        self._write_copy()
+
+    def _write_copy(self) -> None:
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64, I64, I64]), COPY_RUNS)
+        target, runs, rows, width, step = function.args
+        truth, byte = ir.IntType(1), ir.IntType(8)
+        copy_type = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64, truth])
+        fill_type = ir.FunctionType(ir.VoidType(), [POINTER, byte, I64, truth])
+        copy = ir.Function(self.module, copy_type, "llvm.memcpy.p0.p0.i64")
+        fill = ir.Function(self.module, fill_type, "llvm.memset.p0.i64")
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+
+        def row(i: ir.Value) -> None:
+            at = builder.mul(i, I64(2))
+            address = builder.load(builder.gep(runs, [at], source_etype=I64), typ=I64)
+            steps = builder.load(builder.gep(runs, [builder.add(at, I64(1))], source_etype=I64), typ=I64)
+            size = builder.mul(steps, step)
+            size = builder.select(builder.icmp_signed("<", size, width), size, width)
+            start = builder.gep(target, [builder.mul(i, width)], source_etype=byte)
+            builder.call(copy, [start, builder.inttoptr(address, POINTER), size, truth(0)])
+            rest = builder.gep(start, [size], source_etype=byte)
+            builder.call(fill, [rest, byte(0), builder.sub(width, size), truth(0)])
+
+        each(builder, I64(0), rows, I64(1), row)
+        builder.ret_void()
 
     def _write_addition(self, dtype: Dtype, symbol: str) -> None:
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64]), symbol)

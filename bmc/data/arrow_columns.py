@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from bmc.data.convert import Converted, WrongType, from_array, from_values, with_mask
+from bmc.data.convert import Converted, WrongType, from_array, from_runs, from_values, with_mask
 from bmc.frontend.unit import ColumnSpec
 from bmc_runtime.table import Valid, text_from_offsets
 
@@ -29,6 +29,8 @@ def from_arrow(spec: ColumnSpec, chunks: Any, na: tuple[str, ...]) -> Converted:
     kind = array.type
     if pa.types.is_null(kind):
         return from_values(spec, [None] * len(array))
+    if spec.ragged:
+        return _ragged(spec, array)
     if spec.cell:
         return _cells(spec, array)
     present = _present(array)
@@ -118,6 +120,24 @@ def _cells(spec: ColumnSpec, array: Any) -> Converted:
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
         raise WrongType(str(kind), spec)
     return from_values(spec, [_shaped(value, spec.cell) for value in array.to_pylist()])
+
+
+def _ragged(spec: ColumnSpec, array: Any) -> Converted:
+    """Lists of steps; a step of several numbers is a list, nested or of fixed size."""
+    kind = array.type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        raise WrongType(str(kind), spec)
+    steps, flat = kind.value_type, array.flatten()
+    width = int(np.prod(spec.cell, dtype=np.int64))
+    if pa.types.is_fixed_size_list(steps) and steps.list_size == width and flat.null_count == 0:
+        flat = flat.flatten()
+    elif spec.cell:
+        flat = None
+    if flat is not None and flat.null_count == 0 and (pa.types.is_integer(flat.type) or pa.types.is_floating(flat.type)):
+        present = _present(array)
+        counts = np.where(present, compute.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False), 0)
+        return from_runs(spec, _values(flat).reshape(-1, *spec.cell), counts.astype(np.int64), present)
+    return from_values(spec, array.to_pylist())
 
 
 def _shaped(value: Any, shape: tuple[int, ...]) -> Any:

@@ -49,7 +49,8 @@ class CellError(ValueError):
 def type_text(spec: ColumnSpec) -> str:
     """The column's type as a `columns` block has it."""
     name = spec.dtype if spec.kind == "plain" else spec.kind
-    cell = f"[{', '.join(map(str, spec.cell))}]" if spec.cell else ""
+    dims = [*([spec.ragged] if spec.ragged else []), *map(str, spec.cell)]
+    cell = f"[{', '.join(dims)}]" if dims else ""
     return name + cell + ("?" if spec.nullable else "")
 
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from bmc.data.cells import INTEGER_BOUNDS, CellError, Parser, is_missing, text_parser, type_text, value_parser
 from bmc.frontend.unit import ColumnSpec
-from bmc.record import record
+from bmc.record import record, replace
 from bmc_runtime.memory import DTYPES, Array
-from bmc_runtime.table import Column, Valid, text_column
+from bmc_runtime.table import Column, Indices, Valid, ragged_column, text_column
 
-__all__ = ["BadCell", "Converted", "WrongType", "from_array", "from_texts", "from_values", "with_mask"]
+__all__ = ["BadCell", "Converted", "WrongType", "from_array", "from_runs", "from_texts", "from_values", "with_mask"]
 
 
 @record(frozen=True)
@@ -48,29 +48,45 @@ class WrongType(ValueError):
 
 def from_texts(spec: ColumnSpec, texts: Sequence[str], na: frozenset[str]) -> Converted:
     """Cells of a csv file. WrongType when the column's cells are not scalars."""
-    if spec.cell:
+    if spec.cell or spec.ragged:
         raise WrongType("text", spec)
     return _from_cells(spec, texts, text_parser(spec), na.__contains__)
 
 
 def from_values(spec: ColumnSpec, values: Sequence[Any], na: frozenset[str] = frozenset()) -> Converted:
-    """Python values; None, NaN and the texts `na` are missing. A cell of several numbers is a nested list of them."""
+    """Python values; None, NaN and the texts `na` are missing. A cell of several numbers is a nested list of them, a ragged one a
+    list of any number of such."""
 
     def missing(value: Any) -> bool:
         return is_missing(value) or (isinstance(value, str) and value in na)
 
-    if not spec.cell:
+    if not spec.cell and not spec.ragged:
         return _from_cells(spec, values, value_parser(spec), missing)
     parse, shape = value_parser(spec), spec.cell
 
     def parse_cell(value: Any) -> list[Any]:
         flat: list[Any] = []
-        _flatten(value, shape, flat)
+        if spec.ragged:
+            _flatten_steps(value, shape, flat)
+        else:
+            _flatten(value, shape, flat)
         if any(map(is_missing, flat)):
             raise CellError("has a missing value inside")
         return [parse(item) for item in flat]
 
     return _from_cells(spec, values, parse_cell, missing)
+
+
+def _flatten_steps(value: Any, step: tuple[int, ...], flat: list[Any]) -> None:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, list | tuple):
+        raise CellError("is not a list")
+    for item in value:
+        if step:
+            _flatten(item, step, flat)
+        else:
+            flat.append(item)
 
 
 def _flatten(value: Any, shape: tuple[int, ...], flat: list[Any]) -> None:
@@ -106,6 +122,8 @@ def _from_cells(spec: ColumnSpec, cells: Sequence[Any], parse: Parser, missing: 
         else:
             parsed.append(value)
     mask = valid if spec.nullable else None
+    if spec.ragged:
+        return Converted(_ragged(spec, parsed, mask), tuple(bad))
     if spec.dtype == "str":
         flat = text_column([item for cell in parsed for item in cell] if spec.cell else parsed)
         return Converted(Column("str", flat.data.reshape(len(cells), *spec.cell), mask, flat.keep), tuple(bad))
@@ -114,7 +132,23 @@ def _from_cells(spec: ColumnSpec, cells: Sequence[Any], parse: Parser, missing: 
     return Converted(Column(spec.dtype, _rounded(data, spec.dtype), mask), tuple(bad))
 
 
+def _ragged(spec: ColumnSpec, cells: Sequence[Sequence[Any]], mask: Valid | None) -> Column:
+    """The column of cells that are flat lists, each of whole steps."""
+    width = int(np.prod(spec.cell, dtype=np.int64))
+    counts: Indices = np.fromiter((len(cell) // max(width, 1) for cell in cells), np.int64, len(cells))
+    flat = [item for cell in cells for item in cell]
+    if spec.dtype == "str":
+        texts = text_column(flat)
+        column = ragged_column("str", texts.data.reshape(-1, *spec.cell), counts, mask)
+        return replace(column, keep=(*column.keep, *texts.keep))
+    wide = np.float64 if spec.dtype in ("f32", "f64") else DTYPES[spec.dtype]
+    values = _rounded(np.array(flat, wide).reshape(-1, *spec.cell), spec.dtype)
+    return ragged_column(spec.dtype, values, counts, mask)
+
+
 def _empty_cell(spec: ColumnSpec) -> Any:
+    if spec.ragged:
+        return []
     empty: Any = "" if spec.dtype == "str" else 0
     return [empty] * int(np.prod(spec.cell)) if spec.cell else empty
 
@@ -138,6 +172,8 @@ def from_array(
 ) -> Converted:
     """`[N, *cell]`; `present` `[N]` says which cells there are (None: all); texts `na` are missing. WrongType when dtype or shape
     cannot do."""
+    if spec.ragged:
+        return _steps(spec, array, present, na)
     if array.ndim < 1 or array.shape[1:] != spec.cell:
         if array.dtype.kind != "O" or array.ndim != 1:
             raise WrongType(f"{_dtype_text(array)}{list(array.shape)}", spec)
@@ -161,6 +197,37 @@ def from_array(
     else:
         array = np.where(_spread(present, array), array, array.dtype.type(0))
     return _numbers(spec, array, present)
+
+
+def _steps(spec: ColumnSpec, array: NDArray[Any], present: Valid | None, na: frozenset[str]) -> Converted:
+    """An array `[N, T, *cell]`, or objects, for a ragged column."""
+    if array.dtype.kind == "O" and array.ndim == 1:
+        return from_values(spec, _with_none(array.tolist(), present), na)
+    if array.ndim < 2 or array.shape[2:] != spec.cell:
+        raise WrongType(f"{_dtype_text(array)}{list(array.shape)}", spec)
+    rows, steps = array.shape[:2]
+    return from_runs(spec, array.reshape(rows * steps, *spec.cell), np.full(rows, steps, np.int64), present)
+
+
+def from_runs(spec: ColumnSpec, values: NDArray[Any], counts: Indices, present: Valid | None = None) -> Converted:
+    """A ragged column from steps one after the other `[sum of counts, *cell]`; row i has `counts[i]`. WrongType as `from_array`."""
+    inner = replace(spec, ragged="", nullable=False)
+    try:
+        found = from_array(inner, values)
+    except WrongType as error:
+        raise WrongType(error.found, spec) from None
+    ends = np.cumsum(counts, dtype=np.int64)
+    bad: dict[int, BadCell] = {}
+    for cell in found.bad:
+        row = int(np.searchsorted(ends, cell.row, side="right"))
+        step = f"step {cell.row - int(ends[row] - counts[row]) + 1}"
+        shown = step if cell.missing else f"{step}: {cell.value}"
+        bad.setdefault(row, BadCell(row, shown, "is missing" if cell.missing else cell.why))
+    mask = np.ones(len(counts), np.bool_) if present is None else present
+    column = ragged_column(spec.dtype, found.column.data, counts, mask if spec.nullable else None)
+    column = replace(column, keep=(*column.keep, *found.column.keep))
+    missing = () if spec.nullable or bool(mask.all()) else _missing_cells(mask)
+    return Converted(column, tuple(sorted((*missing, *bad.values()), key=lambda cell: cell.row)))
 
 
 def with_mask(spec: ColumnSpec, column: Column, present: Valid) -> Converted:

@@ -40,7 +40,7 @@ def read_csv(
             raise BmcError(data_errors.no_such_column(spec, name, header))
         if header.count(spec.header) > 1:
             raise BmcError(data_errors.duplicate_header(spec, name))
-        if spec.cell:
+        if spec.cell or spec.ragged:
             raise BmcError(data_errors.wrong_type(spec, name, "one value a cell, as csv does"))
     if len(data) > SMALL:
         from bmc.data.csv_arrow import read_with_arrow  # noqa: PLC0415 - see the module's docstring

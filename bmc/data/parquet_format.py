@@ -1,4 +1,7 @@
-"""Reads Parquet. In: a file's path. Out: `RawTable`. Imports Arrow: import this module only where a file needs it."""
+"""Reads Parquet, and Arrow's own files and streams.
+
+In: a file's bytes. Out: `RawTable`. Imports Arrow: import this module only where a file needs it.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +9,59 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 import pyarrow as pa
-from pyarrow import parquet
+from pyarrow import ipc, parquet
 
 from bmc.data import data_errors
 from bmc.data.arrow_columns import from_arrow
 from bmc.data.convert import Converted, WrongType
 from bmc.data.raw import RawTable, place_of_row
-from bmc.errors import BmcError
+from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.unit import ColumnSpec
 from bmc_runtime.table import Column
 
-__all__ = ["read_parquet", "write_parquet"]
+__all__ = ["read_arrow", "read_parquet", "write_arrow", "write_parquet"]
+
+_MAGIC = b"ARROW1"
 
 
 def read_parquet(data: bytes, name: str, columns: Sequence[ColumnSpec], na: Sequence[str]) -> RawTable:
     """The columns of a Parquet file. Raises BmcError when the file, its columns or their types are wrong."""
     try:
         file = parquet.ParquetFile(pa.BufferReader(data))
-        present = file.schema_arrow.names
-        for spec in columns:
-            if spec.header not in present:
-                raise BmcError(data_errors.no_such_column(spec, name, present))
-            if present.count(spec.header) > 1:
-                raise BmcError(data_errors.duplicate_header(spec, name))
-        table = file.read(columns=list(dict.fromkeys(spec.header for spec in columns)))
+        headers = _headers(columns, name, file.schema_arrow.names)
+        return _table(file.read(columns=headers), file.metadata.num_rows, name, columns, na)
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it is damaged"
-        raise BmcError(data_errors.malformed(name, "", f"this is not a Parquet file that can be read: {reason}")) from None
+        raise BmcError(_damaged(name, "a Parquet file", error)) from None
+
+
+def read_arrow(data: bytes, name: str, columns: Sequence[ColumnSpec], na: Sequence[str]) -> RawTable:
+    """The columns of an Arrow file or stream ("Feather" of version 2 too). Raises BmcError as `read_parquet` does."""
+    try:
+        buffer = pa.BufferReader(data)
+        reader = ipc.open_file(buffer) if data.startswith(_MAGIC) else ipc.open_stream(buffer)
+        headers = _headers(columns, name, reader.schema.names)
+        table = reader.read_all()
+        table.validate(full=True)
+        return _table(table.select(headers), table.num_rows, name, columns, na)
+    except (pa.ArrowException, OSError) as error:
+        raise BmcError(_damaged(name, "an Arrow file or stream", error)) from None
+
+
+def _headers(columns: Sequence[ColumnSpec], name: str, present: Sequence[str]) -> list[str]:
+    for spec in columns:
+        if spec.header not in present:
+            raise BmcError(data_errors.no_such_column(spec, name, present))
+        if list(present).count(spec.header) > 1:
+            raise BmcError(data_errors.duplicate_header(spec, name))
+    return list(dict.fromkeys(spec.header for spec in columns))
+
+
+def _damaged(name: str, what: str, error: Exception) -> Diagnostic:
+    reason = str(error).splitlines()[0] if str(error) else "it is damaged"
+    return data_errors.malformed(name, "", f"this is not {what} that can be read: {reason}")
+
+
+def _table(table: Any, rows: int, name: str, columns: Sequence[ColumnSpec], na: Sequence[str]) -> RawTable:
     found: dict[str, Converted] = {}
     for spec in columns:
         try:
@@ -40,22 +69,34 @@ def read_parquet(data: bytes, name: str, columns: Sequence[ColumnSpec], na: Sequ
         except (WrongType, pa.ArrowException) as error:
             shown = error.found if isinstance(error, WrongType) else str(table.column(spec.header).type)
             raise BmcError(data_errors.wrong_type(spec, name, shown)) from None
-    return RawTable(found, file.metadata.num_rows, place_of_row)
+    return RawTable(found, rows, place_of_row)
 
 
 def write_parquet(target: IO[bytes], columns: dict[str, Column]) -> None:
     """Writes columns to a binary stream. Cells of several values become lists."""
-    arrays = {name: _to_arrow(column) for name, column in columns.items()}
     sink = pa.BufferOutputStream()
-    parquet.write_table(pa.table(arrays), sink, compression="zstd")
+    parquet.write_table(_arrow_table(columns), sink, compression="zstd")
     target.write(sink.getvalue())
+
+
+def write_arrow(target: IO[bytes], columns: dict[str, Column]) -> None:
+    """The same as an Arrow file."""
+    table = _arrow_table(columns)
+    sink = pa.BufferOutputStream()
+    with ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    target.write(sink.getvalue())
+
+
+def _arrow_table(columns: dict[str, Column]) -> Any:
+    return pa.table({name: _to_arrow(column) for name, column in columns.items()})
 
 
 def _to_arrow(column: Column) -> Any:
     mask = None if column.valid is None else ~column.valid
     if column.dtype == "str":
-        return pa.array(column.to_python(), pa.string() if not column.cell else None)
-    if column.cell:
+        return pa.array(column.to_python(), pa.string() if column.runs is None and not column.cell else None)
+    if column.runs is not None or column.cell:
         return pa.array(column.to_python())
     if column.kind != "plain":
         return pa.array(column.times(), mask=mask)

@@ -22,6 +22,7 @@ from bmc.data.csv_format import read_csv
 from bmc.data.jsonl_format import read_jsonl
 from bmc.data.npz_format import read_memory, read_npz
 from bmc.data.raw import RawTable
+from bmc.data.ts_format import read_ts
 from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.unit import ColumnSpec, DataSpec, SourceSpec
 from bmc.record import record
@@ -33,7 +34,7 @@ __all__ = ["FORMATS", "Given", "Rows", "files_of", "format_of", "read_rows", "re
 Given = str | Path | Mapping[str, Any]
 """What a source may be replaced by: a path (or pattern), or columns in memory by header."""
 
-FORMATS = ("csv", "parquet", "npz", "jsonl")
+FORMATS = ("csv", "parquet", "npz", "jsonl", "arrow", "ts")
 _SHOWN_ERRORS = 3
 _IN_MEMORY = "columns in memory"
 
@@ -85,7 +86,7 @@ def files_of(source: SourceSpec, given: str | Path | None = None) -> list[Path]:
 def format_of(path: str | Path) -> str | None:
     """The format that a file's name says, None if it says none."""
     suffix = Path(path).suffix.lower().removeprefix(".")
-    suffix = {"tsv": "csv", "pq": "parquet", "ndjson": "jsonl"}.get(suffix, suffix)
+    suffix = {"tsv": "csv", "pq": "parquet", "ndjson": "jsonl", "feather": "arrow", "ipc": "arrow"}.get(suffix, suffix)
     return suffix if suffix in FORMATS else None
 
 
@@ -167,9 +168,12 @@ def _read(
         return read_npz(data, name, columns, na)
     if form == "jsonl":
         return read_jsonl(data, name, columns, na)
-    from bmc.data.parquet_format import read_parquet  # noqa: PLC0415 - importing Arrow takes a tenth of a second
+    if form == "ts":
+        return read_ts(data, name, columns, na)
+    # Importing Arrow takes a tenth of a second.
+    from bmc.data.parquet_format import read_arrow, read_parquet  # noqa: PLC0415
 
-    return read_parquet(data, name, columns, na)
+    return read_arrow(data, name, columns, na) if form == "arrow" else read_parquet(data, name, columns, na)
 
 
 def _table(raw: RawTable, name: str) -> Table:

@@ -1,7 +1,8 @@
 """Writes predictions.
 
-In: columns by name, `[N]` or `[N, *cell]`. Out: csv, parquet, npz or jsonl, by the name of the file. Guaranteed: the file appears
-whole or not at all; numbers in text are the shortest that read back to the same bits of their dtype; one row out for each row in.
+In: columns by name, `[N]` or `[N, *cell]`. Out: csv, parquet, arrow, npz or jsonl, by the name of the file. Guaranteed: the file
+appears whole or not at all; numbers in text are the shortest that read back to the same bits of their dtype; one row out for each
+row in.
 
 A csv has one column for each value of a cell: `NAME.0`, `NAME.1`, ... Missing cells are empty in csv, null in jsonl and parquet;
 npz has none, so NaN, NaT, 0 or empty text stand there. Dates and times that are passed through are ISO text in csv and jsonl, and
@@ -21,13 +22,16 @@ from typing import IO, Any
 import numpy as np
 
 from bmc.data import data_errors
-from bmc.data.read import FORMATS, format_of
+from bmc.data.read import format_of
 from bmc.errors import BmcError
 from bmc_runtime.atomic import atomic_writer
 from bmc_runtime.memory import DTYPES, Array
 from bmc_runtime.table import Column, text_column
 
-__all__ = ["write_predictions"]
+__all__ = ["WRITTEN", "write_predictions"]
+
+WRITTEN = ("csv", "parquet", "npz", "jsonl", "arrow")
+"""Formats of predictions."""
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "str"}
 _BLOCK_ROWS = 1 << 16
@@ -38,9 +42,11 @@ def write_predictions(
 ) -> None:
     """Writes to `path`, or to standard output (None, csv). `form` says the format where the name does not. Raises BmcError."""
     form = form or ("csv" if path is None else format_of(path))
-    if form not in FORMATS:
-        raise BmcError(data_errors.unknown_format(str(path), FORMATS))
+    if form not in WRITTEN:
+        raise BmcError(data_errors.unknown_format(str(path), WRITTEN))
     table = {name: _column(values) for name, values in columns.items()}
+    if form in ("csv", "npz"):
+        table = {name: _cells_of_one_shape(name, column, str(path)) for name, column in table.items()}
     if len({len(column) for column in table.values()}) > 1:
         raise ValueError("columns differ in their number of rows")
     if path is None:
@@ -65,6 +71,16 @@ def _column(values: Column | Array | Sequence[str | None]) -> Column:
     return text_column(values)
 
 
+def _cells_of_one_shape(name: str, column: Column, path: str) -> Column:
+    """A column of windows as one of cells. Raises BmcError for a ragged one."""
+    if column.runs is None:
+        return column
+    if column.runs.size is None:
+        why = f"rows of {name!r} differ in length, which jsonl, parquet and arrow can hold"
+        raise BmcError(data_errors.cannot_write(path, why))
+    return Column(column.dtype, column.dense(), column.valid, column.keep, column.kind)
+
+
 def _write(stream: IO[bytes], form: str, columns: Mapping[str, Column]) -> None:
     if form == "csv":
         _write_csv(stream, columns)
@@ -73,9 +89,9 @@ def _write(stream: IO[bytes], form: str, columns: Mapping[str, Column]) -> None:
     elif form == "npz":
         np.savez(stream, allow_pickle=False, **{name: _plain(column) for name, column in columns.items()})
     else:
-        from bmc.data.parquet_format import write_parquet  # noqa: PLC0415 - importing Arrow takes a tenth of a second
+        from bmc.data.parquet_format import write_arrow, write_parquet  # noqa: PLC0415 - importing Arrow takes a tenth of a second
 
-        write_parquet(stream, dict(columns))
+        (write_arrow if form == "arrow" else write_parquet)(stream, dict(columns))
 
 
 def _plain(column: Column) -> Array:
@@ -153,6 +169,9 @@ def _write_jsonl(stream: IO[bytes], columns: Mapping[str, Column]) -> None:
 
 
 def _json_texts(column: Column) -> list[str]:
+    if column.runs is not None:
+        parts = [column.between(i, i + 1) for i in range(len(column))]
+        return [_json_texts(Column(c.dtype, c.dense(), c.valid, c.keep, c.kind))[0] if c.longest else "[]" for c in parts]
     flat = Column(column.dtype, column.data.reshape(-1), None, column.keep, column.kind)
     if column.dtype == "str":
         values = [json.dumps(value, ensure_ascii=False) for value in flat.to_python()]

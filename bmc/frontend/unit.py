@@ -92,7 +92,7 @@ class SourceSpec:
     call's settings (`separator`), in order."""
 
     name: str
-    kind: Literal["csv", "parquet", "npz"]
+    kind: Literal["csv", "parquet", "npz", "jsonl", "ts", "arrow"]
     paths: tuple[str, ...]
     folder: str
     na: tuple[str, ...]
@@ -107,7 +107,9 @@ ColumnKind = Literal["plain", "date", "timestamp"]
 @record(frozen=True)
 class ColumnSpec:
     """A column as the functions read it: `dtype[B, *cell]`. `header` is its name in the file. date: i32 days since 1970-01-01;
-    timestamp: i64 microseconds since then, UTC."""
+    timestamp: i64 microseconds since then, UTC. `ragged`: the name of a dim in front of `cell` that differs from row to row, ""
+    without one; such a column is read as `dtype[B, T, *cell]` with zeros behind its steps, whose numbers are `NAME.length` i32[B].
+    """
 
     name: str
     header: str
@@ -116,6 +118,7 @@ class ColumnSpec:
     nullable: bool
     cell: tuple[int, ...]
     span: Span
+    ragged: str = ""
 
 
 @record(frozen=True)

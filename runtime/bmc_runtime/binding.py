@@ -18,6 +18,7 @@ from bmc_runtime.memory import DTYPES, SCRATCH_BYTES, Array, address_of, aligned
 from bmc_runtime.plan import Buffer, FunctionPlan, Program, Step, evaluate_dim
 from bmc_runtime.reducers import REDUCERS, run_reducer
 from bmc_runtime.shards import shard_bounds, tree_pairs
+from bmc_runtime.table import Column
 
 __all__ = ["Addition", "Binding", "BoundFunction", "Call", "Library", "Loaded", "Loader", "NotFinite"]
 
@@ -44,16 +45,32 @@ ADDITIONS = {dtype: f"bmc_add_{dtype}" for dtype in ("i32", "i64", "f32", "f64")
 """Symbols of every program: `void(left*, right*, i64 count)`, left += right."""
 
 
+COPY_RUNS = "bmc_copy_runs"
+"""Symbol of every program: `void(target*, runs*, i64 rows, i64 row bytes, i64 step bytes)`: each run (address, steps) to the next
+row of the target, the rest of the row zero."""
+
+_COPY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+
+
 class Library:
     """A program's native steps as callables, and the scratch block that they share."""
 
     def __init__(self, program: Program, loader: Loader) -> None:
         self.program = program
         symbols = [s.symbol for f in program.functions.values() for s in f.steps if s.kind == "native"]
-        self._loaded = loader(program.object_code, [*symbols, *ADDITIONS.values()])
+        self._loaded = loader(program.object_code, [*symbols, *ADDITIONS.values(), COPY_RUNS])
         self.additions = {dtype: _ADD(self._loaded.address(symbol)) for dtype, symbol in ADDITIONS.items()}
         self.entries = {symbol: _ENTRY(self._loaded.address(symbol)) for symbol in symbols}
+        self._copy_runs = _COPY(self._loaded.address(COPY_RUNS))
         self.scratch = aligned_bytes(SCRATCH_BYTES)
+
+    def fill(self, target: Array, column: Column) -> None:
+        """Make a column of runs dense: `target` is `[N, steps, *step]`, longer runs are cut off. ValueError: another shape."""
+        if column.runs is None or target.shape[:1] != column.data.shape or target.shape[2:] != column.runs.step:
+            raise ValueError(f"runs of {column.dtype} do not fit {target.dtype}{list(target.shape)}")
+        if target.size:
+            row_bytes = target.nbytes // len(target)
+            self._copy_runs(address_of(target), address_of(column.data), len(column), row_bytes, column.step_bytes)
 
 
 Call = tuple[Callable[[int, int, int], int], int, int]

@@ -13,6 +13,8 @@ appended up to a multiple of 8; s = `mix(seed)` |
 | number (f32, f64) | `mix(bits ^ mix(2))`, bits of the f64 of that value, -0.0 as 0.0, every NaN as 0x7ff8000000000000 |
 | cell of several u8, bool | its bytes; T = 4 |
 | cell of several others | `mix(sum over k of mix(h[k] ^ mix(k + 1) ^ s))`, h[k] the hash of its kth number or text |
+| ragged cell of n steps, each of m numbers or texts | `mix((n ^ mix(6)) + sum over k of mix(h[k] ^ mix(k + 1) ^ s))`, k counting \
+all n * m of them |
 | missing cell | `mix(5)` |
 | row | `mix(sum over columns of mix(h ^ t ^ s))`, t the hash of the column's name as text with seed 0 |
 
@@ -23,6 +25,7 @@ different seeds are independent: s is in every sum, where different rows could m
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +39,7 @@ Words = NDArray[np.uint64]
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
-_INTEGER, _FLOAT, _TEXT, _BYTES, _MISSING = 1, 2, 3, 4, 5
+_INTEGER, _FLOAT, _TEXT, _BYTES, _MISSING, _RAGGED = 1, 2, 3, 4, 5, 6
 _NAN = np.uint64(0x7FF8000000000000)
 _BLOCK_BYTES = 1 << 22
 """Texts are hashed in blocks of about this size: the index arrays are several times as large."""
@@ -80,6 +83,8 @@ def hash_rows(columns: Mapping[str, Column], seed: int) -> Words:
 def hash_column(column: Column, seed: int) -> Words:
     """`[N]`: the hash of each cell."""
     rows, salt = len(column), np.uint64(mix_one(seed))
+    if column.runs is not None:
+        return _masked(_hash_runs(column, seed, salt), column)
     if column.dtype == "str":
         flat = _hash_texts(column.data.reshape(-1), column.keep, salt)
     elif column.cell and column.dtype in ("u8", "bool"):
@@ -91,6 +96,33 @@ def hash_column(column: Column, seed: int) -> Words:
     if column.cell:
         flat = _hash_cells(flat.reshape(rows, int(np.prod(column.cell))), salt)
     return _masked(flat, column)
+
+
+def _hash_runs(column: Column, seed: int, salt: np.uint64) -> Words:
+    """Windows as cells of several numbers; ragged cells with the numbers of their steps."""
+    assert column.runs is not None
+    result = np.empty(len(column), np.uint64)
+    width = max(1, column.longest * column.step_bytes)
+    count = max(1, _BLOCK_BYTES // width)
+    for start in range(0, len(column), count):
+        part = column.between(start, start + count)
+        if column.runs.size is not None:
+            whole = Column(column.dtype, part.dense(), None, _buffers_of_texts(column))
+            result[start : start + count] = hash_column(whole, seed)
+            continue
+        dense = part.dense().reshape(len(part), -1)
+        steps = part.steps.astype(np.int64)
+        inside = np.arange(dense.shape[1], dtype=np.int64) < (steps * int(np.prod(column.runs.step, dtype=np.int64)))[:, None]
+        flat = hash_column(Column(column.dtype, dense.reshape(-1), None, _buffers_of_texts(column)), seed).reshape(dense.shape)
+        mixed = np.where(inside, mix(flat ^ _positions(dense.shape[1], salt)), np.uint64(0))
+        counts = steps.view(np.uint64) ^ np.uint64(mix_one(_RAGGED))
+        result[start : start + count] = mix(counts + mixed.sum(axis=1, dtype=np.uint64))
+    return result
+
+
+def _buffers_of_texts(column: Column) -> tuple[NDArray[Any], ...]:
+    """The buffers that texts of a column of runs lie in, among those of the runs themselves."""
+    return tuple(buffer for buffer in column.keep if buffer.dtype == np.uint8) if column.dtype == "str" else ()
 
 
 def _masked(hashes: Words, column: Column) -> Words:
@@ -133,7 +165,7 @@ def _hash_cells_of_bytes(raw: Bytes, salt: np.uint64) -> Words:
     return result
 
 
-def _hash_texts(cells: Array, keep: tuple[Bytes, ...], salt: np.uint64) -> Words:
+def _hash_texts(cells: Array, keep: tuple[NDArray[Any], ...], salt: np.uint64) -> Words:
     addresses: NDArray[np.int64] = cells["address"]  # type: ignore[call-overload]
     lengths: NDArray[np.int64] = cells["length"]  # type: ignore[call-overload]
     result = mix((lengths ^ _TEXT).view(np.uint64))  # right for empty texts

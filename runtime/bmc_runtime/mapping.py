@@ -2,24 +2,43 @@
 
 In: a function that keeps rows apart, arrays of all rows. Out: arrays of all rows. Chunks read and write the whole arrays in place:
 only addresses move. What a row becomes does not depend on the chunk that it falls into.
+
+Columns of runs are made dense chunk by chunk. The number of steps of a ragged one is a run-time dim: that of the longest row of a
+chunk, or of all rows where an output has the dim.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bmc_runtime.binding import Binding, BoundFunction
 from bmc_runtime.memory import Array, address_of, allocate
-from bmc_runtime.plan import evaluate_dim
+from bmc_runtime.plan import Buffer, evaluate_dim
+from bmc_runtime.table import Column, RowInput
 
-__all__ = ["CHUNK_ROWS", "map_rows", "run_whole"]
+__all__ = ["CHUNK_ROWS", "map_rows", "run_whole", "steps_of"]
 
 CHUNK_ROWS = 1024
+
+_DENSE_BYTES = 1 << 24
+"""About how much of a column of runs is made dense at a time."""
+
+
+def steps_of(buffers: Mapping[str, Buffer], inputs: Mapping[str, RowInput]) -> dict[str, int]:
+    """The run-time dims that ragged columns and arrays fix, by symbol: the steps of the longest row. `buffers`: those of inputs."""
+    found: dict[str, int] = {}
+    for key, buffer in buffers.items():
+        value = inputs[key]
+        sizes = (value.longest,) if isinstance(value, Column) else value.shape[1:]
+        for dim, size in zip(buffer.shape[1:], sizes, strict=False):
+            if isinstance(dim, str):
+                found[dim] = max(found.get(dim, 0), size)
+    return found
 
 
 def map_rows(
     function: BoundFunction,
-    inputs: Mapping[str, Array],
+    inputs: Mapping[str, RowInput],
     rows: int,
     dims: Mapping[str, int],
     chunk: int = CHUNK_ROWS,
@@ -34,22 +53,35 @@ def map_rows(
     row = plan.row
     if row is None:
         return run_whole(function, inputs, dims, seed, step, steps)
-    everything = {**dims, row: rows}
     wanted = {b.key: b for b in plan.buffers if b.kind == "input" and b.key in inputs}
     made = {b.key: b for b in plan.buffers if b.kind == "output"}
+    runs = {key: value for key, value in inputs.items() if key in wanted and isinstance(value, Column)}
+    open_dims = steps_of({key: wanted[key] for key in runs}, inputs)
+    everything = {**open_dims, **dims, row: rows}
+    fixed = {**open_dims, **dims} if _have(made.values(), open_dims) else dims
     results = {key: allocate(b.dtype, tuple(evaluate_dim(d, everything) for d in b.shape)) for key, b in made.items()}
-    bindings: dict[int, Binding] = {}
+    widest = max((column.longest * column.step_bytes for column in runs.values()), default=0)
+    chunk = max(1, min(chunk, _DENSE_BYTES // max(widest, 1)))
+    bindings: dict[tuple[tuple[str, int], ...], Binding] = {}
     for first in range(0, rows, chunk):
         count = min(chunk, rows - first)
-        if count not in bindings:
+        parts = {key: column.between(first, first + count) for key, column in runs.items()}
+        sizes = {**steps_of({key: wanted[key] for key in parts}, parts), **fixed, row: count}
+        known = tuple(sorted(sizes.items()))
+        if known not in bindings:
+            if len(bindings) >= _MOST_BINDINGS:
+                bindings.clear()
             # Per-row arrays are moved to each chunk's rows below; what is laid out here is only their shape.
-            read = {key: inputs[key][:count] if b.rows else inputs[key] for key, b in wanted.items()}
+            read = {key: _laid_out(inputs[key], b, count, sizes) for key, b in wanted.items()}
             written = {key: results[key][:count] if b.rows else results[key] for key, b in made.items()}
-            bindings[count] = function.bind({**dims, row: count}, read, outputs=written)
-        binding = bindings[count]
+            bindings[known] = function.bind(sizes, read, outputs=written)
+        binding = bindings[known]
         for key, b in wanted.items():
-            if b.rows:
-                binding.point(key, _row_address(inputs[key], first))
+            value = inputs[key]
+            if isinstance(value, Column):
+                function.library.fill(binding.inputs[key], parts[key])
+            elif b.rows:
+                binding.point(key, _row_address(value, first))
         for key, b in made.items():
             if b.rows:
                 binding.point_output(key, _row_address(results[key], first))
@@ -58,13 +90,28 @@ def map_rows(
     return results
 
 
+_MOST_BINDINGS = 8
+
+
+def _have(buffers: Iterable[Buffer], dims: Iterable[str]) -> bool:
+    """Whether a buffer's shape has one of these dims."""
+    texts = [repr(buffer.shape) for buffer in buffers]
+    return any(repr(dim) in text for dim in dims for text in texts)
+
+
+def _laid_out(value: RowInput, buffer: Buffer, rows: int, dims: Mapping[str, int]) -> Array:
+    if isinstance(value, Column):
+        return allocate(buffer.dtype, tuple(evaluate_dim(d, dims) for d in buffer.shape))
+    return value[:rows] if buffer.rows else value
+
+
 def _row_address(array: Array, row: int) -> int:
     return address_of(array) + row * (array.nbytes // len(array))
 
 
 def run_whole(
     function: BoundFunction,
-    inputs: Mapping[str, Array],
+    inputs: Mapping[str, RowInput],
     dims: Mapping[str, int],
     seed: int = 0,
     step: int = 0,
@@ -72,10 +119,18 @@ def run_whole(
 ) -> dict[str, Array]:
     """One call over everything: a function that mixes rows, or one without rows. Updates go to the store."""
     plan = function.plan
-    used = {b.key for b in plan.buffers if b.kind == "input"}
+    used = {b.key: b for b in plan.buffers if b.kind == "input" and b.key in inputs}
     names = {*plan.dims, plan.row} if plan.row else set(plan.dims)
-    binding = function.bind({name: dims[name] for name in names}, {k: a for k, a in inputs.items() if k in used})
+    known = {**steps_of(used, inputs), **dims}
+    read = {key: _dense(inputs[key], b, known) for key, b in used.items()}
+    binding = function.bind({name: known[name] for name in names}, read)
     all_steps = step if steps is None else steps
     binding.set_control(seed, step, 0, all_steps, 0, dims.get(plan.row, 0) if plan.row else 0)
     binding.run()
     return binding.outputs
+
+
+def _dense(value: RowInput, buffer: Buffer, dims: Mapping[str, int]) -> Array:
+    if not isinstance(value, Column):
+        return value
+    return value.dense(evaluate_dim(buffer.shape[1], dims))

@@ -3,13 +3,16 @@
 In: arrays, Python values, or Arrow's offsets and bytes. Out: `Column` and `Table`, immutable. Guaranteed: a column's data is
 row-major `[N, *cell]` of its dtype; cells that are missing hold zero (empty text), so that equal tables have equal bits; text
 stays where it is, `keep` holds the buffers that it points into; each row knows the file and the row that it came from.
+
+Cells of several steps that are not copied into `data`, because their number differs from row to row (ragged) or because cells
+overlap (windows), are runs: `data` then holds 16 bytes a cell, address and number of steps, as for text.
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,32 +20,49 @@ from numpy.typing import NDArray
 
 from bmc_runtime.memory import DTYPES, Array
 
-__all__ = ["Bytes", "Column", "Indices", "Origin", "Table", "Valid", "concat_tables", "text_column", "text_from_offsets"]
+__all__ = [
+    "Bytes", "Column", "Indices", "Origin", "RowInput", "Runs", "Table", "Valid", "concat_tables", "ragged_column", "text_column",
+    "text_from_offsets",
+]  # fmt: skip
 
 Bytes = NDArray[np.uint8]
 Valid = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 
 _TEXT = DTYPES["str"]
+_RUN = DTYPES["str"]
+"""A run is as a text is: an address, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Cells of a column that are runs of steps: `step` is the shape of one. `size`: how many steps every cell has (windows), or
+    None where each has its own number (ragged). `present`: of windows, whether each cell of each is there, windows themselves."""
+
+    step: tuple[int, ...] = ()
+    size: int | None = None
+    present: Column | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
     """`data` is `[N, *cell]`; `valid` is `[N]`, and None where no cell can be missing. A `str` column's data are views
     (address, length) of texts that lie in the buffers `keep`, each within one of them. `kind`: what the integers of a column that
-    leaves the program are counts of: "date", days since 1970-01-01; "timestamp", microseconds since then; else "plain"."""
+    leaves the program are counts of: "date", days since 1970-01-01; "timestamp", microseconds since then; else "plain".
+    With `runs`, data `[N]` are (address, number of steps) of row-major steps `dtype[*runs.step]` that lie in `keep`."""
 
     dtype: str
     data: Array
     valid: Valid | None = None
-    keep: tuple[Bytes, ...] = ()
+    keep: tuple[NDArray[Any], ...] = ()
     kind: str = "plain"
+    runs: Runs | None = None
 
     def __post_init__(self) -> None:
-        if self.data.dtype != DTYPES[self.dtype]:
+        if self.data.dtype != (DTYPES[self.dtype] if self.runs is None else _RUN):
             raise ValueError(f"a column of {self.dtype} cannot hold {self.data.dtype}")
-        if self.data.ndim < 1:
-            raise ValueError("a column has at least the row axis")
+        if self.data.ndim < 1 or (self.runs is not None and self.data.ndim > 1):
+            raise ValueError("a column has at least the row axis, and one of runs no other")
         if self.valid is not None and (self.valid.shape != self.data.shape[:1] or self.valid.dtype != np.bool_):
             raise ValueError(f"valid is {self.valid.dtype}{list(self.valid.shape)}, the column has {len(self.data)} rows")
 
@@ -51,17 +71,54 @@ class Column:
 
     @property
     def cell(self) -> tuple[int, ...]:
-        return self.data.shape[1:]
+        """The shape of a cell; of a ragged column, that of the longest."""
+        if self.runs is None:
+            return self.data.shape[1:]
+        return self.longest, *self.runs.step
+
+    @property
+    def steps(self) -> Indices:
+        """`[N]`: how many steps each run has."""
+        return self.data["length"] if self.runs is not None else np.zeros(len(self), np.int64)  # type: ignore[call-overload]
+
+    @property
+    def longest(self) -> int:
+        """The number of steps of the longest run."""
+        if self.runs is not None and self.runs.size is not None:
+            return self.runs.size
+        return int(self.steps.max(initial=0))
+
+    @property
+    def step_bytes(self) -> int:
+        """Bytes of one step of a run."""
+        step = self.runs.step if self.runs is not None else ()
+        return int(np.prod(step, dtype=np.int64)) * DTYPES[self.dtype].itemsize
 
     def take(self, rows: Indices | Valid) -> Column:
         """The rows of these numbers, or those where a mask holds."""
-        valid = None if self.valid is None else self.valid[rows]
-        return Column(self.dtype, np.ascontiguousarray(self.data[rows]), valid, self.keep, self.kind)
+        return self._picked(rows, np.ascontiguousarray(self.data[rows]))
 
     def between(self, start: int, stop: int) -> Column:
         """Rows [start, stop) as views."""
-        valid = None if self.valid is None else self.valid[start:stop]
-        return Column(self.dtype, self.data[start:stop], valid, self.keep, self.kind)
+        return self._picked(slice(start, stop), self.data[start:stop])
+
+    def _picked(self, rows: Indices | Valid | slice, data: Array) -> Column:
+        valid, runs = None if self.valid is None else self.valid[rows], self.runs
+        if runs is not None and runs.present is not None:
+            runs = replace(runs, present=runs.present._picked(rows, np.ascontiguousarray(runs.present.data[rows])))
+        return Column(self.dtype, data, valid, self.keep, self.kind, runs)
+
+    def dense(self, steps: int | None = None) -> Array:
+        """`[N, *cell]`: runs one after the other, each padded with zeros to `steps` (by default the longest's)."""
+        if self.runs is None:
+            return self.data
+        width = self.longest if steps is None else steps
+        made = np.zeros((len(self), width, *self.runs.step), DTYPES[self.dtype])
+        size, row_bytes, base = self.step_bytes, width * self.step_bytes, made.ctypes.data
+        addresses, counts = self.data["address"].tolist(), self.data["length"].tolist()  # type: ignore[call-overload]
+        for row, (address, count) in enumerate(zip(addresses, counts, strict=True)):
+            ctypes.memmove(base + row * row_bytes, address, min(count, width) * size)
+        return made
 
     def times(self) -> Array:
         """Days or microseconds as numpy has them: `datetime64`."""
@@ -69,6 +126,10 @@ class Column:
 
     def to_python(self) -> list[Any]:
         """Python values: bool, int, float, str, date, datetime, nested lists of cells; None where missing."""
+        if self.runs is not None:
+            whole = Column(self.dtype, self.dense(), self.valid, self.keep, self.kind).to_python()
+            counts = self.steps.tolist()
+            return [None if value is None else value[:count] for value, count in zip(whole, counts, strict=True)]
         cells = _texts(self.data.reshape(-1)) if self.dtype == "str" else None
         if cells is None:
             values = (self.data if self.kind == "plain" else self.times()).tolist()
@@ -139,14 +200,23 @@ class Table:
         """Only these columns, in this order. KeyError when there is no such column."""
         return Table({name: self.columns[name] for name in names}, self.rows, self.origin)
 
-    def inputs(self) -> dict[str, Array]:
-        """What functions of rows read: the data of each column by its name, and of nullable ones the mask `NAME.valid`."""
-        found: dict[str, Array] = {}
+    def inputs(self) -> dict[str, RowInput]:
+        """What functions of rows read: the data of each column by its name, and of nullable ones the mask `NAME.valid`. Columns of
+        runs come as they are, ragged ones with the numbers of their steps, `NAME.length`."""
+        found: dict[str, RowInput] = {}
         for name, column in self.columns.items():
-            found[name] = column.data
+            found[name] = column.data if column.runs is None else column
             if column.valid is not None:
                 found[f"{name}.valid"] = column.valid
+            if column.runs is not None and column.runs.present is not None:
+                found[f"{name}.valid"] = column.runs.present
+            if column.runs is not None and column.runs.size is None:
+                found[f"{name}.length"] = column.steps.astype(np.int32)
         return found
+
+
+RowInput = Array | Column
+"""What a function of rows reads by one key: an array of all rows, or a column of runs."""
 
 
 def text_column(values: Sequence[str | bytes | None], nullable: bool | None = None) -> Column:
@@ -178,6 +248,24 @@ def text_from_offsets(offsets: NDArray[np.integer[Any]], buffer: Bytes, valid: V
     return Column("str", data, valid, (buffer,))
 
 
+def ragged_column(
+    dtype: str, values: Array, counts: Indices, valid: Valid | None = None, kind: str = "plain"
+) -> Column:
+    """A ragged column whose cell i is `counts[i]` steps, one after the other in `values` `[sum of counts, *step]`. Missing cells
+    have no steps. ValueError when the counts are not those of the values."""
+    if counts.sum(dtype=np.int64) != len(values) or bool((counts < 0).any()):
+        raise ValueError(f"{len(values)} steps cannot be cut into runs of {counts.sum(dtype=np.int64)}")
+    whole = np.ascontiguousarray(values, DTYPES[dtype])
+    step = whole.shape[1:]
+    width = int(np.prod(step, dtype=np.int64)) * DTYPES[dtype].itemsize
+    data = np.empty(len(counts), _RUN)
+    data["length"] = counts
+    data["address"] = whole.ctypes.data + (np.cumsum(counts, dtype=np.int64) - counts) * width
+    if valid is not None:
+        data["length"][~valid] = 0
+    return Column(dtype, data, valid, (whole,), kind, Runs(step))
+
+
 def concat_tables(tables: Sequence[Table]) -> Table:
     """The rows of all, one table after the other. They must have the same columns. ValueError otherwise."""
     if not tables:
@@ -188,19 +276,33 @@ def concat_tables(tables: Sequence[Table]) -> Table:
     columns: dict[str, Column] = {}
     for name, pattern in first.columns.items():
         parts = [table.columns[name] for table in tables]
-        if any((p.dtype, p.cell) != (pattern.dtype, pattern.cell) for p in parts):
+        if any(_shape_of(p) != _shape_of(pattern) for p in parts):
             raise ValueError(f"column {name!r} differs between tables")
-        valid = None
-        if any(p.valid is not None for p in parts):
-            valid = np.concatenate([np.ones(len(p), np.bool_) if p.valid is None else p.valid for p in parts])
-        keep = tuple({id(buffer): buffer for p in parts for buffer in p.keep}.values())
-        columns[name] = Column(pattern.dtype, np.concatenate([p.data for p in parts]), valid, keep)
+        columns[name] = _joined(parts)
     files = tuple(file for table in tables for file in table.origin.files)
     ids, before = [], 0
     for table in tables:
         ids.append(table.origin.ids + before)
         before += sum(rows for _, rows in table.origin.files)
     return Table(columns, sum(table.rows for table in tables), Origin(files, np.concatenate(ids)))
+
+
+def _shape_of(column: Column) -> tuple[Any, ...]:
+    """What columns must agree in to be joined."""
+    if column.runs is None:
+        return column.dtype, column.cell
+    return column.dtype, "runs", column.runs.step, column.runs.size
+
+
+def _joined(parts: Sequence[Column]) -> Column:
+    first = parts[0]
+    valid, runs = None, first.runs
+    if any(p.valid is not None for p in parts):
+        valid = np.concatenate([np.ones(len(p), np.bool_) if p.valid is None else p.valid for p in parts])
+    if runs is not None and runs.present is not None:
+        runs = replace(runs, present=_joined([p.runs.present for p in parts if p.runs is not None and p.runs.present is not None]))
+    keep = tuple({id(buffer): buffer for p in parts for buffer in p.keep}.values())
+    return Column(first.dtype, np.concatenate([p.data for p in parts]), valid, keep, first.kind, runs)
 
 
 def _texts(cells: Array) -> list[str]:

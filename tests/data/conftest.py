@@ -18,7 +18,8 @@ SOURCE = SourceFile(
     "data Birds {\n"
     '  source = csv("birds.csv", na = ["", "NA"])\n'
     "  columns { name: str;  sex: str?;  mass: f32;  bill: f32?;  age: i32;  small: u8?;  id: i64;  ok: bool;  maybe: bool?;\n"
-    "    far: f64?;  born: date;  seen: timestamp?;  image: u8[2, 3];  pair: f32[2]?;  words: str[2] }\n"
+    "    far: f64?;  born: date;  seen: timestamp?;  image: u8[2, 3];  pair: f32[2]?;  words: str[2];\n"
+    "    series: f32[T, 2]; label: str; tags: str[T]; n: i32[T]; series: f64[3]; label: f32; series: f64[T, 1] }\n"
     "}\n",
 )
 _KINDS: dict[str, tuple[str, ColumnKind]] = {"date": ("i32", "date"), "timestamp": ("i64", "timestamp")}
@@ -39,8 +40,10 @@ class Declare:
         name, _, kind = declaration.partition(": ")
         base, _, cell = kind.removesuffix("?").rstrip("]").partition("[")
         dtype, column_kind = _KINDS.get(base, (base, "plain"))
-        shape = tuple(int(n) for n in cell.split(",")) if cell else ()
-        return ColumnSpec(name, header or name, dtype, column_kind, kind.endswith("?"), shape, self.span(declaration))
+        dims = [part.strip() for part in cell.split(",")] if cell else []
+        ragged = dims.pop(0) if dims and not dims[0].isdigit() else ""
+        shape, nullable = tuple(map(int, dims)), kind.endswith("?")
+        return ColumnSpec(name, header or name, dtype, column_kind, nullable, shape, self.span(declaration), ragged)
 
     def columns(self, *declarations: str) -> list[ColumnSpec]:
         return [self.column(declaration) for declaration in declarations]

@@ -6,13 +6,13 @@ import click
 
 from bmc.cli.exits import DONE
 from bmc.cli.output import note
-from bmc.data import write_predictions
+from bmc.data import FORMATS, write_predictions
 from bmc.driver.trained import ERROR_COLUMN, open_model
 from bmc_runtime.table import text_column
 
 __all__ = ["command"]
 
-_FORMATS = click.Choice(["csv", "parquet", "npz", "jsonl"])
+_FORMATS = click.Choice(FORMATS)
 
 
 @click.command()
@@ -26,7 +26,7 @@ _FORMATS = click.Choice(["csv", "parquet", "npz", "jsonl"])
 )  # fmt: skip
 @click.option("--format", "form", type=_FORMATS, help="The format of INPUT where its name does not say it; `-` is csv.")
 def command(model: str, rows: str, output: str | None, only: str | None, on_error: str, form: str | None) -> int:
-    """Predict raw rows: csv, parquet, npz or jsonl by the name of INPUT, or `-` for standard input.
+    """Predict raw rows: csv, parquet, arrow, npz, jsonl or ts by the name of INPUT, or `-` for standard input.
 
     Labels may be absent. One row comes out for each row that goes in, in order.
     """

@@ -74,7 +74,8 @@ class Tensor:
     valid: mask of cells that are there (same shape), None where all are. below: exclusive upper bound of integers, given at
     `below_origin`. origins: for each dim the source that fixed it. kind: what i32 or i64 cells of a column count. behind:
     for a data
-    output seen from a train block, the tensor of the data trace.
+    output seen from a train block, the tensor of the data trace. lengths: of rows of different length, how many steps each row
+    has, i32[B]; the cells of the second axis behind them are zeros that do not count.
     """
 
     value: Value
@@ -87,6 +88,7 @@ class Tensor:
     categories: Categories | None = None
     kind: Literal["plain", "date", "timestamp"] = "plain"
     behind: Tensor | None = None
+    lengths: Value | None = None
 
     @property
     def type(self) -> TensorType:

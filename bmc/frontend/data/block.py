@@ -18,7 +18,7 @@ from bmc.frontend.bodies.elaborator import Elaborator
 from bmc.frontend.bodies.keys import KeyScope
 from bmc.frontend.bodies.trace import ROW, Trace, cone
 from bmc.frontend.bodies.values import POISON, Bound, Environment, Tensor, describe
-from bmc.frontend.data.sources import ReadSource, columns_of, first_file, read_source_clause, read_split
+from bmc.frontend.data.sources import RAGGED, ReadSource, columns_of, first_file, read_source_clause, read_split
 from bmc.frontend.errors import data_errors, type_errors
 from bmc.frontend.errors.later import not_yet
 from bmc.frontend.scope import FileScope
@@ -64,23 +64,32 @@ class DataFunctions:
 def _column(core: Elaborator, column: syntax.Column, kinds: Sequence[str], env: Environment) -> ColumnSpec:
     solver = core.fixed_dims(env)
     cell: list[int] = []
-    for d in column.type.dims or ():
+    ragged = ""
+    for place, d in enumerate(column.type.dims or ()):
         if isinstance(d, syntax.Rest):
             raise Failure(data_errors.bad_column_type(d.span, "a column's cell has known dims"))
+        if place == 0 and isinstance(d, syntax.Name) and solver.fact(d) is None and kinds and set(kinds) <= RAGGED:
+            if d.text == ROW:
+                raise Failure(data_errors.bad_column_type(d.span, f"`{ROW}` is the number of rows: call the steps `T`"))
+            ragged = d.text
+            continue
         dim = solver.dim(d)
         if not isinstance(dim, int) or dim < 0:
             raise Failure(data_errors.bad_column_type(d.span, f"nothing says how large `{d.span.text}` is"))
         cell.append(dim)
+    if ragged and column.type.nullable:
+        raise Failure(data_errors.bad_column_type(column.type.span, "a row of no steps is no missing cell: leave out the `?`"))
     if cell and "csv" in kinds:
         raise Failure(data_errors.bad_column_type(column.type.span, "a cell of a csv file is one value"))
     name = column.type.name.text
     if name == "float":
         raise Failure(data_errors.bad_column_type(column.type.name.span, "a column says how it is stored: f32 or f64"))
-    if name in ("date", "timestamp") and cell:
+    if name in ("date", "timestamp") and (cell or ragged):
         raise Failure(data_errors.bad_column_type(column.type.span, "a date is one value"))
     kind: ColumnKind = "date" if name == "date" else "timestamp" if name == "timestamp" else "plain"
     header = column.name.text if column.header is None else column.header.value
-    return ColumnSpec(column.name.text, header, core.dtype(column.type), kind, column.type.nullable, tuple(cell), column.span)
+    nullable = column.type.nullable
+    return ColumnSpec(column.name.text, header, core.dtype(column.type), kind, nullable, tuple(cell), column.span, ragged)
 
 
 def _ragged(core: Elaborator, column: syntax.Column, env: Environment) -> tuple[Dim, ...] | None:
@@ -104,6 +113,7 @@ def _bind_columns(core: Elaborator, block: DataBlock, clause: syntax.Columns, so
             core.report(data_errors.column_twice(column.name.span, name, spans[name]))
             continue
         spans[name] = column.name.span
+        spec: ColumnSpec | None = None
         try:
             cell: tuple[Dim, ...]
             if source is not None and not source.specs:
@@ -114,7 +124,8 @@ def _bind_columns(core: Elaborator, block: DataBlock, clause: syntax.Columns, so
             else:
                 spec = _column(core, column, kinds, env)
                 specs.append(spec)
-                cell, kind, dtype = (*(source.window if source is not None else ()), *spec.cell), spec.kind, spec.dtype
+                steps = (Poly.symbol(spec.ragged),) if spec.ragged else ()
+                cell, kind, dtype = (*(source.window if source is not None else ()), *steps, *spec.cell), spec.kind, spec.dtype
         except Failure as failure:
             core.report(failure.diagnostic)
             env.names[name] = Bound(POISON, column.span)
@@ -126,7 +137,12 @@ def _bind_columns(core: Elaborator, block: DataBlock, clause: syntax.Columns, so
             valid = block.trace.parameter("input", f"{name}.valid", TensorType("bool", shape))
         origins = (None, *(column.type.span for _ in cell))
         below = 256 if dtype == "u8" else None
-        tensor = Tensor(value, block.trace, valid, below=below, below_origin=column.type.span, origins=origins, kind=kind)
+        lengths = None
+        if spec is not None and spec.ragged:
+            lengths = block.trace.parameter("input", f"{name}.length", TensorType("i32", shape[:1]))
+        tensor = Tensor(
+            value, block.trace, valid, below=below, below_origin=column.type.span, origins=origins, kind=kind, lengths=lengths
+        )
         env.names[name] = Bound(tensor, column.span)
     block.columns = tuple(specs)
 
@@ -301,6 +317,7 @@ def data_functions(
     fits.reverse()
     specs.reverse()
     read = {p.key.removesuffix(".valid") for f in (*fits, *functions, *predict) for p in f.params if p.role == "input"}
+    read = {name.removesuffix(".length") for name in read}
     read |= set(block.split.key) | set(block.distinct or ())
     if (block.split.method == "hash" and not block.split.key) or block.distinct == ():
         read |= {c.name for c in block.columns}  # whole rows count

@@ -20,10 +20,13 @@ from bmc.ir import Dim, Poly
 from bmc.record import record
 from bmc.source import Span
 
-__all__ = ["ReadSource", "columns_of", "first_file", "read_source_clause", "read_split"]
+__all__ = ["RAGGED", "ReadSource", "columns_of", "first_file", "read_source_clause", "read_split"]
 
-_READ = ("csv", "parquet", "npz")
-_LATER = ("npy", "idx", "ts", "jsonl", "text", "bytes", "folder", "arrow")
+_READ = ("csv", "parquet", "npz", "jsonl", "ts", "arrow")
+_LATER = ("npy", "idx", "text", "bytes", "folder")
+
+RAGGED = frozenset(("parquet", "jsonl", "ts", "arrow"))
+"""Kinds of files whose cells may be of any number of steps."""
 _SPLITS = ("by_hash", "by_order", "by_time")
 
 
