@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import cycle
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from workloads import Adam, Batch, Momentum, Weights, Workload
 
 Params = list[tuple[jax.Array, jax.Array]]
-Step = Callable[..., tuple[Params, list[Params], jax.Array, jax.Array]]
+Step = Callable[..., tuple[Any, list[Any], jax.Array, jax.Array]]
 
 
 def _loss(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -21,8 +22,8 @@ def _loss(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def _update(
-    optimizer: Adam | Momentum, t: jax.Array, grads: Params, params: Params, moments: list[Params]
-) -> tuple[Params, list[Params]]:
+    optimizer: Adam | Momentum, t: jax.Array, grads: Any, params: Any, moments: list[Any]
+) -> tuple[Any, list[Any]]:
     tree = jax.tree.map
     if isinstance(optimizer, Momentum):
         (m,) = moments
@@ -37,17 +38,17 @@ def _update(
     return new, [m, v]
 
 
-def _jitted(optimizer: Adam | Momentum) -> Step:
-    def step(
-        params: Params, moments: list[Params], t: jax.Array, x: jax.Array, y: jax.Array
-    ) -> tuple[Params, list[Params], jax.Array, jax.Array]:
+def jitted(optimizer: Adam | Momentum, loss_of: Callable[[Any, jax.Array, jax.Array], jax.Array]) -> Step:
+    """A step of training as one compiled function: of the parameters' tree, their moments, the step and a batch."""
+
+    def step(params: Any, moments: Any, t: jax.Array, x: jax.Array, y: jax.Array) -> tuple[Any, Any, jax.Array, jax.Array]:
         t = t + 1
-        loss, grads = jax.value_and_grad(_loss)(params, x, y)
+        loss, grads = jax.value_and_grad(loss_of)(params, x, y)
         params, moments = _update(optimizer, t, grads, params, moments)
         return params, moments, t, loss
 
-    jitted: Step = jax.jit(step, donate_argnums=(0, 1, 2))
-    return jitted
+    compiled: Step = jax.jit(step, donate_argnums=(0, 1, 2))
+    return compiled
 
 
 class JaxStep:
@@ -62,7 +63,7 @@ class JaxStep:
         self._moments = [jax.tree.map(jnp.zeros_like, self._params) for _ in range(count)]
         self._t = jnp.zeros((), jnp.float32)
         self._batches = cycle([(jnp.array(x), jnp.array(y)) for x, y in batches])
-        self._step = _jitted(workload.optimizer)
+        self._step = jitted(workload.optimizer, _loss)
         self._last = jnp.zeros(())
 
     def step(self) -> None:

@@ -14,6 +14,7 @@ from bmc.ir import Function, Operation
 from bmc.ops.lowering import Expanded
 from bmc.ops.registry import RowMix
 from bmc.ops.table import definition
+from bmc.passes.align import align
 from bmc.passes.autodiff import autodiff
 from bmc.passes.canonicalise import canonicalise
 from bmc.passes.cse import cse
@@ -24,6 +25,7 @@ from bmc.passes.hoist import hoist
 from bmc.passes.manager import Pass, Property
 from bmc.passes.rows import operation_rows, row_states
 from bmc.passes.shard import RowsDoNotSplit, shard
+from bmc.passes.specialise import specialise
 from bmc.passes.turns import in_turns_too
 
 __all__ = ["GRAPH_PASSES", "SHARD_PASSES", "expanded", "rows_kept_apart"]
@@ -57,8 +59,13 @@ def _mixing(function: Function) -> tuple[str, Operation] | None:
 
 
 GRAPH_PASSES: Final = (
+    # Before autodiff: a mask that keeps every step would leave its traces in the gradient.
+    Pass("specialise", "make constants of what all turns of a scan are given alike", specialise, optional=True),
     # Before autodiff: the gradient of one large product is two large products, whatever the scan behind it does.
     Pass("hoist", "take out of a scan the products that no carry changes", hoist, optional=True),
+    # After hoist, whose products it reorders; before autodiff, so that gradients of weights sum in the order of turns. Hence not
+    # optional: their last digits depend on it.
+    Pass("align", "let the sequences of scans lie in the order of their turns from where they are made", align),
     # Before the rest, so that gradient rules see operators as they were written, and what follows treats both directions alike.
     Pass("autodiff", "expand gradients by one reverse sweep", autodiff, ensures=(expanded("autodiff"),)),
     # After autodiff, which must see convolutions; before all that treats their products like any other.

@@ -13,7 +13,7 @@ from functools import wraps
 from bmc.ir import Function, Operation, Parameter, Region, Result
 from bmc.ops.scan_parts import ScanAttrs
 
-__all__ = ["in_turns_too"]
+__all__ = ["in_turns_too", "turn_after"]
 
 
 def in_turns_too(apply: Callable[[Function], Function]) -> Callable[[Function], Function]:
@@ -29,12 +29,15 @@ def in_turns_too(apply: Callable[[Function], Function]) -> Callable[[Function], 
 
 
 def _turn(op: Operation, outer: Function, apply: Callable[[Function], Function]) -> Operation:
-    if not isinstance(op.attrs, ScanAttrs):
-        return op
+    return turn_after(op, outer.name, apply, outer.row) if isinstance(op.attrs, ScanAttrs) else op
+
+
+def turn_after(op: Operation, name: str, apply: Callable[[Function], Function], row: str | None = None) -> Operation:
+    """The scan `op` with `apply` done to its turn as to a function; `op` itself where nothing changes."""
     (region,) = op.regions
     params = tuple(Parameter(value, "input", f"param.{i}") for i, value in enumerate(region.params))
     results = tuple(Result(value, "output", f"result.{i}") for i, value in enumerate(region.results))
-    before = Function(f"{outer.name}.turn", params, region.ops, results, outer.row)
+    before = Function(f"{name}.turn", params, region.ops, results, row)
     after = apply(before)
     if after is before:
         return op

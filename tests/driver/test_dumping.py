@@ -73,5 +73,5 @@ def test_wrong_requests_are_refused() -> None:
 
 
 def test_pass_names_are_in_order() -> None:
-    assert pass_names()[0] == "hoist"
+    assert pass_names()[0] == "specialise"
     assert pass_names()[-2:] == ("split_phases", "fuse")
