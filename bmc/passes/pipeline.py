@@ -59,12 +59,13 @@ def _mixing(function: Function) -> tuple[str, Operation] | None:
 
 
 GRAPH_PASSES: Final = (
-    # Before autodiff: a mask that keeps every step would leave its traces in the gradient.
-    Pass("specialise", "make constants of what all turns of a scan are given alike", specialise, optional=True),
+    # Before autodiff: a mask that keeps every step would leave its traces in the gradient, which adds up in another order then.
+    # Hence not optional: last digits depend on it.
+    Pass("specialise", "make constants of what all turns of a scan are given alike", specialise),
     # Before autodiff: the gradient of one large product is two large products, whatever the scan behind it does.
     Pass("hoist", "take out of a scan the products that no carry changes", hoist, optional=True),
-    # After hoist, whose products it reorders; before autodiff, so that gradients of weights sum in the order of turns. Hence not
-    # optional: their last digits depend on it.
+    # After hoist, whose products it reorders; before autodiff, so that gradients of weights sum in the order of turns. Not optional
+    # for the same reason.
     Pass("align", "let the sequences of scans lie in the order of their turns from where they are made", align),
     # Before the rest, so that gradient rules see operators as they were written, and what follows treats both directions alike.
     Pass("autodiff", "expand gradients by one reverse sweep", autodiff, ensures=(expanded("autodiff"),)),

@@ -2,7 +2,8 @@
 
 In: a function. Out: the same, in which a sequence or an invariant of a scan that is a constant, or a view of one, is a
 constant of the turn, and the turn is simplified: a mask that keeps every step is no mask. Before gradients, so that
-theirs have no trace of it either. Guaranteed: the same bits, but for the sign of zeros. Linear in operations.
+theirs have no trace of it either. Guaranteed: the same bits, but for the sign of zeros, of what is not a gradient; a
+gradient may add up what comes together in another order, so the pass is not optional. Linear in operations.
 """
 
 from __future__ import annotations

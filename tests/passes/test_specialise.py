@@ -50,7 +50,10 @@ def test_a_constant_mask_is_no_sequence(keep: bool) -> None:
     inputs = inputs_of(3, 4)
     del inputs["keep"]
     for key, array in evaluate(autodiff(before), inputs, DIMS, np).items():
-        np.testing.assert_array_equal(evaluate(autodiff(after), inputs, DIMS, np)[key], array, err_msg=key)
+        # Gradients may add in another order: sums of some ten terms of size 1 to 10, 4 turns deep.
+        tolerance = 1e-13 if key.startswith("d_") else 0.0
+        found = evaluate(autodiff(after), inputs, DIMS, np)[key]
+        np.testing.assert_allclose(found, array, rtol=tolerance, atol=tolerance, err_msg=key)
 
 
 def test_gradients_have_no_trace_of_it() -> None:
