@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bmc.ir import Operation, Poly, Shape, TensorType, Value
 from bmc.ir.types import FLOATS
+from bmc.ops.incremental import Incremental
 from bmc.ops.lowering import Contraction
 from bmc.ops.registry import ULP, Operator, RowMix, Sample, TypeRuleError
 from bmc.ops.rules import distinct_axes, pointwise, require_dtype
@@ -82,6 +83,18 @@ def _rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | Non
     if len(found) > 1 or len(paired) > 1:
         return (RowMix.OTHER,)
     return (found.pop(),)
+
+
+def _along(op: Operation, axis: int) -> Sequence[int | None]:
+    """A batch axis of both operands, else a free axis of one."""
+    attrs: ContractAttrs = op.attrs  # type: ignore[assignment]
+    batch = len(attrs.lhs_batch)
+    if axis < batch:
+        return attrs.lhs_batch[axis], attrs.rhs_batch[axis]
+    left = free_axes(op.operands[0].type.rank, attrs.lhs_batch, attrs.lhs_contract)
+    right = free_axes(op.operands[1].type.rank, attrs.rhs_batch, attrs.rhs_contract)
+    place = axis - batch
+    return (left[place], None) if place < len(left) else (None, right[place - len(left)])
 
 
 def _grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
@@ -196,6 +209,7 @@ OPERATORS = (
         grad=pointwise(_grad),
         rows=_rows,
         lowering=Contraction(),
+        incremental=Incremental(_along),
         reference=_reference,
         samples=_samples,
         # One rounding of the product and one of the sum for each addend.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bmc.ir import Operation, Poly, TensorType, Value
 from bmc.ir.types import FLOATS
+from bmc.ops.incremental import PLAIN
 from bmc.ops.lowering import Elementwise, Expanded, Opaque
 from bmc.ops.registry import NotDifferentiable, Operator, RowMix, Sample
 from bmc.ops.rules import CELLS, NUMBERS, require_dtype, require_rank, rows_elementwise
@@ -66,6 +67,7 @@ _B = Poly.symbol("B")
 OPERATORS = (
     Operator(
         name="stop_gradient",
+        incremental=PLAIN,
         doc="x itself, through which no gradient flows. The pass `autodiff` removes it.",
         arity=1,
         infer=_infer_same,

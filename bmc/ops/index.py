@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bmc.ir import Dim, Operation, Poly, TensorType, Value
+from bmc.ops.incremental import Incremental
 from bmc.ops.lowering import Opaque
 from bmc.ops.registry import NotDifferentiable, Operator, RowMix, Sample, TypeRuleError
 from bmc.ops.rules import CELLS, NUMBERS, is_negative, one_row_axis, pointwise, require_dtype, require_rank
@@ -16,7 +17,7 @@ from bmc.record import record
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
 
-__all__ = ["OPERATORS", "ScatterAddAttrs", "ScatterAlongAttrs", "infer_lookup", "look_up", "lookup_rows"]
+__all__ = ["LOOKED_UP", "OPERATORS", "ScatterAddAttrs", "ScatterAlongAttrs", "infer_lookup", "look_up", "lookup_rows"]
 
 INDICES = ("i32", "i64")
 
@@ -58,6 +59,11 @@ def _gather_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMi
     if table == 0:
         return (RowMix.OTHER,)
     return (one_row_axis((index, None if table is None else op.operands[1].type.rank + table - 1)),)
+
+
+def _gather_along(op: Operation, axis: int) -> Sequence[int | None]:
+    rank = op.operands[1].type.rank
+    return (None, axis) if axis < rank else (axis - rank + 1, None)
 
 
 def _gather_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
@@ -194,6 +200,10 @@ def lookup_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix
     return (axes[0] if axes[1] is None and axes[2] is None else RowMix.OTHER,)
 
 
+LOOKED_UP = Incremental(lambda op, axis: (axis, None, None))
+"""The incremental rule of look-ups."""
+
+
 def look_up(np: Any, attrs: object, arrays: Sequence[Any]) -> Sequence[Any]:
     """Reference of look-ups. `order` ends at its first negative entry: a fitted table may have fewer entries than
     places.
@@ -228,6 +238,7 @@ def _t(dtype: str, *shape: Dim) -> TensorType:
 OPERATORS = (
     Operator(
         name="gather",
+        incremental=Incremental(_gather_along),
         doc="Rows of `table` by index: result[i.., r..] = table[index[i..], r..]. An index out of range is clamped.",
         arity=2,
         infer=_infer_gather,
@@ -271,6 +282,7 @@ OPERATORS = (
     ),
     Operator(
         name="take_along",
+        incremental=Incremental(lambda op, axis: (axis, axis) if axis < op.operands[0].type.rank - 1 else (None, axis)),
         doc="Cells of the last axis by index: result[l.., i..] = x[l.., index[l.., i..]], where l.. are all axes of "
         "x but the last; the index may "
         "have further axes or none. An index out of range is clamped.",
@@ -317,6 +329,7 @@ OPERATORS = (
     ),
     Operator(
         name="int_lookup",
+        incremental=LOOKED_UP,
         doc="Position of each integer in `table`, -1 where absent. `order` sorts the table; it ends at its first "
         "negative entry, and entries of the "
         "table that it does not name are not found.",

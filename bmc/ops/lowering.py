@@ -95,7 +95,10 @@ class Contraction:
 
 @record(frozen=True)
 class Opaque:
+    """`overwrites`: the operand in whose memory the result may lie, all of it read before or where it is written."""
+
     kernel: str
+    overwrites: int | None = None
 
 
 @record(frozen=True)

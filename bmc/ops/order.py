@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bmc.ir import Operation, Poly, TensorType, Value
 from bmc.ir.types import FLOATS
 from bmc.ops.arrays import numpy_dtype, quiet
+from bmc.ops.incremental import Incremental, but_axis
 from bmc.ops.lowering import Opaque
 from bmc.ops.registry import NotDifferentiable, Operator, RowMix, Sample, TypeRuleError
 from bmc.ops.rules import NUMBERS, batched, normal_axis, one_row_axis, pointwise, require_dtype, require_rank
@@ -68,6 +69,7 @@ def _arg(name: str, doc: str, reference: Callable[..., Any]) -> Operator:
         grad=NotDifferentiable("the result is a position"),
         rows=_arg_rows,
         lowering=Opaque(name),
+        incremental=Incremental(lambda op, axis: (axis + (axis >= op.attrs.axis),)),  # type: ignore[attr-defined]
         reference=lambda np, attrs, arrays: (np.asarray(reference(np, arrays[0], attrs.axis), dtype=np.int32),),
         samples=lambda: [
             Sample((TensorType(dtype, shape),), ArgAttrs(axis), below={0: 4})
@@ -196,6 +198,7 @@ OPERATORS = (
         grad=_sort_grad,
         rows=lambda op, axes: batched(op, axes, op.operands[0].type.rank - 1),
         lowering=Opaque("sort"),
+        incremental=but_axis(lambda op: op.operands[0].type.rank - 1),
         reference=_sort,
         samples=lambda: [
             Sample((TensorType(dtype, shape),), SortAttrs(descending), below={0: 4})
@@ -246,6 +249,7 @@ OPERATORS = (
         grad=pointwise(_cumsum_grad),
         rows=lambda op, axes: batched(op, axes, op.attrs.axis),  # type: ignore[attr-defined]
         lowering=Opaque("cumsum"),
+        incremental=but_axis(lambda op: op.attrs.axis),  # type: ignore[attr-defined]
         reference=_cumsum,
         samples=lambda: [
             Sample((TensorType(dtype, shape),), CumsumAttrs(axis))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from bmc.ir import Operation, Poly, TensorType, Value
+from bmc.ops.incremental import Incremental
 from bmc.ops.lowering import Reduction
 from bmc.ops.registry import Operator, RowMix, Sample
 from bmc.ops.rules import NUMBERS, distinct_axes, pointwise, require_dtype
@@ -42,6 +43,12 @@ def _rows(mix: RowMix) -> Callable[[Operation, Sequence[int | None]], tuple[int 
         return (mix if axis in reduced else axis - sum(1 for r in reduced if r < axis),)
 
     return rule
+
+
+def _along(op: Operation, axis: int) -> Sequence[int | None]:
+    """The axis of the operand that is left at place `axis`."""
+    kept = [i for i in range(op.operands[0].type.rank) if i not in op.attrs.axes]  # type: ignore[attr-defined]
+    return (kept[axis],)
 
 
 def _sum_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
@@ -105,6 +112,7 @@ def _reduction(
         grad=pointwise(grad),
         rows=_rows(mix),
         lowering=Reduction(combine, identity),
+        incremental=Incremental(_along),
         reference=lambda np, attrs, arrays: (np.asarray(reference(np, arrays[0], attrs.axes), dtype=arrays[0].dtype),),
         samples=_samples,
     )

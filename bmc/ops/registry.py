@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from bmc.ir import Dim, Operation, Poly, Region, TensorType, Value
 from bmc.ir.dims import symbols
-from bmc.ops.lowering import Lowering
+from bmc.ops.incremental import PLAIN, Incremental
+from bmc.ops.lowering import Elementwise, Lowering
 from bmc.record import record
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ class Operator:
     simplify: what `canonicalise` may put in its place.
     saves: the same operation with further results behind its own, which its gradient reads: (an empty builder, op)
       -> op.
+    incremental: how positions along an axis come from positions of operands; element-wise operators have the plain rule
+      by themselves. None: the result is computed whole.
     """
 
     name: str
@@ -152,6 +155,7 @@ class Operator:
     positions: Callable[[Any], tuple[int, ...]] | None = None
     simplify: SimplifyRule | None = None
     saves: Callable[[Builder, Operation], Operation] | None = None
+    incremental: Incremental | None = None
 
     def __post_init__(self) -> None:
         if not self.doc.strip():
@@ -160,6 +164,14 @@ class Operator:
             raise TypeError(f"{self.name!r} is not an operator name")
         if not hasattr(self.attrs, "__match_args__"):
             raise TypeError(f"the attributes of operator {self.name} are no dataclass")
+
+    @property
+    def by_position(self) -> Incremental | None:
+        """The incremental rule, that of its lowering class included."""
+        lowering = self.lowering
+        if self.incremental is None and isinstance(lowering, Elementwise) and not lowering.indexed and not lowering.scalars:
+            return PLAIN
+        return self.incremental
 
     def check_arity(self, count: int) -> None:
         """Raise TypeRuleError unless the operator takes `count` operands."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bmc.ir import Dim, Operation, Poly, Shape, TensorType, Value
 from bmc.ir.dims import floor_divide, product
+from bmc.ops.incremental import Incremental, but_axis, with_dim
 from bmc.ops.lowering import AxisMap, Opaque, Reshape, View
 from bmc.ops.registry import Operator, RowMix, Sample, TypeRuleError
 from bmc.ops.rules import (
@@ -129,6 +130,20 @@ def _broadcast_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | Non
     return (b.reshape(x, operand.shape),)
 
 
+def _broadcast_along(op: Operation, axis: int) -> Sequence[int | None]:
+    """The operand's axis there, if it does not widen."""
+    (x,) = op.operands
+    axes = op.attrs.axes  # type: ignore[attr-defined]
+    if axis not in axes:
+        return (None,)
+    source = axes.index(axis)
+    return (source if x.type.shape[source] == op.result.type.shape[axis] else None,)
+
+
+def _with_new_shape(b: Builder, op: Operation, operands: Sequence[Value], axis: int, first: Dim, count: Dim) -> Sequence[Value]:
+    return (b.emit(op.name, *operands, attrs=with_dim(op.attrs, axis, count)),)
+
+
 # --- transpose ---
 
 
@@ -211,6 +226,31 @@ def _slice_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
     return (b.pad(g, low, high, [abs(step) - 1 for step in attrs.steps]),)
 
 
+def _slice_positions(
+    b: Builder, op: Operation, operands: Sequence[Value], axis: int, first: Dim, count: Dim
+) -> Sequence[Value]:
+    """Of an operand that is whole along the axis: a part of the part that the slice takes."""
+    attrs: SliceAttrs = op.attrs  # type: ignore[assignment]
+    (x,) = operands
+    start = attrs.starts[axis] + first
+    if _is_whole(op, axis):
+        start = 0
+    starts = (*attrs.starts[:axis], start, *attrs.starts[axis + 1 :])
+    stops = (*attrs.stops[:axis], start + count, *attrs.stops[axis + 1 :])
+    return (b.emit("slice", x, attrs=SliceAttrs(starts, stops, attrs.steps)),)
+
+
+def _is_whole(op: Operation, axis: int) -> bool:
+    attrs: SliceAttrs = op.attrs  # type: ignore[assignment]
+    return attrs.starts[axis] == 0 and attrs.stops[axis] == op.operands[0].type.shape[axis] and attrs.steps[axis] == 1
+
+
+def _slice_along(op: Operation, axis: int) -> Sequence[int | None] | None:
+    if op.attrs.steps[axis] != 1:  # type: ignore[attr-defined]
+        return None
+    return (axis if _is_whole(op, axis) else None,)
+
+
 # --- reshape ---
 
 
@@ -232,6 +272,15 @@ def _reshape_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowM
         if dim == before[axis] and product(after[:i]) == product(before[:axis]):
             return (i,)
     return (RowMix.OTHER,)
+
+
+def _reshape_along(op: Operation, axis: int) -> Sequence[int | None] | None:
+    """The operand's axis with as many cells before and behind it."""
+    before, after = op.operands[0].type.shape, op.result.type.shape
+    for i, dim in enumerate(before):
+        if dim == after[axis] and product(before[:i]) == product(after[:axis]):
+            return (i,)
+    return None
 
 
 # --- concat ---
@@ -314,6 +363,11 @@ def _pad_grad(b: Builder, op: Operation, g: Value) -> Sequence[Value | None]:
     return (b.slice(g, attrs.low, stops, [step + 1 for step in attrs.interior]),)
 
 
+def _pad_along(op: Operation, axis: int) -> Sequence[int | None] | None:
+    attrs: PadAttrs = op.attrs  # type: ignore[assignment]
+    return (axis,) if attrs.low[axis] == 0 == attrs.high[axis] and attrs.interior[axis] == 0 else None
+
+
 _B = Poly.symbol("B")
 _T = Poly.symbol("T")
 
@@ -325,6 +379,7 @@ def _f(*shape: Dim, dtype: str = "f32") -> TensorType:
 OPERATORS = (
     Operator(
         name="broadcast",
+        incremental=Incremental(_broadcast_along, _with_new_shape),
         simplify=simplify_broadcast,
         doc="x repeated along new axes, and along axes where its dim is 1.",
         arity=1,
@@ -352,6 +407,7 @@ OPERATORS = (
     ),
     Operator(
         name="transpose",
+        incremental=Incremental(lambda op, axis: (op.attrs.permutation[axis],)),  # type: ignore[attr-defined]
         simplify=simplify_transpose,
         doc="x with its axes in another order.",
         arity=1,
@@ -376,6 +432,7 @@ OPERATORS = (
     ),
     Operator(
         name="slice",
+        incremental=Incremental(_slice_along, _slice_positions),
         simplify=simplify_slice,
         doc="The cells at regular indices along each axis.",
         arity=1,
@@ -402,6 +459,7 @@ OPERATORS = (
     ),
     Operator(
         name="reshape",
+        incremental=Incremental(_reshape_along, _with_new_shape),
         simplify=simplify_reshape,
         doc="The same cells in row-major order under another shape.",
         arity=1,
@@ -425,6 +483,7 @@ OPERATORS = (
     ),
     Operator(
         name="concat",
+        incremental=but_axis(lambda op: op.attrs.axis),  # type: ignore[attr-defined]
         simplify=simplify_concat,
         doc="The operands one after another along `axis`.",
         arity=(1, None),
@@ -446,6 +505,7 @@ OPERATORS = (
     ),
     Operator(
         name="pad",
+        incremental=Incremental(_pad_along),
         doc="x with cells of one value before, after and between its own.",
         arity=1,
         attrs=PadAttrs,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bmc.ir import Dim, Operation, Poly, Shape, TensorType
+from bmc.ir import Dim, Operation, Poly, Shape, TensorType, Value
 from bmc.ir.types import INTEGERS, is_float
 from bmc.ops.arrays import numpy_dtype
+from bmc.ops.incremental import Incremental, along_same_axis, with_dim
 from bmc.ops.lowering import Elementwise
 from bmc.ops.registry import NotDifferentiable, Operator, Sample, TypeRuleError
 from bmc.ops.rules import CELLS, NUMBERS, is_negative, normal_axis
 from bmc.ops.simplify import simplify_constant
 from bmc.record import record
+
+if TYPE_CHECKING:
+    from bmc.ops.build import Builder
 
 __all__ = ["OPERATORS", "ConstantAttrs", "DimValueAttrs", "IotaAttrs", "check_cell", "check_shape"]
 
@@ -83,6 +87,23 @@ def _infer_iota(types: Sequence[TensorType], attrs: IotaAttrs) -> tuple[TensorTy
     return (TensorType(attrs.dtype, attrs.shape),)
 
 
+def _constant_positions(
+    b: Builder, op: Operation, operands: Sequence[Value], axis: int, first: Dim, count: Dim
+) -> Sequence[Value]:
+    return (b.emit("constant", attrs=with_dim(op.attrs, axis, count)),)
+
+
+def _iota_positions(
+    b: Builder, op: Operation, operands: Sequence[Value], axis: int, first: Dim, count: Dim
+) -> Sequence[Value]:
+    """The index of the whole is that of the part and where the part begins, added as integers."""
+    attrs: IotaAttrs = with_dim(op.attrs, axis, count)
+    if axis != attrs.axis:
+        return (b.emit("iota", attrs=attrs),)
+    index = b.iota("i64", attrs.shape, axis)
+    return (b.cast(b.add(index, b.broadcast_to(b.dim_value(first, "i64"), attrs.shape)), attrs.dtype),)
+
+
 def _iota(np: Any, attrs: IotaAttrs, arrays: Sequence[Any]) -> Sequence[Any]:
     shape = [1] * len(attrs.shape)
     shape[attrs.axis] = -1
@@ -99,6 +120,7 @@ def _infer_dim_value(types: Sequence[TensorType], attrs: DimValueAttrs) -> tuple
 OPERATORS = (
     Operator(
         name="constant",
+        incremental=Incremental(along_same_axis, _constant_positions),
         simplify=simplify_constant,
         doc="One value in every cell.",
         arity=0,
@@ -126,6 +148,7 @@ OPERATORS = (
     ),
     Operator(
         name="iota",
+        incremental=Incremental(along_same_axis, _iota_positions),
         doc="The index along `axis`, counted from 0. Narrow integers wrap; floats round.",
         arity=0,
         attrs=IotaAttrs,

@@ -7,6 +7,7 @@ from types import MappingProxyType, ModuleType
 
 from bmc.ops import (
     binary,
+    cache,
     choice,
     contract,
     control,
@@ -26,7 +27,7 @@ from bmc.ops.registry import Operator
 
 __all__ = ["chapters", "definition", "operators"]
 
-_MODULES = (unary, binary, choice, sources, random, shape, window, reduce, contract, index, order, text, control)
+_MODULES = (unary, binary, choice, sources, random, shape, window, reduce, contract, index, order, text, cache, control)
 
 
 def operators() -> Mapping[str, Operator]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bmc.ir import Operation, Poly, TensorType
-from bmc.ops.index import infer_lookup, look_up, lookup_rows
+from bmc.ops.index import LOOKED_UP, infer_lookup, look_up, lookup_rows
 from bmc.ops.lowering import Host, Opaque
 from bmc.ops.registry import NotDifferentiable, Operator, RowMix, Sample, TypeRuleError
 from bmc.ops.rules import require_dtype, require_rank, rows_elementwise
@@ -140,6 +140,7 @@ OPERATORS = (
     ),
     Operator(
         name="str_lookup",
+        incremental=LOOKED_UP,
         doc="Position of each text in `table`, -1 where absent. `order` sorts the table by bytes; it ends at its "
         "first negative entry, and entries "
         "of the table that it does not name are not found.",

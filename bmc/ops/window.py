@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bmc.ir import Dim, Operation, Poly, TensorType, Value
 from bmc.ir.dims import divide_exact, floor_divide
 from bmc.ir.types import FLOATS
+from bmc.ops.incremental import Incremental
 from bmc.ops.lowering import AxisMap, Expanded, View
 from bmc.ops.registry import ULP, Operator, RowMix, Sample, TypeRuleError
 from bmc.ops.rules import CELLS, is_negative, normal_axis, pointwise, require_dtype
@@ -88,6 +89,13 @@ def _windows_index(attrs: WindowsAttrs, operand: TensorType, result: TensorType)
         AxisMap(axis, attrs.stride, 0, axis + 1, attrs.dilation) if i == axis else AxisMap(i if i < axis else i + 1)
         for i in range(operand.rank)
     ]
+
+
+def _windows_along(op: Operation, axis: int) -> Sequence[int | None] | None:
+    over = op.attrs.axis  # type: ignore[attr-defined]
+    if axis in (over, over + 1):
+        return None
+    return (axis if axis < over else axis - 1,)
 
 
 def _windows(np: Any, attrs: WindowsAttrs, arrays: Sequence[Any]) -> Sequence[Any]:
@@ -349,6 +357,7 @@ def _convolution_samples() -> Sequence[Sample]:
 OPERATORS = (
     Operator(
         name="windows",
+        incremental=Incremental(_windows_along),
         simplify=simplify_windows,
         doc="The windows of cells along an axis: result[.., o, k, ..] = x[.., o * stride + k * dilation, ..].",
         arity=1,

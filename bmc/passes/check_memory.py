@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from bmc.errors import CompilerBug
 from bmc.ir import Dim, Function, Operation, Value
 from bmc.ir.dims import divide_exact
-from bmc.ops.lowering import Contraction, Elementwise, Fused, Reduction, Reshape
+from bmc.ops.lowering import Contraction, Elementwise, Fused, Opaque, Reduction, Reshape
 from bmc.ops.scan_parts import LoopAttrs
 from bmc.ops.table import definition
 from bmc.passes.memory.loops import check_loop
@@ -183,7 +183,10 @@ def _describe(op: Operation) -> str:
 
 def _reads_where_it_writes(op: Operation, operand: Value, result: Value) -> bool:
     """Whether the element of `operand` at an index is read for no element of any result but those at the same index."""
-    if not isinstance(definition(op.name).lowering, Fused) or operand.type.shape != result.type.shape:
+    kind = definition(op.name).lowering
+    if isinstance(kind, Opaque) and kind.overwrites is not None:  # by the contract of its kernel
+        return op.operands[kind.overwrites] is operand and sum(value is operand for value in op.operands) == 1
+    if not isinstance(kind, Fused) or operand.type.shape != result.type.shape:
         return False
     if bytes_of(operand.type) != bytes_of(result.type):
         return False

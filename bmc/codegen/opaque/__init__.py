@@ -8,7 +8,15 @@ from typing import Final
 
 from llvmlite import ir
 
-from bmc.codegen.opaque.movement import emit_concat, emit_gather, emit_pad, emit_scatter_add, emit_scatter_along, emit_take_along
+from bmc.codegen.opaque.movement import (
+    emit_append,
+    emit_concat,
+    emit_gather,
+    emit_pad,
+    emit_scatter_add,
+    emit_scatter_along,
+    emit_take_along,
+)
 from bmc.codegen.opaque.search import emit_argmax, emit_argmin, emit_cumsum, emit_search_sorted, emit_sort, emit_top_k
 from bmc.codegen.opaque.text import emit_int_lookup, emit_str_equal, emit_str_lookup, emit_str_select
 from bmc.ir import Operation
@@ -17,6 +25,7 @@ __all__ = ["OPAQUE_KERNELS"]
 
 OPAQUE_KERNELS: Final[Mapping[str, Callable[[ir.Module, str, Operation, bool], ir.Function]]] = MappingProxyType(
     {
+        "append": emit_append,
         "argmax": emit_argmax,
         "argmin": emit_argmin,
         "concat": emit_concat,

@@ -1,4 +1,4 @@
-"""Kernels that move elements: concat, pad, gather, scatter-add, take-along, scatter-along."""
+"""Kernels that move elements: append, concat, pad, gather, scatter-add, take-along, scatter-along."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from bmc.codegen.kernel import kernel_function
 from bmc.codegen.lanes import Lanes
 from bmc.codegen.opaque.memory import Arrays, cell_bytes, i64
 from bmc.codegen.typed import attributes, element_dtype
+from bmc.codegen.value import I64
 from bmc.ir import Operation
 from bmc.ir.dims import product
 from bmc.ops.element import Dtype
 from bmc.ops.index import ScatterAlongAttrs
 from bmc.ops.shape import ConcatAttrs, PadAttrs
 
-__all__ = ["emit_concat", "emit_gather", "emit_pad", "emit_scatter_add", "emit_scatter_along", "emit_take_along"]
+__all__ = ["emit_append", "emit_concat", "emit_gather", "emit_pad", "emit_scatter_add", "emit_scatter_along", "emit_take_along"]
 
 WIDTH = 8
 
@@ -37,6 +38,22 @@ def emit_concat(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.
             place = code.at_bytes(place, run)
 
     code.each(dims(product(op.result.type.shape[:axis])), one)
+    builder.ret_void()
+    return function
+
+
+def emit_append(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
+    """The last rows are replaced; the others are copied only where the result has a memory of its own."""
+    function, builder, dims = kernel_function(module, name, op)
+    code = Arrays(module, builder, dims, fused)
+    past, new = op.operands
+    source, rows, target = function.args[:3]
+    size = cell_bytes(op.result.type.dtype)
+    written = dims(new.type.elements * size)
+    kept = builder.sub(dims(past.type.elements * size), written)
+    with builder.if_then(builder.icmp_unsigned("!=", builder.ptrtoint(source, I64), builder.ptrtoint(target, I64))):
+        code.copy(target, source, kept)
+    code.copy(code.at_bytes(target, kept), rows, written)
     builder.ret_void()
     return function
 

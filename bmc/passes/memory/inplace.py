@@ -8,7 +8,7 @@ of the kept shape qualify.
 from __future__ import annotations
 
 from bmc.ir import Operation, Value
-from bmc.ops.lowering import Contraction, Elementwise, Fused, Reduction
+from bmc.ops.lowering import Contraction, Elementwise, Fused, Opaque, Reduction
 from bmc.passes.fusion.traits import lowering_of, whole_operands
 
 __all__ = ["may_overwrite"]
@@ -16,7 +16,10 @@ __all__ = ["may_overwrite"]
 
 def may_overwrite(op: Operation, operand: Value, result: Value) -> bool:
     """Whether `op` computes the right `result` when that shares memory with `operand`."""
-    if not isinstance(lowering_of(op), Fused) or operand.type.shape != result.type.shape:
+    kind = lowering_of(op)
+    if isinstance(kind, Opaque) and kind.overwrites is not None:
+        return [k for k, value in enumerate(op.operands) if value is operand] == [kind.overwrites]
+    if not isinstance(kind, Fused) or operand.type.shape != result.type.shape:
         return False
     (region,) = op.regions
     places = [k for k, value in enumerate(op.operands) if value is operand]
