@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -45,7 +45,8 @@ _MAX_NAME = 1024
 class Artefact:
     """`sources`: the closure, the main file first. `unit`: the name of its train block. `overrides`: (key, value) of `--set`.
     `keep`: the buffers in which fitted texts lie. `history`: for each epoch what was measured, without times. `data`: the
-    fingerprint of the data. `compiler`: its version."""
+    fingerprint of the data. `compiler`: its version. `made`: for each output with fitted values what it is made by, as written.
+    `started_from`: SHA-256 of the files that training started from, by their names in the source."""
 
     sources: tuple[SourceFile, ...]
     unit: str
@@ -58,6 +59,8 @@ class Artefact:
     history: tuple[Mapping[str, Any], ...] = ()
     data: str = ""
     compiler: str = ""
+    made: Mapping[str, str] = field(default_factory=dict)
+    started_from: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_artefact(path: str | Path, artefact: Artefact) -> None:
@@ -89,6 +92,8 @@ def write_artefact(path: str | Path, artefact: Artefact) -> None:
         "states": signature(artefact.states),
         "fitted": signature(artefact.fitted),
         "data": artefact.data,
+        "made": dict(sorted(artefact.made.items())),
+        "started_from": dict(sorted(artefact.started_from.items())),
     }
     write_container(path, _WHAT, VERSION, manifest, members)
 
@@ -193,6 +198,8 @@ def _artefact(container: Container, folder: Path) -> Artefact:
         history=history,
         data=_text(manifest, "data"),
         compiler=_text(manifest, "compiler"),
+        made=_text_map(manifest, "made") if "made" in manifest else {},
+        started_from=_text_map(manifest, "started_from") if "started_from" in manifest else {},
     )
 
 

@@ -33,12 +33,15 @@ def checkpoint_path(artefact: Path) -> Path:
 
 
 def program_identity(unit: Unit, session: Session) -> str:
-    """A hash of all that a run's bits depend on but its data: sources as overridden, block, float type, compiler, FMA class."""
+    """A hash of all that a run's bits depend on but its data: sources as overridden, block, float type, compiler, FMA class,
+    files that it starts from."""
     digest = hashlib.sha256()
     for part in (version(), unit.name, unit.float_type, str(session.target.fused), str(session.shards)):
         digest.update(part.encode() + b"\0")
     for source in unit.sources:
         digest.update(source.text.encode("utf-8", "surrogatepass") + b"\0")
+    for name, content in sorted((session.start.hashes if session.start is not None else {}).items()):
+        digest.update(f"{name}\0{content}\0".encode())
     return digest.hexdigest()
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 from bmc.driver import run_errors
 from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.elaborate import Checked, check, elaborate
+from bmc.frontend.errors import transfer_errors
 from bmc.frontend.syntax.read_source import read_source
 from bmc.frontend.unit import Unit
 from bmc.passes.shard import unsplittable
@@ -73,7 +74,7 @@ def load_unit(source: SourceText) -> Unit:
     """Elaborate the block that is picked. Raises BmcError with every error and warning; a unit carries its own warnings."""
     files = (source.main, *source.given)
     read = read_source if source.on_disk else None
-    unit, diagnostics = elaborate(files, source.select, source.overrides, source.float_type, read)
+    unit, diagnostics = elaborate(files, source.select, source.overrides, source.float_type, read, source.on_disk)
     if unit is None or any(d.level == "error" for d in diagnostics):
         raise BmcError(diagnostics)
     return unit
@@ -82,7 +83,13 @@ def load_unit(source: SourceText) -> Unit:
 def check_source(source: SourceText) -> Checked:
     """What is wrong with any block of a file, warnings and notes included, and the units that are right."""
     found = check((source.main, *source.given), source.overrides, source.float_type, read_source if source.on_disk else None)
-    return replace(found, diagnostics=(*found.diagnostics, *_refused_shards(found.units)))
+    return replace(found, diagnostics=(*found.diagnostics, *_refused_shards(found.units), *_not_at_hand(found.units)))
+
+
+def _not_at_hand(units: Sequence[Unit]) -> list[Diagnostic]:
+    """Files of other models that are not there: what is taken from them is checked when they are."""
+    specs = [s for u in units for s in (*u.stored, *([u.data.base] if u.data is not None and u.data.base is not None else []))]
+    return [transfer_errors.not_at_hand(s.span, s.shown) for s in {s.path: s for s in specs}.values() if not os.path.exists(s.path)]
 
 
 def _refused_shards(units: Sequence[Unit]) -> list[Diagnostic]:

@@ -7,7 +7,7 @@ split, fit, outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -63,14 +63,19 @@ def _assign(spec: SplitSpec, data: DataSpec, table: Table) -> Array:
     return by_time(table.columns[spec.key[0]], spec.boundaries)
 
 
-def fit_statistics(data: DataSpec, train: Table, libraries: Libraries, store: Mapping[str, Array]) -> list[Array]:
-    """Run the fits in order; each writes its fitted values into the store. Gives the buffers that texts in them point into.
+def fit_statistics(
+    data: DataSpec, train: Table, libraries: Libraries, store: Mapping[str, Array], given: Collection[str] = ()
+) -> list[Array]:
+    """Run the fits in order; each writes its fitted values into the store, but those whose keys are `given`. Gives the buffers
+    that texts in them point into.
 
     Raises BmcError when a statistic is not finite: no cell of the column has a value, or one is infinite.
     """
     inputs = train.inputs()
     keep: list[Array] = []
     for fit in data.fits:
+        if all(key in given for key in fit.keys):
+            continue
         library = libraries(fit.function)
         by_rows = BoundFunction(library, f"{fit.function}.rows", store)
         finish = BoundFunction(library, f"{fit.function}.finish", store)

@@ -18,6 +18,7 @@ from bmc.codegen.jit import load_object
 from bmc.codegen.target import Target, host_target
 from bmc.driver.compiled import Options, program_of
 from bmc.driver.preparing import check_bound, data_outputs, fit_statistics, kept_rows, split_tables
+from bmc.driver.transfer import Start, read_start
 from bmc.frontend.unit import DataSpec, PredictionSpec, TrainingSpec, Unit
 from bmc.ir import Poly, TensorType
 from bmc.passes.shard import unsplittable
@@ -47,7 +48,7 @@ class SessionOptions:
 
 class Session:
     """`store`: every weight, state, moment and fitted value by key; training changes the arrays in place. `keep`: the buffers that
-    fitted texts lie in."""
+    fitted texts lie in. `start`: what other models give, once `begin_from_others` has read it."""
 
     def __init__(self, unit: Unit, options: SessionOptions | None = None, target: Target | None = None) -> None:
         self.unit = unit
@@ -57,6 +58,7 @@ class Session:
         self._libraries: dict[str, Library] = {}
         self.store: dict[str, Array] = {}
         self.keep: list[Array] = []
+        self.start: Start | None = None
         for key, kind in self._persistent():
             self.store[key] = allocate(kind.dtype, static_shape(kind))
 
@@ -110,8 +112,13 @@ class Session:
         return kept_rows(self.data, table, self.library, self.store)
 
     def fit(self, train: Table) -> None:
-        """Fill the fitted values from the training split."""
-        self.keep = fit_statistics(self.data, train, self.library, self.store)
+        """Fill the fitted values from the training split, those aside that another model gives."""
+        given = self.start.fitted if self.start is not None else {}
+        for key, array in given.items():
+            self.store[key][...] = array
+        self.keep = fit_statistics(self.data, train, self.library, self.store, given)
+        if self.start is not None:
+            self.keep += self.start.keep
 
     def outputs(self, name: str, table: Table) -> Split:
         """The data block's outputs for all rows of a split."""
@@ -129,10 +136,17 @@ class Session:
         return found
 
     # --- training ----------------------------------------------------------------------------------------------
+    def begin_from_others(self) -> None:
+        """Read what `init` and `fitted` name, before anything of the data is read. Raises BmcError."""
+        if self.unit.stored or self.data.base is not None:
+            self.start = read_start(self.unit)
+
     def initialise(self, seed: int) -> None:
-        """Fill weights, states and moments with their initial values."""
+        """Fill weights, states and moments with their initial values, those of other models where `init` says so."""
         function = BoundFunction(self.library("init"), "init", self.store)
         run_whole(function, {}, {}, seed)
+        for key, array in (self.start.values if self.start is not None else {}).items():
+            self.store[key][...] = array
 
     def settings(self) -> RunSettings:
         spec = self.training

@@ -67,7 +67,8 @@ class Predictions:
 @dataclass(eq=False)
 class TrainedModel:
     """`unit`: the program, as overridden. `data_identity`: the fingerprint of the data. `path`: the `.bmz` it was opened from.
-    `base` is where relative data paths began, `given` what replaced sources, both where it was trained in this process."""
+    `base` is where relative data paths began, `given` what replaced sources, both where it was trained in this process.
+    `started_from`: hashes of the files of other models, by their names in the source."""
 
     unit: Unit
     session: Session
@@ -78,6 +79,7 @@ class TrainedModel:
     identity: str = ""
     base: str | None = None
     given: Mapping[str, Given] = field(default_factory=dict)
+    started_from: Mapping[str, str] = field(default_factory=dict)
 
     # --- evaluation --------------------------------------------------------------------------------------------
     def evaluate(self, split: str = "test", data: Mapping[str, Given] | None = None) -> Evaluation:
@@ -166,6 +168,8 @@ class TrainedModel:
             history=tuple(self.history),
             data=self.data_identity,
             compiler=version(),
+            made={f.key.partition(".")[0]: f.made for f in fitted},
+            started_from=self.started_from,
         )
         write_artefact(path, artefact)
         if self.base is not None:
@@ -185,8 +189,9 @@ def open_model(path: str | Path, options: SessionOptions | None = None) -> Train
             session.store[key][...] = array
     session.keep = list(artefact.keep)
     return TrainedModel(
-        unit, session, artefact.history, artefact.data, artefact.overrides, Path(path), _identity(Path(path))
-    )
+        unit, session, artefact.history, artefact.data, artefact.overrides, Path(path), _identity(Path(path)),
+        started_from=artefact.started_from,
+    )  # fmt: skip
 
 
 def evaluation_of(unit: Unit, split: str, rows: int, found: Mapping[str, Array]) -> Evaluation:

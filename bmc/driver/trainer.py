@@ -46,6 +46,7 @@ class Trainer:
             unit = replace(unit, training=replace(unit.training, batch=batch))
         self.unit, self._session = unit, Session(unit, options)
         session = self._session
+        session.begin_from_others()
         self._split = split_of(session, data)
         session.initialise(session.training.seed)
         if weights is not None:

@@ -135,6 +135,7 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
     if options.output is not None:
         _require_place(options.output)
     session = Session(unit, options.session)
+    session.begin_from_others()
     splits = prepare(session, options.data)
     data_identity = fingerprint(unit.data, options.data)
     session.initialise(unit.training.seed)
@@ -170,8 +171,9 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
         run.close()
     trained = perf_counter() - began
     model = TrainedModel(
-        unit, session, run.progress.history, data_identity, tuple(options.overrides.items()), None, "", options.base, options.data
-    )
+        unit, session, run.progress.history, data_identity, tuple(options.overrides.items()), None, "", options.base, options.data,
+        session.start.hashes if session.start is not None else {},
+    )  # fmt: skip
     evaluations = {} if run.interrupted else _final(session, splits, run.progress.step)
     if options.output is not None and not run.interrupted:
         model.save(options.output)

@@ -84,10 +84,12 @@ def elaborate(
     overrides: Mapping[str, str] | None = None,
     float_type: FloatType = "f32",
     read: Reader | None = None,
+    opens: bool = True,
 ) -> tuple[Unit | None, tuple[Diagnostic, ...]]:
     """`files[0]` is the main file; the others, and then `read`, give what it uses. A library file among them stands in for
     the installed
-    one. `read` None: no file is opened. `select`: the name of a train block or of a model, needed where there are several."""
+    one. `read` None: no source is opened; `opens` False: nor are the headers of data and of other models. `select`: the name of a
+    train block or of a model, needed where there are several."""
     with _room():
         program = load_program(files[0], files[1:], read)
         block, errors = _selected(program, select)
@@ -102,6 +104,7 @@ def elaborate(
         if block is None or _wrong(findings):
             return None, findings
         core = Elaborator(program, float_type)
+        core.opens = opens
         unit = _train_unit(core, program, block) if isinstance(block, syntax.Train) else _model_unit(core, program, block)
         library = tuple(d for d in program.diagnostics if d not in findings)
         return unit, (*findings, *library, *core.diagnostics)
@@ -143,7 +146,7 @@ def _train_unit(core: Elaborator, program: Program, block: syntax.Train) -> Unit
     outputs = [n for n in data.outputs if n in used]
     shown = () if traced.prediction is None else traced.prediction.columns
     tables = [k for c in shown for k in (c.table, c.count) if k is not None]
-    made = data_functions(data, outputs, [traced.predict], [traced.train, traced.eval], tables)
+    made = data_functions(core, data, outputs, [traced.predict], [traced.train, traced.eval], tables)
     functions = (_init(core), *made.functions, traced.train, traced.eval, traced.predict)
     return Unit(
         training.name,
@@ -159,6 +162,8 @@ def _train_unit(core: Elaborator, program: Program, block: syntax.Train) -> Unit
         _report(traced),
         program.files(),
         tuple(core.diagnostics),
+        tuple(traced.loading.stored),
+        tuple(traced.loading.loaded),
     )
 
 

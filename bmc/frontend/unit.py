@@ -31,6 +31,7 @@ __all__ = [
     "DataSpec",
     "FitSpec",
     "FittedSpec",
+    "LoadedSpec",
     "MetricSpec",
     "MomentSpec",
     "OutputSpec",
@@ -42,10 +43,31 @@ __all__ = [
     "SplitSpec",
     "StateSpec",
     "StopSpec",
+    "StoredSpec",
     "TrainingSpec",
     "Unit",
     "WeightSpec",
 ]
+
+
+@record(frozen=True)
+class StoredSpec:
+    """A file of another model. `path`: relative to the current folder, or absolute; `shown`: as written, relative to the source."""
+
+    path: str
+    shown: str
+    span: Span
+
+
+@record(frozen=True)
+class LoadedSpec:
+    """The weight or state `key` begins as the tensor `source` of a file, its axes put in this order, then row-major in the shape
+    of the parameter."""
+
+    key: str
+    file: StoredSpec
+    source: str
+    permutation: tuple[int, ...]
 
 
 @record(frozen=True)
@@ -137,12 +159,13 @@ class SplitSpec:
 
 @record(frozen=True)
 class FittedSpec:
-    """A fitted value. `expression` is its source text."""
+    """A fitted value. `expression` is its source text, `made` that of the output (or `let`) that it belongs to, on one line."""
 
     key: str
     type: TensorType
     expression: str
     span: Span
+    made: str = ""
 
 
 @record(frozen=True)
@@ -169,7 +192,8 @@ class OutputSpec:
 class DataSpec:
     """`columns`: every declared column. `used`: names of those that the functions of the unit (or the split) read, in order of
     declaration. `where`: whether there is a function `where`. `distinct`: names of columns whose equal rows count once, () for
-    whole rows, None for no such clause."""
+    whole rows, None for no such clause. `base`: the model of `fitted`; `reused`: keys of fitted values that are taken from it, if
+    it was at hand."""
 
     name: str
     sources: tuple[SourceSpec, ...]
@@ -181,6 +205,8 @@ class DataSpec:
     outputs: tuple[OutputSpec, ...]
     where: bool
     distinct: tuple[str, ...] | None
+    base: StoredSpec | None = None
+    reused: tuple[str, ...] = ()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -285,7 +311,7 @@ class Unit:
     """One `train` block, or one model (`data`, `training` and `prediction` are None, functions are `init` and `predict`).
 
     `name`: after `as`, else the model's. `sources`: the closure of files used, library files (`<lib>/layers.bm`) included.
-    `warnings`: diagnostics that do not stop.
+    `stored`: files that `init` names; `loaded`: what is taken from those at hand. `warnings`: diagnostics that do not stop.
     """
 
     name: str
@@ -301,3 +327,5 @@ class Unit:
     settings: tuple[SettingReport, ...]
     sources: tuple[SourceFile, ...]
     warnings: tuple[Diagnostic, ...] = ()
+    stored: tuple[StoredSpec, ...] = ()
+    loaded: tuple[LoadedSpec, ...] = ()

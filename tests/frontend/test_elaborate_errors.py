@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
+from bmc.artefact.container import write_container
 from bmc.errors.catalogue import explain
 from bmc.errors.render import render_all
 from bmc.frontend.elaborate import check, elaborate
@@ -202,7 +204,9 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0904-text": data("z = s |> lower |> onehot(max = 3)"),
     "E0905-next": train("next = [x = out]"),
     "E0906-random": data("z = a |> random_shift(2)"),
-    "E0907-transfer": train('init = ["*" = load("a.bmz")]'),
+    "E0640-value": train('init = ["*" = "a.bmz"]'),
+    "E0640-pattern": train('init = [load("a.bmz")]'),
+    "E0640-argument": train('init = ["*" = load("a.bmz", prefx = "enc.")]'),
     "E0908-memory": train("memory = 3"),
     "E0910-folds": data("split = folds(5)"),
 }
@@ -215,6 +219,31 @@ FILES: dict[str, tuple[str, str, bytes | dict[str, Any]]] = {
     "E0506-text": ('csv("d.csv")', "d.csv", b"unit \xff price\n"),
     "E0506-zip": ('npz("d.npz")', "d.npz", b"no zip"),
 }
+TENSORS = {"fc.w": np.zeros((4, 3), np.float32), "fc.b": np.zeros(3, np.float16)}
+LINEAR = {"weight": np.zeros((3, 4), np.float32), "bias": np.zeros(3), "steps": np.zeros(3, np.int64)}
+BASE: dict[str, str | dict[str, str]] = {
+    "weights": {},
+    "states": {},
+    "fitted": {"x.standardize.mean": "f32[4]", "x.standardize.std": "f32[4]", "k.category.table": "i64[2]"},
+    "made": {"x": "a |> log"},
+}
+# name: what is added to the train block, what to the data block, the tensors (or bytes) of b.safetensors, the manifest of b.bmz.
+STORED: dict[str, tuple[str, str, dict[str, Any] | bytes, dict[str, Any] | None]] = {
+    "E0642-header": ('init = load("b.safetensors")', "", b"no header at all", None),
+    "E0642-pickle": ('init = load("b.safetensors")', "", b"\x80\x02}q\x00X\x05\x00", None),
+    "E0642-kind": ("", 'fitted = "b.safetensors"\n  z = fit(mean(a)) + a', TENSORS, None),
+    "E0643-near": ('init = ["fc.*" = load("b.safetensors", prefix = "fd.")]', "", TENSORS, None),
+    "E0643-one": ('init = ["fc.w" = load("b.safetensors", key = "fc.ww")]', "", TENSORS, None),
+    "E0644-turned": ('init = ["fc.*" = load("b.safetensors", names = ["w" = "weight", "b" = "bias"])]', "", LINEAR, None),
+    "E0644-size": ('init = ["fc.w" = load("b.safetensors", key = "bias")]', "", LINEAR, None),
+    "E0645-integers": ('init = ["fc.b" = load("b.safetensors", key = "steps")]', "", LINEAR, None),
+    "E0646-several": ('init = ["fc.*" = load("b.safetensors", key = "bias")]', "", LINEAR, None),
+    "W0540-expression": ("", 'fitted = "b.bmz"', {}, BASE),
+    "W0541-nothing": ("", 'fitted = "b.bmz"', {}, {**BASE, "fitted": {"k.category.table": "i64[2]"}}),
+}
+DRIVER = ("E0641", "W0641")
+"""Found where files are opened: tests/driver/test_transfer.py."""
+
 SELECTED = {
     "E0207-unknown": (DATA + MODEL + TRAIN, "Mm", {}),
     "E0208-key": (DATA + MODEL + TRAIN, None, {"epoch": "3"}),
@@ -250,6 +279,22 @@ def test_the_text_of_a_diagnostic_of_a_header(
     golden(name, render_all(found))
 
 
+@pytest.mark.parametrize("name", STORED)
+def test_the_text_of_a_diagnostic_of_another_model(
+    name: str, golden: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries, columns, tensors, manifest = STORED[name]
+    monkeypatch.chdir(tmp_path)
+    Path("b.safetensors").write_bytes(tensors if isinstance(tensors, bytes) else save(tensors))
+    if manifest is not None:
+        write_container("b.bmz", "artefact", 1, manifest, {})
+    inputs = data(columns).replace("  x = a\n", "  x = a |> standardize\n") if name[0] == "W" else data(columns)
+    loss = "loss = cross_entropy(out, y) + 0 * mean(z)" if "z =" in columns else "loss = cross_entropy(out, y)"
+    found = findings(f"{inputs}{MODEL}train M on D {{\n  {loss}\n  {entries}\n}}\n")
+    assert next(d.code for d in found if d.code[1:3] == "06" or d.code[0] == "W") == name.partition("-")[0], render_all(found)
+    golden(name, render_all(found))
+
+
 @pytest.mark.parametrize("name", SELECTED)
 def test_the_text_of_a_diagnostic_of_the_command_line(name: str, golden: Callable[[str, str], None]) -> None:
     source, select, overrides = SELECTED[name]
@@ -263,7 +308,7 @@ def test_every_code_is_explained() -> None:
     codes = {c for p in folder.rglob("*.py") for c in re.findall(r'"([EW]0[2-69]\d\d)"', p.read_text())}
     assert len(codes) > 60
     assert [c for c in sorted(codes) if explain(c) is None] == []
-    assert codes <= {n.partition("-")[0] for n in (*CASES, *FILES, *SELECTED)}
+    assert codes <= {n.partition("-")[0] for n in (*CASES, *FILES, *SELECTED, *STORED, *DRIVER)}
 
 
 BROAD = {

@@ -115,4 +115,16 @@ ENTRIES: tuple[Entry, ...] = (
         "where price < fit(quantile(price, 0.99))",
         "where price < 15000",
     ),
+    Entry(
+        "W0540",
+        "A statistic is fitted anew",
+        "`fitted` reuses what another model has fitted for an output of the same name that is written the same way and has the "
+        "same capacity. This output is another one, so its statistics are those of these rows.",
+    ),
+    Entry(
+        "W0541",
+        "Nothing of the other model is reused",
+        "`fitted` names a model none of whose statistics, vocabularies and categories are for outputs of this block.",
+    ),
 )
+

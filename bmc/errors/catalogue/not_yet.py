@@ -35,11 +35,6 @@ ENTRIES: tuple[Entry, ...] = (
         "Random numbers bound to a shape (`normal`, `uniform`, `bernoulli`, `randint`, `categorical`) and `dropout` are compiled.",
     ),
     Entry(
-        "E0907",
-        "Starting from another model is not done yet",
-        "`init` and `fitted` are not done yet.",
-    ),
-    Entry(
         "E0908",
         "Recomputation is not done yet",
         "`memory` will trade time for memory.",

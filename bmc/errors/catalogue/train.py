@@ -145,6 +145,56 @@ ENTRIES: tuple[Entry, ...] = (
         "loss = mse(p, y)\naccumulate = 4",
     ),
     Entry(
+        "E0640",
+        "This says no beginning",
+        "`init` is `load(FILE)`, or a list by key whose entries are `load(...)`, or `fresh` for parameters that begin as their "
+        "layer says; the first pattern that matches decides. `load` takes `key`, the tensor's name; or `prefix`, how keys begin in "
+        "the file, and `names`, what parts of them are called there; and `transpose`.",
+        'init = ["enc.*" = "base.bmz"]',
+        'init = ["enc.*" = load("base.bmz")]',
+    ),
+    Entry(
+        "E0641",
+        "The file to start from is not there",
+        "`init` and `fitted` name files relative to the source. Training reads them before any data.",
+    ),
+    Entry(
+        "E0642",
+        "The file to start from cannot be read",
+        "`.bmz` files of bmc's and safetensors files are read, and only when whole and consistent. Checkpoints that are pickles "
+        "are programs, and are not run: `safetensors.torch.save_file(model.state_dict(), FILE)` writes what can be read.",
+    ),
+    Entry(
+        "E0643",
+        "The file has no such tensor",
+        "Each parameter and state that the pattern matches takes the tensor of its own key, or of its key without the beginning "
+        "that the pattern spells out. `prefix` says what stands in the place of that beginning, `names` renames parts of keys, "
+        "`key` names one tensor.",
+        'init = ["enc.*" = load("resnet.safetensors")]',
+        'init = ["enc.*" = load("resnet.safetensors", prefix = "backbone.", names = ["w" = "weight", "b" = "bias"])]',
+    ),
+    Entry(
+        "E0644",
+        "The tensor has another shape",
+        "A parameter takes a tensor of its own shape. PyTorch keeps weights as [out, in] and kernels as [out, in, height, width]: "
+        "`transpose = true` turns them to [in, out], with places and channels of a kernel in one axis. A list of axes, such as "
+        "`transpose = [1, 0]`, says another order.",
+        'init = ["fc.w" = load("net.safetensors", key = "fc.weight")]',
+        'init = ["fc.w" = load("net.safetensors", key = "fc.weight", transpose = true)]',
+    ),
+    Entry(
+        "E0645",
+        "The tensor has another kind of numbers",
+        "Floats of any width become those of the parameter, rounded once. Integers and conditions stay what they are.",
+    ),
+    Entry(
+        "E0646",
+        "One tensor for several parameters",
+        "`key` names one tensor of the file; a pattern with it matches one parameter.",
+        'init = ["fc.*" = load("net.safetensors", key = "fc.weight")]',
+        'init = ["fc.w" = load("net.safetensors", key = "fc.weight")]',
+    ),
+    Entry(
         "W0601",
         "A pattern matches nothing",
         "No parameter is left that it matches: it may be misspelt, or an earlier pattern has taken them.",
@@ -155,5 +205,10 @@ ENTRIES: tuple[Entry, ...] = (
         "W0602",
         "Nothing learns",
         "The loss depends on no parameter that an optimizer changes.",
+    ),
+    Entry(
+        "W0641",
+        "The file to start from is not at hand",
+        "The program is checked without it; keys and shapes are compared with it where it is there, and before training.",
     ),
 )

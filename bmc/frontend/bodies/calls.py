@@ -488,13 +488,14 @@ class Calls(Expressions):
             root.named = False
         assert root.path is not None
         inner = KeyScope(root.path, root.named and self.keys.named)
-        before = self.frozen
+        before, fixed = self.frozen, self.fixed
         self.frozen = before or layer.frozen
+        self.fixed = self.frozen_keys.layer(root.path, layer.closure.declaration)
         try:
             with self.scope(inner):
                 return self.apply_body(layer.closure, layer.hyper, positional, keyword, span)
         finally:
-            self.frozen = before
+            self.frozen, self.fixed = before, fixed
 
     frozen: bool = False
     """Whether the parameters read now are behind `stop_gradient(layer)`."""

@@ -15,6 +15,7 @@ from typing import Literal
 
 from bmc.errors import Diagnostic, Label
 from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.frozen import FrozenKeys
 from bmc.frontend.bodies.keys import KeyScope
 from bmc.frontend.bodies.trace import Trace
 from bmc.frontend.bodies.values import Bound, Datum, Environment, Plateau, Poison, Tensor
@@ -110,6 +111,9 @@ class Core(ABC):
         self.bodies = 0
         self.lenient = False
         self.names_only = False
+        self.opens = True
+        self.frozen_keys = FrozenKeys()
+        self.fixed = False
         self.undecided = False
 
     def expand(self, span: Span) -> None:
@@ -118,6 +122,11 @@ class Core(ABC):
         self.bodies += 1
         if self.bodies > MAX_BODIES:  # said once; what is left of the bodies begun falls silently
             raise Failure(name_errors.too_many_bodies(span, MAX_BODIES) if self.bodies == MAX_BODIES + 1 else None)
+
+    @property
+    def training(self) -> bool:
+        """What `training` means here: false in the trace of evaluation, and in layers that are frozen."""
+        return self.trace.training and not self.fixed
 
     # --- the parts built on this one -------------------------------------------------------------------------------
     @abstractmethod

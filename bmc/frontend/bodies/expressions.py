@@ -44,7 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CONSTANTS", "Expressions"]
 
-CONSTANTS: Mapping[str, Datum] = MappingProxyType({"pi": math.pi, "inf": math.inf, "nan": math.nan, "frozen": Special("frozen")})
+CONSTANTS: Mapping[str, Datum] = MappingProxyType(
+    {"pi": math.pi, "inf": math.inf, "nan": math.nan, "frozen": Special("frozen"), "fresh": Special("fresh")}
+)
 
 
 class Expressions(Core):
@@ -59,7 +61,7 @@ class Expressions(Core):
                 raise Failure(name_errors.ambiguous_output(name.span, text, *([*spaces, "?", "?"])[:2]))
             return bound
         if text == "training":
-            return Bound(self.trace.training, name.span)
+            return Bound(self.training, name.span)
         found = self.program.resolve(env.scope, text)
         if found is not None:
             scope, declaration = found

@@ -19,11 +19,23 @@ from bmc.frontend.bodies.keys import KeyScope
 from bmc.frontend.bodies.trace import ROW, Trace, cone
 from bmc.frontend.bodies.values import POISON, Bound, Environment, Tensor, describe
 from bmc.frontend.data.sources import RAGGED, ReadSource, columns_of, first_file, read_source_clause, read_split
-from bmc.frontend.errors import data_errors, type_errors
-from bmc.frontend.errors.later import not_yet
+from bmc.frontend.errors import data_errors, train_errors, type_errors
 from bmc.frontend.scope import FileScope
 from bmc.frontend.syntax import tree as syntax
-from bmc.frontend.unit import ColumnKind, ColumnSpec, DataSpec, FitSpec, FittedSpec, OutputSpec, SourceSpec, SplitSpec
+from bmc.frontend.transfer.fitted import on_one_line, reused_keys
+from bmc.frontend.transfer.loading import stored_at_hand, stored_spec
+from bmc.frontend.transfer.stored import Stored
+from bmc.frontend.unit import (
+    ColumnKind,
+    ColumnSpec,
+    DataSpec,
+    FitSpec,
+    FittedSpec,
+    OutputSpec,
+    SourceSpec,
+    SplitSpec,
+    StoredSpec,
+)
 from bmc.ir import Dim, Function, Poly, Result, TensorType
 from bmc.ops.registry import TypeRuleError
 from bmc.record import record, replace
@@ -36,7 +48,8 @@ _Made = TypeVar("_Made")
 
 @dataclass(eq=False)
 class DataBlock:
-    """One elaborated block. `outputs` are tensors of `trace`; names that are wrong are bound to poison."""
+    """One elaborated block. `outputs` are tensors of `trace`; names that are wrong are bound to poison. `base`: the model that
+    `fitted` names, `stored`: its header, if it is at hand."""
 
     declaration: syntax.Data
     trace: Trace
@@ -47,6 +60,8 @@ class DataBlock:
     where: Tensor | None = None
     distinct: tuple[str, ...] | None = None
     records: list[FitRecord] = field(default_factory=list)
+    base: StoredSpec | None = None
+    stored: Stored | None = None
 
     @property
     def name(self) -> str:
@@ -195,7 +210,7 @@ def _clauses(core: Elaborator, block: DataBlock, env: Environment) -> None:
 
 
 def _check_headers(core: Elaborator, block: DataBlock) -> None:
-    for spec in block.sources:
+    for spec in block.sources if core.opens else ():
         path = first_file(spec)
         if path is not None:
             # Imported where there is a file: zip and csv would be a tenth of the time of a check without one.
@@ -236,7 +251,7 @@ def _entry(core: Elaborator, block: DataBlock, entry: syntax.DataEntry, env: Env
             if split is not None:
                 block.split = split
         case syntax.Setting() if entry.key.text == "fitted":
-            core.report(not_yet(entry.span, "transfer"))
+            _guarded(core, lambda: _base(core, block, entry, env), entry.span)
         case syntax.Where():
             _guarded(core, lambda: _where(core, block, entry, env), entry.span)
         case syntax.Distinct():
@@ -250,6 +265,15 @@ def _entry(core: Elaborator, block: DataBlock, entry: syntax.DataEntry, env: Env
                 block.outputs[entry.name.text] = made
         case _:
             pass
+
+
+def _base(core: Elaborator, block: DataBlock, entry: syntax.Setting, env: Environment) -> None:
+    path = core.evaluate(entry.value, env)
+    if not isinstance(path, str) or not path or "\0" in path:
+        wanted = 'the path of a model, such as "base.bmz"'
+        raise Failure(train_errors.bad_setting(entry.value.span, "fitted", wanted, describe(path)))
+    block.base = stored_spec(path, entry.value.span)
+    block.stored = stored_at_hand(core, block.base)
 
 
 def _where(core: Elaborator, block: DataBlock, entry: syntax.Where, env: Environment) -> None:
@@ -280,6 +304,7 @@ def _output(core: Elaborator, entry: syntax.Let | syntax.Output, env: Environmen
 
 # --- cutting -----------------------------------------------------------------------------------------------------------
 def data_functions(
+    core: Elaborator,
     block: DataBlock,
     used_outputs: Sequence[str],
     predict: Sequence[Function],
@@ -302,6 +327,8 @@ def data_functions(
     fits: list[Function] = []
     specs: list[FitSpec] = []
     fitted: list[FittedSpec] = []
+    entries = [e for e in block.declaration.entries if isinstance(e, (syntax.Let, syntax.Output))]
+    written = {e.name.text: on_one_line(e.value.span.text) for e in entries}
     for entry in reversed(block.records):
         if not wanted & set(entry.keys):
             continue
@@ -313,7 +340,10 @@ def data_functions(
         wanted |= set(depends)
         fits.append(function)
         specs.append(FitSpec(function.name, entry.keys, depends, columns))
-        fitted += [FittedSpec(k, v.type, entry.expression, entry.span) for k, v in zip(entry.keys, entry.values, strict=True)]
+        made = written.get(entry.keys[0].partition(".")[0], "")
+        fitted += [
+            FittedSpec(k, v.type, entry.expression, entry.span, made) for k, v in zip(entry.keys, entry.values, strict=True)
+        ]
     fits.reverse()
     specs.reverse()
     read = {p.key.removesuffix(".valid") for f in (*fits, *functions, *predict) for p in f.params if p.role == "input"}
@@ -323,6 +353,10 @@ def data_functions(
         read |= {c.name for c in block.columns}  # whole rows count
     order = {r.keys: i for i, r in enumerate(block.records)}
     position = {k: i for keys, i in order.items() for k in keys}
+    reused: tuple[str, ...] = ()
+    if block.base is not None and block.stored is not None:
+        places = {e.name.text: e.value.span for e in entries}
+        reused = reused_keys(core, block.base, block.stored, specs, fitted, places)
     spec = DataSpec(
         block.name,
         block.sources,
@@ -334,5 +368,7 @@ def data_functions(
         tuple(OutputSpec(n, t.type, t.below if isinstance(t.below, int) else None) for n, t in tensors),
         block.where is not None,
         block.distinct,
+        block.base,
+        reused,
     )
     return DataFunctions((*fits, *functions), spec)

@@ -23,7 +23,6 @@ FEATURES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "text": ("E0904", "text processing is checked, but not compiled yet"),
         "generation": ("E0905", "`next` (generation) is not compiled yet"),
         "random": ("E0906", "this random function is checked, but not compiled yet"),
-        "transfer": ("E0907", "`init` and `fitted` (starting from another model) are not done yet"),
         "memory": ("E0908", "`memory` (recomputation) is not done yet"),
         "split": ("E0910", "this way of splitting is not done yet: by_hash, by_order, by_time and named sources are"),
     }

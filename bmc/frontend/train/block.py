@@ -15,6 +15,7 @@ from typing import Literal
 from bmc.frontend.bodies import arithmetic
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.elaborator import Elaborator
+from bmc.frontend.bodies.frozen import frozen_keys
 from bmc.frontend.bodies.keys import KeyScope
 from bmc.frontend.bodies.trace import ROW, STEP, STEPS, Trace, cone, first_mixing
 from bmc.frontend.bodies.values import (
@@ -46,6 +47,7 @@ from bmc.frontend.train.settings import (
     read_stop,
     rule_for,
 )
+from bmc.frontend.transfer.loading import Loading, read_init
 from bmc.frontend.unit import MetricSpec, OutputSpec, PlateauSpec, PredictedColumn, PredictionSpec, StopSpec
 from bmc.ir import Function, Poly, Result, Value
 from bmc.ir.dims import product
@@ -87,6 +89,7 @@ class TracedTraining:
     plateau: PlateauSpec | None = None
     loss: str = ""
     rules: dict[str, OptimizerRule] = field(default_factory=dict)
+    loading: Loading = field(default_factory=Loading)
 
 
 @record(frozen=True, eq=False)
@@ -298,8 +301,9 @@ def _learning(core: Elaborator, loss_sum: Value, rules: Sequence[OptimizerRule],
     if unmatched:
         core.report(train_errors.unmatched_weight(where, unmatched))
     chosen = {k: r for k in core.registry.weights if (r := rule_for(rules, k)) is not None}
+    states = {id(r) for k in core.registry.states if (r := rule_for(rules, k)) is not None and r.value is None}
     for rule in rules:
-        if rule not in chosen.values() and core.registry.weights:
+        if rule not in chosen.values() and id(rule) not in states and core.registry.weights:
             core.report(train_errors.pattern_unused(rule.span, rule.pattern, list(core.registry.weights)))
     return chosen
 
@@ -413,6 +417,8 @@ def _train_function(
             core.report(failure.diagnostic)
     moments = {k: v for k, v in trace.states.items() if k not in layer_states}
     for key, value in (*layer_states.items(), *moments.items()):
+        if key in layer_states and core.frozen_keys.key(key):
+            continue
         parameter = trace.parameters.get(("state", key)) or trace.parameters.get(("moment", key))
         if parameter is None or parameter.value is not value:
             results.append(Result(value, "update", key))
@@ -618,6 +624,7 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
     result = TracedTraining(settings)
     result.bindings = _bindings(core, block, settings)
     bound = [output for _, output in result.bindings]
+    core.frozen_keys = frozen_keys(settings.entries.get("optimizer"), block.scope)
     try:
         traced = _run_model(core, block, result.bindings, Trace("train", ROW, training=True))
         _train_function(core, block, settings, traced, bound, result)
@@ -633,6 +640,8 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
         core.report(failure.diagnostic)
     except TypeRuleError as error:
         core.report(type_errors.rule_violated(block.declaration.header, error.message))
+    if "init" in settings.entries:
+        result.loading = read_init(core, settings.entries["init"], Environment(block.scope))
     modes = {m.name: m.mode for m in result.metrics}
     if "stop" in settings.entries and not core.failed:  # after an error the metrics may be unknown
         try:

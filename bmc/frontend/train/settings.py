@@ -7,13 +7,13 @@ wrong kind are reported with their spans; everything else has its default.
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.frozen import matches
 from bmc.frontend.bodies.values import Closure, Constructed, Datum, Environment, KeyedItem, ListValue, Special, describe
 from bmc.frontend.errors import train_errors, type_errors
 from bmc.frontend.errors.later import not_yet
@@ -98,14 +98,14 @@ class Settings:
         shards = numbers["shards"]
         if "shards" in entries and shards is not None and shards & (shards - 1):
             core.report(train_errors.bad_setting(entries["shards"].value.span, "shards", "a power of two", str(shards)))
-        for key, feature in (("next", "generation"), ("init", "transfer"), ("memory", "memory")):
+        for key, feature in (("next", "generation"), ("memory", "memory")):
             if key in entries:
                 core.report(not_yet(entries[key].span, feature))
         report = [
             SettingReport(
                 key, entries[key].value.span.text if key in entries else _shown(key, numbers.get(key)), key not in entries
             )
-            for key in ("loss", "optimizer", "batch", "shards", "accumulate", "epochs", "steps", "seed", "clip", "stop")
+            for key in ("loss", "optimizer", "batch", "shards", "accumulate", "epochs", "steps", "seed", "clip", "stop", "init")
             if key in entries or numbers.get(key) is not None
         ]
         return Settings(entries, tuple(report), numbers)
@@ -170,8 +170,8 @@ def read_optimizer(core: Core, entry: syntax.Setting | None, env: Environment, w
 
 
 def rule_for(rules: Sequence[OptimizerRule], key: str) -> OptimizerRule | None:
-    """The first rule whose pattern matches; `*` stands for any part of a key, dots included."""
-    return next((r for r in rules if fnmatch.fnmatchcase(key, r.pattern)), None)
+    """The first rule whose pattern matches."""
+    return next((r for r in rules if matches(r.pattern, key)), None)
 
 
 # --- clip and stop -----------------------------------------------------------------------------------------------------

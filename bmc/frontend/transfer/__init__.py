@@ -1,0 +1,1 @@
+"""Starting from another model: `init` and `fitted`."""
