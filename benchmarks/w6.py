@@ -23,7 +23,7 @@ from workloads import HERE, Adam, Batch, Weights, Workload  # noqa: E402
 VOCABULARY, TOKENS, WIDTH, HEADS, DEPTH, BATCH = 65, 64, 128, 4, 4, 16
 
 
-class Block(torch.nn.Module):
+class Block(torch.nn.Module):  # type: ignore[misc]
     """A pre-norm transformer block. `fused`: PyTorch's own attention, else its formula written out."""
 
     def __init__(self, fused: bool) -> None:

@@ -68,6 +68,7 @@ def schedule_value(core: Core, value: Constructed | Plateau, span: Span) -> Tens
     key = ("schedule", value)
     cached = trace.scalars.get(key)
     if cached is None:
+        place = trace.builder.location
         if trace.name not in ("train", "eval"):
             raise Failure(type_errors.operand_type(span, f"the {trace.name} block", f"{describe(value)}: there are no steps here"))
         if isinstance(value, Plateau):
@@ -86,6 +87,7 @@ def schedule_value(core: Core, value: Constructed | Plateau, span: Span) -> Tens
             if tensor.rank != 0:
                 raise Failure(type_errors.operand_type(span, value.closure.name, f"{tensor.type}: a schedule gives one number"))
         trace.scalars[key] = cached
+        trace.builder.location = place  # what uses the schedule stands where it did
     return core.tensor(cached, weak=True)
 
 

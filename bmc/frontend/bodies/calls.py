@@ -8,7 +8,7 @@ others; calls nest at most `MAX_CALLS` deep and never recurse.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from bmc.frontend.bodies import arithmetic
@@ -17,6 +17,7 @@ from bmc.frontend.bodies.dims import DimFact, Failure, ShapeSolver
 from bmc.frontend.bodies.expressions import Expressions
 from bmc.frontend.bodies.keys import KeyScope
 from bmc.frontend.bodies.primitive import Primitive
+from bmc.frontend.bodies.replay import Marks, described
 from bmc.frontend.bodies.values import (
     POISON,
     Bound,
@@ -59,6 +60,9 @@ class BodyEnvironment(Environment):
 
 class Calls(Expressions):
     """`apply`, `apply_value` and `apply_layer`."""
+
+    yields: dict[str, tuple[Tensor, Span]] | None = None
+    """What the scan under way has yielded; None outside of one."""
 
     # --- dispatch --------------------------------------------------------------------------------------------------
     def apply(self, callee: Datum, positional: Sequence[Bound], keyword: Mapping[str, Bound], span: Span) -> Datum:
@@ -478,6 +482,7 @@ class Calls(Expressions):
         self, layer: LayerInstance, positional: Sequence[Bound], keyword: Mapping[str, Bound], span: Span, name: syntax.Name | None
     ) -> Datum:
         root = layer.original or layer
+        new = root.path is None
         if name is not None:
             if root.path is not None:
                 raise Failure(layer_errors.has_name(name.span, name.text, ".".join(root.path)))
@@ -493,9 +498,36 @@ class Calls(Expressions):
         self.fixed = self.frozen_keys.layer(root.path, layer.closure.declaration)
         try:
             with self.scope(inner):
-                return self.apply_body(layer.closure, layer.hyper, positional, keyword, span)
+                if not new or self.yields is not None or self.fitting is not None:
+                    return self.apply_body(layer.closure, layer.hyper, positional, keyword, span)
+                given = self._assign(layer.closure.name, layer.closure.declaration.inputs, positional, keyword, span)
+                return self.replayed(
+                    ".".join(root.path), layer.closure, layer.hyper, given, span, inner.named, self.frozen
+                )
         finally:
             self.frozen, self.fixed = before, fixed
+
+    def replayed(
+        self, path: str, closure: Closure, hyper: Mapping[str, Bound], given: Mapping[str, Bound], span: Span, *more: Hashable
+    ) -> Datum:
+        """`apply_body` for what gets the key path `path` by this call; an equal application that was traced before is appended
+        again instead. `more`: what else the body depends on."""
+        key = described(self, closure, hyper, given, span, *more) if path and self.replays else None
+        if key is None:
+            return self.apply_body(closure, hyper, (), given, span)
+        known = self.trace.templates.get(key)
+        if known is not None and known.fits(self, path):
+            self.expand(span)
+            return known.replay(self, path, given)
+        marks = Marks(self, path, given)
+        result = self.apply_body(closure, hyper, (), given, span)
+        made = marks.template(self, result)
+        if made is not None:
+            self.trace.templates.setdefault(key, made)
+        return result
+
+    replays: bool = True
+    """Whether equal applications are traced once; the result is the same."""
 
     frozen: bool = False
     """Whether the parameters read now are behind `stop_gradient(layer)`."""

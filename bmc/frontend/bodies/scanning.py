@@ -41,9 +41,6 @@ class _Sequence:
 class Scanning(Calls):
     """`scan`."""
 
-    yields: Yields | None = None
-    """What the scan under way has yielded; None outside of one."""
-
     def scan(self, statement: syntax.Scan, env: Environment, changed: Sequence[str]) -> None:
         """Bind the names that `statement` carries and yields. `changed`: names that its body binds. Raises Failure."""
         axis, reverse = self._scan_options(statement, env)

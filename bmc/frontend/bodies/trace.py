@@ -8,9 +8,9 @@ each role.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from bmc.ir import Dim, Function, Operation, Parameter, Poly, Result, Shape, TensorType, Value
 from bmc.ir.dims import symbols
@@ -19,6 +19,9 @@ from bmc.ops.build import Builder
 from bmc.ops.registry import NoAttrs, RowMix, row_axes
 from bmc.ops.table import definition
 from bmc.source import Span
+
+if TYPE_CHECKING:
+    from bmc.frontend.bodies.replay import Template
 
 __all__ = ["CONTROL", "ROW", "STEP", "STEPS", "Trace", "cone", "first_mixing"]
 
@@ -35,7 +38,7 @@ CONTROL: Mapping[str, TensorType] = {"control": TensorType("i64", (8,)), "contro
 class Trace:
     """training: which branch `if training` takes. exact: sums over rows are f64 sums over a whole split (fits, metrics).
 
-    states: the latest value of each state, by key. closed: what may not be asked of this trace, by role, with the words for it.
+    states: the latest value of each state, by key. templates: applications to be replayed, by what their bodies depend on.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Trace:
     scalars: dict[object, Value] = field(default_factory=dict)
     seen_through: dict[Value, Value] = field(default_factory=dict)
     sites: dict[str, int] = field(default_factory=dict)
+    by_value: dict[Value, Parameter] = field(default_factory=dict)
+    templates: dict[Hashable, Template] = field(default_factory=dict)
 
     # --- operations ------------------------------------------------------------------------------------------------
     def op(self, name: str, *operands: Value, hint: str = "", **attributes: object) -> Value:
@@ -119,6 +124,7 @@ class Trace:
         if found is None:
             found = Parameter(Value(of_type, key), role, key)
             self.parameters[(role, key)] = found
+            self.by_value[found.value] = found
         return found.value
 
     def control(self, key: str, index: int) -> Value:

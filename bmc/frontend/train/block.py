@@ -330,7 +330,7 @@ def _update(core: Elaborator, key: str, rule: OptimizerRule, weight: Value, grad
         given[name] = Bound(available[name], rule.span)
     core.updated = key
     with core.scope(KeyScope((key,))):
-        value = core.apply_body(closure, rule.value.hyper, (), given, rule.span)
+        value = core.replayed(key, closure, rule.value.hyper, given, rule.span)
     if not isinstance(value, Tensor):
         raise Failure
     made = arithmetic.to_dtype(core, value, weight.type.dtype)
