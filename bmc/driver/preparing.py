@@ -21,17 +21,26 @@ from bmc_runtime.splits import by_hash, by_order, by_time, first_of_equals
 from bmc_runtime.table import Table, concat_tables
 from bmc_runtime.training import Split
 
-__all__ = ["check_bound", "data_outputs", "fit_statistics", "kept_rows", "split_tables"]
+__all__ = ["check_bound", "data_outputs", "fit_statistics", "kept_rows", "split_tables", "steps_of_columns"]
 
 Libraries = Callable[[str], Library]
 """The library that has a function, by the function's name."""
+
+
+def steps_of_columns(data: DataSpec, table: Table) -> dict[str, int]:
+    """The run-time dims that ragged columns have, by symbol: the steps of the longest row."""
+    found: dict[str, int] = {}
+    for column in data.columns:
+        if column.ragged and column.name in table.columns:
+            found[column.ragged] = max(found.get(column.ragged, 0), table.columns[column.name].longest)
+    return found
 
 
 def kept_rows(data: DataSpec, table: Table, libraries: Libraries, store: Mapping[str, Array]) -> Table:
     """The rows that `where` and `distinct` keep."""
     if data.where:
         function = BoundFunction(libraries("where"), "where", store)
-        kept = map_rows(function, table.inputs(), table.rows, {})["where"]
+        kept = map_rows(function, table.inputs(), table.rows, steps_of_columns(data, table))["where"]
         table = table.take(kept.astype(np.bool_))
     if data.distinct is not None:
         names = data.distinct or tuple(column.name for column in data.columns)
@@ -72,6 +81,7 @@ def fit_statistics(
     Raises BmcError when a statistic is not finite: no cell of the column has a value, or one is infinite.
     """
     inputs = train.inputs()
+    steps = steps_of_columns(data, train)
     keep: list[Array] = []
     for fit in data.fits:
         if all(key in given for key in fit.keys):
@@ -79,9 +89,9 @@ def fit_statistics(
         library = libraries(fit.function)
         by_rows = BoundFunction(library, f"{fit.function}.rows", store)
         finish = BoundFunction(library, f"{fit.function}.finish", store)
-        cuts = map_rows(by_rows, inputs, train.rows, {})
+        cuts = map_rows(by_rows, inputs, train.rows, steps)
         row = finish.plan.row or "B"
-        run_whole(finish, {**inputs, **cuts}, {row: train.rows})
+        run_whole(finish, {**inputs, **cuts}, {**steps, row: train.rows})
         keep += finish.keep
         for key in fit.keys:
             if store[key].dtype.kind == "f" and not np.isfinite(store[key]).all():
@@ -93,7 +103,7 @@ def fit_statistics(
 def data_outputs(data: DataSpec, name: str, table: Table, libraries: Libraries, store: Mapping[str, Array]) -> Split:
     """The outputs of the data block for all rows of a table. Raises BmcError when an integer lies outside its declared bound."""
     function = BoundFunction(libraries("data"), "data", store)
-    outputs = map_rows(function, table.inputs(), table.rows, {})
+    outputs = map_rows(function, table.inputs(), table.rows, steps_of_columns(data, table))
     for spec in data.outputs:
         if spec.below is not None and len(outputs.get(spec.name, ())) == table.rows:
             check_bound(spec.name, spec.below, outputs[spec.name], table)

@@ -17,7 +17,7 @@ from bmc.codegen.cache import ObjectCache
 from bmc.codegen.jit import load_object
 from bmc.codegen.target import Target, host_target
 from bmc.driver.compiled import Options, program_of
-from bmc.driver.preparing import check_bound, data_outputs, fit_statistics, kept_rows, split_tables
+from bmc.driver.preparing import check_bound, data_outputs, fit_statistics, kept_rows, split_tables, steps_of_columns
 from bmc.driver.transfer import Start, read_start
 from bmc.frontend.unit import DataSpec, PredictionSpec, TrainingSpec, Unit
 from bmc.ir import Poly, TensorType
@@ -181,7 +181,7 @@ class Session:
         """The prediction columns for each row of a raw table, then the kept columns. `errors`: what is wrong with a row, by its
         number; rows with an integer outside its bound are added. Without it such a row raises BmcError, as in training."""
         function = BoundFunction(self.library("predict"), "predict", self.store)
-        found = map_rows(function, table.inputs(), table.rows, {}, seed=seed)
+        found = map_rows(function, table.inputs(), table.rows, steps_of_columns(self.data, table), seed=seed)
         for bound in self.prediction.bounded:
             if bound.below is not None:
                 check_bound(bound.name, bound.below, found[self.prediction.key_of_bounded(bound.name)], table, errors)

@@ -20,6 +20,7 @@ from bmc.ops import (
     shape,
     sources,
     text,
+    text_parts,
     unary,
     window,
 )
@@ -27,7 +28,9 @@ from bmc.ops.registry import Operator
 
 __all__ = ["chapters", "definition", "operators"]
 
-_MODULES = (unary, binary, choice, sources, random, shape, window, reduce, contract, index, order, text, cache, control)
+_MODULES = (
+    unary, binary, choice, sources, random, shape, window, reduce, contract, index, order, text, text_parts, cache, control,
+)  # fmt: skip
 
 
 def operators() -> Mapping[str, Operator]:

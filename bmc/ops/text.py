@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from bmc.ir import Operation, Poly, TensorType
 from bmc.ops.index import LOOKED_UP, infer_lookup, look_up, lookup_rows
@@ -11,11 +11,14 @@ from bmc.ops.lowering import Host, Opaque
 from bmc.ops.registry import NotDifferentiable, Operator, RowMix, Sample, TypeRuleError
 from bmc.ops.rules import require_dtype, require_rank, rows_elementwise
 from bmc.record import record
+from bmc_runtime.characters import lower, words
 
-__all__ = ["OPERATORS", "DistinctAttrs", "TextAttrs"]
+__all__ = ["OPERATORS", "DistinctAttrs", "EqualAttrs", "LookupAttrs", "TextAttrs"]
 
 _TEXT = NotDifferentiable("text has no gradient")
 _WORDS = ("", "a", "ab", "b", "é", "zebra", "中")
+_MIXED = ("A", "É", "aB", "Zebra", "ZEBRAS", "Ⱥ", "İ")
+_SENTENCES = ("to be or not", "To be", "É’é — a", "", "b b")
 
 
 @record(frozen=True)
@@ -26,13 +29,31 @@ class TextAttrs:
 
 
 @record(frozen=True)
+class EqualAttrs:
+    """`value`: the literal. `lower`: each text is compared in lower case."""
+
+    value: str
+    lower: bool = False
+
+
+@record(frozen=True)
+class LookupAttrs:
+    """`lower`: each text is looked up in lower case."""
+
+    lower: bool = False
+
+
+@record(frozen=True)
 class DistinctAttrs:
-    """`limit`: the number of places of the table."""
+    """`limit`: the number of places of the table. Of texts `unit` and `lower` say what is counted: the whole text, or its parts, as
+    they are or in lower case."""
 
     limit: int
+    unit: Literal["whole", "words", "chars"] = "whole"
+    lower: bool = False
 
 
-def _infer_equal(types: Sequence[TensorType], attrs: TextAttrs) -> tuple[TensorType, ...]:
+def _infer_equal(types: Sequence[TensorType], attrs: EqualAttrs) -> tuple[TensorType, ...]:
     require_dtype(types, 0, ("str",))
     return (types[0].with_dtype("bool"),)
 
@@ -48,8 +69,10 @@ def _infer_select(types: Sequence[TensorType], attrs: TextAttrs) -> tuple[Tensor
 def _infer_distinct(types: Sequence[TensorType], attrs: DistinctAttrs) -> tuple[TensorType, ...]:
     x, keep = types
     require_dtype(types, 0, ("str", "i32", "i64"))
-    require_rank(types, 0, 1, 1)
+    require_rank(types, 0, 1)
     require_dtype(types, 1, ("bool",))
+    if x.dtype != "str" and (attrs.unit != "whole" or attrs.lower):
+        raise TypeRuleError(f"{x} has no {'lower case' if attrs.lower else attrs.unit}", 0)
     if keep.shape != x.shape:
         raise TypeRuleError(f"shapes differ: {x} and {keep}", 1, 0)
     if attrs.limit < 0:
@@ -62,12 +85,29 @@ def _distinct_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | Row
     return (state,) * 3
 
 
+def _parts(cell: Any, attrs: DistinctAttrs) -> Sequence[Any]:
+    text = lower(cell) if attrs.lower else cell
+    return [text] if attrs.unit == "whole" else words(text) if attrs.unit == "words" else list(text)
+
+
+def _equal(np: Any, attrs: EqualAttrs, arrays: Sequence[Any]) -> Sequence[Any]:
+    (x,) = arrays
+    return (np.array([(lower(cell) if attrs.lower else cell) == attrs.value for cell in np.ravel(x)], bool).reshape(x.shape),)
+
+
+def _look_up(np: Any, attrs: LookupAttrs, arrays: Sequence[Any]) -> Sequence[Any]:
+    x, table, order = arrays
+    if attrs.lower:
+        x = np.array([lower(cell) for cell in np.ravel(x)], dtype=object).reshape(x.shape)
+    return look_up(np, attrs, (x, table, order))
+
+
 def _distinct(np: Any, attrs: DistinctAttrs, arrays: Sequence[Any]) -> Sequence[Any]:
     x, keep = arrays
     counts: dict[Any, int] = {}
-    for cell, kept in zip(x.tolist(), keep.tolist(), strict=True):
-        if kept:
-            counts[cell] = counts.get(cell, 0) + 1
+    for cell, kept in zip(np.ravel(x).tolist(), np.ravel(keep).tolist(), strict=True):
+        for part in _parts(cell, attrs) if kept else ():
+            counts[part] = counts.get(part, 0) + 1
     ranked = sorted(counts, key=lambda cell: (-counts[cell], cell))[: attrs.limit]
     table = np.full((attrs.limit,), "" if x.dtype == object else 0, dtype=x.dtype)
     order = np.full((attrs.limit,), -1, dtype=np.int32)
@@ -82,12 +122,16 @@ def _literal(np: Any, attrs: TextAttrs) -> Any:
     return np.array(attrs.value, dtype=object)
 
 
+def _drawn(np: Any, rng: Any, known: Sequence[str], shape: tuple[int, ...]) -> Any:
+    return np.array([known[i] for i in np.ravel(rng.integers(0, len(known), size=shape))], dtype=object).reshape(shape)
+
+
 def _words(np: Any, rng: Any, shape: tuple[int, ...]) -> Any:
-    return np.array([_WORDS[i] for i in rng.integers(0, len(_WORDS), size=shape).ravel()], dtype=object).reshape(shape)
+    return _drawn(np, rng, _WORDS, shape)
 
 
 def _draw_text(np: Any, rng: Any, shapes: Sequence[tuple[int, ...]]) -> Sequence[Any]:
-    return [_words(np, rng, shapes[0])]
+    return [_drawn(np, rng, (*_WORDS, *_MIXED), shapes[0])]
 
 
 def _draw_select(np: Any, rng: Any, shapes: Sequence[tuple[int, ...]]) -> Sequence[Any]:
@@ -100,8 +144,18 @@ def _draw_lookup(np: Any, rng: Any, shapes: Sequence[tuple[int, ...]]) -> Sequen
     return [_words(np, rng, shapes[0]), np.array(table, dtype=object), np.array(order, dtype=np.int32)]
 
 
+def _draw_mixed(np: Any, rng: Any, shapes: Sequence[tuple[int, ...]]) -> Sequence[Any]:
+    """Texts of which some are in the table in lower case only."""
+    _, table, order = _draw_lookup(np, rng, shapes)
+    return [_drawn(np, rng, (*_WORDS, *_MIXED), shapes[0]), table, order]
+
+
 def _draw_distinct(np: Any, rng: Any, shapes: Sequence[tuple[int, ...]]) -> Sequence[Any]:
     return [_words(np, rng, shapes[0]), rng.integers(0, 4, size=shapes[1]) > 0]
+
+
+def _draw_sentences(np: Any, rng: Any, shapes: Sequence[tuple[int, ...]]) -> Sequence[Any]:
+    return [_drawn(np, rng, _SENTENCES, shapes[0]), rng.integers(0, 4, size=shapes[1]) > 0]
 
 
 _B = Poly.symbol("B")
@@ -111,16 +165,16 @@ OPERATORS = (
         name="str_equal",
         doc="Whether each text equals the literal, byte for byte.",
         arity=1,
-        attrs=TextAttrs,
+        attrs=EqualAttrs,
         infer=_infer_equal,
         grad=_TEXT,
         rows=rows_elementwise,
         lowering=Opaque("str_equal"),
-        reference=lambda np, attrs, arrays: (np.asarray(arrays[0] == _literal(np, attrs), dtype=bool),),
+        reference=_equal,
         samples=lambda: [
-            Sample((TensorType("str", shape),), TextAttrs(value), draw=_draw_text)
+            Sample((TensorType("str", shape),), EqualAttrs(value, lowered), draw=_draw_text)
             for shape in ((), (_B,), (2, 3))
-            for value in ("ab", "", 'é\n"')
+            for value, lowered in (("ab", False), ("", False), ('é\n"', False), ("ab", True), ("é", True))
         ],
     ),
     Operator(
@@ -145,24 +199,27 @@ OPERATORS = (
         "first negative entry, and entries "
         "of the table that it does not name are not found.",
         arity=3,
+        attrs=LookupAttrs,
         infer=lambda types, attrs: infer_lookup(("str",), types),
         grad=_TEXT,
         rows=lookup_rows,
         lowering=Opaque("str_lookup"),
-        reference=look_up,
+        reference=_look_up,
         samples=lambda: [
             Sample(
-                (TensorType("str", shape), TensorType("str", (size,)), TensorType("i32", (size,))), draw=_draw_lookup
+                (TensorType("str", shape), TensorType("str", (size,)), TensorType("i32", (size,))),
+                LookupAttrs(lowered),
+                draw=_draw_mixed if lowered else _draw_lookup,
             )
-            for shape, size in (((_B,), 4), ((2, 3), 1), ((), 0))
+            for lowered in (False, True)
+            for shape, size in (((_B,), 4), ((2, 3), 1), ((), 0), ((20,), 7))
         ],
     ),
     Operator(
         name="distinct",
-        doc="The values of x where `keep` holds, each once, by falling count, equal counts by bytes (of integers, "
-        "by value), at most `limit`: the "
-        "table (empty text or 0 in places left over), the order that sorts it (-1 in places left over), and how "
-        "many there are.",
+        doc="The values of x where `keep` holds (of texts: they, or their words or characters, as they are or in lower case), each "
+        "once, by falling count, equal counts by bytes (of integers, by value), at most `limit`: the table "
+        "(empty text or 0 in places left over), the order that sorts it (-1 in places left over), and how many there are.",
         arity=2,
         attrs=DistinctAttrs,
         infer=_infer_distinct,
@@ -175,7 +232,12 @@ OPERATORS = (
                 Sample((TensorType("str", (_B,)), TensorType("bool", (_B,))), DistinctAttrs(limit), draw=_draw_distinct)
                 for limit in (0, 3, 20)
             ]
-            + [Sample((TensorType("i64", (_B,)), TensorType("bool", (_B,))), DistinctAttrs(4), below={0: 6})]
+            + [Sample((TensorType("i64", (_B, 2)), TensorType("bool", (_B, 2))), DistinctAttrs(4), below={0: 6})]
+            + [
+                Sample((TensorType("str", (_B,)), TensorType("bool", (_B,))), DistinctAttrs(5, unit, lowered), draw=_draw_sentences)
+                for unit in ("whole", "words", "chars")
+                for lowered in (False, True)
+            ]
         ),
     ),
 )

@@ -8,8 +8,8 @@ is a word, the quotes of `'so'` are not part of one. Code points up to U+007F ar
 others those of `SEPARATORS` (spaces, punctuation, currency, arrows and other symbols, emoji) separate, and all the rest counts as a
 letter, so that a script that this table does not know is kept rather than dropped.
 
-**Lower case** is Unicode's simple mapping (version 14), one code point for one: `LOWER`. It depends neither on a language nor on the
-characters around.
+**Lower case** is Unicode's simple mapping (version 14), one code point for one: `LOWER`. It depends neither on a language nor on
+the characters around.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def map_rows(
     steps: int | None = None,
 ) -> dict[str, Array]:
     """The outputs of `function` for all rows. `inputs`: by key, [rows, ...] where per row. Outputs without rows come as they are.
-    `step` of `steps` (by default the last): where schedules stand.
+    `step` of `steps` (by default the last): where schedules stand. `dims`: run-time dims; those that ragged columns fix chunk by
+    chunk count where an output has them, or where no column that is read does.
     """
     plan = function.plan
     row = plan.row
@@ -58,7 +59,8 @@ def map_rows(
     runs = {key: value for key, value in inputs.items() if key in wanted and isinstance(value, Column)}
     open_dims = steps_of({key: wanted[key] for key in runs}, inputs)
     everything = {**open_dims, **dims, row: rows}
-    fixed = {**open_dims, **dims} if _have(made.values(), open_dims) else dims
+    widths = {**open_dims, **dims}
+    fixed = widths if _have(made.values(), widths) else {name: size for name, size in dims.items() if name not in open_dims}
     results = {key: allocate(b.dtype, tuple(evaluate_dim(d, everything) for d in b.shape)) for key, b in made.items()}
     widest = max((column.longest * column.step_bytes for column in runs.values()), default=0)
     chunk = max(1, min(chunk, _DENSE_BYTES // max(widest, 1)))

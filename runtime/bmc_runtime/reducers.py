@@ -4,8 +4,9 @@ In: a reducer's name and attributes, the arrays that it reads and fills. Out: th
 lie in. Guaranteed: the result does not depend on how rows are cut into blocks: a reducer is `partial(block) → merge → finish`,
 and `merge` is exact, associative and commutative.
 
-`distinct(x, keep)` with `limit`: the values of x `[N]` where `keep` `[N]`, each once, by falling count, equal counts by bytes (of
-integers: by value), at most `limit`. It fills `table` `[limit]` (empty text or 0 in places left over), `order` i32 `[limit]` (the
+`distinct(x, keep)` with `limit`, and for texts `unit` and `lower`: the values of x `[N, ...]` where `keep` (of texts: they, or
+their words or characters, as they are or in lower case), each once, by falling count, equal counts by bytes (of integers: by
+value), at most `limit`. It fills `table` `[limit]` (empty text or 0 in places left over), `order` i32 `[limit]` (the
 places that sort the table, then -1) and `count` i32 `[]`.
 """
 
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from bmc_runtime.characters import lower, words
 from bmc_runtime.memory import DTYPES, Array
 from bmc_runtime.table import Bytes, text_column
 
@@ -57,6 +59,23 @@ def _text_at(address: int, length: int) -> bytes:
     return ctypes.string_at(address, length) if length else b""
 
 
+def _count_texts(texts: Sequence[bytes], unit: str, lower_case: bool) -> Counts:
+    """How often each text, word or character occurs. Bytes that are no UTF-8 stay what they are."""
+    if unit == "whole" and not lower_case:
+        return Counter(texts)
+    found: Counts
+    if unit == "whole":
+        found = Counter(text.decode("utf-8", "surrogateescape") for text in texts)
+    else:
+        # A newline is in no word; it would be a character.
+        joined = (b"\n" if unit == "words" else b"").join(texts).decode("utf-8", "surrogateescape")
+        found = Counter(words(joined) if unit == "words" else joined)
+    counts: Counts = Counter()
+    for text, count in found.items():
+        counts[(lower(text) if lower_case else text).encode("utf-8", "surrogateescape")] += count
+    return counts
+
+
 @dataclass(frozen=True)
 class _Distinct:
     """State: how often each value (bytes or int) occurs."""
@@ -67,7 +86,7 @@ class _Distinct:
         x, keep = inputs
         kept = x[keep.astype(np.bool_)]
         if x.dtype == DTYPES["str"]:
-            return Counter(texts_of(kept))
+            return _count_texts(texts_of(kept), str(attributes.get("unit", "whole")), bool(attributes.get("lower", False)))
         values, counts = np.unique(kept, return_counts=True)
         return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
 

@@ -13,7 +13,7 @@ from bmc.ops.build import Builder
 from bmc.ops.lowering import Opaque
 from bmc.ops.order import ArgAttrs, SortAttrs
 from bmc.ops.table import operators
-from bmc.ops.text import TextAttrs
+from bmc.ops.text import EqualAttrs, LookupAttrs, TextAttrs
 from tests.native import NativeKernel, compile_kernels, typed
 from tests.ops.sampling import run
 
@@ -95,7 +95,7 @@ WORDS = ["", "a", "ab", "abc", "b", "é", "zz", "a\0", "a\0b", "日本", "ab" * 
 @pytest.mark.parametrize("literal", ["", "ab", "a\0", "é", 'quote " and \\ and \n'])
 def test_texts_compare_by_their_bytes(literal: str) -> None:
     words = texts(*WORDS, literal)
-    equal = native("str_equal", typed("str", B), attrs=TextAttrs(literal))
+    equal = native("str_equal", typed("str", B), attrs=EqualAttrs(literal))
     (found,) = check(*equal, [words], {"B": len(words)})
     assert found.sum() == sum(word == literal for word in words)
     select = native("str_select", typed("bool", B), typed("str", B), attrs=TextAttrs(literal))
@@ -104,7 +104,7 @@ def test_texts_compare_by_their_bytes(literal: str) -> None:
 
 def test_look_ups_find_each_entry_and_nothing_else() -> None:
     """Tables of every size, some with an order that ends early: what it does not name is absent."""
-    op, kernel = native("str_lookup", typed("str", B), typed("str", T), typed("i32", T))
+    op, kernel = native("str_lookup", typed("str", B), typed("str", T), typed("i32", T), attrs=LookupAttrs())
     for size in range(len(WORDS) + 1):
         table = WORDS[:size][::-1]
         order = sorted(range(size), key=lambda i: table[i].encode())

@@ -12,7 +12,8 @@ from bmc.frontend.elaborate import Checked, check
 from bmc.source import SourceFile
 
 ROOT = Path(__file__).parent.parent.parent
-COMPILES = {"custom.bm": ["M"], "gan.bm": ["GAN"], "vae.bm": ["VAE"]}
+COMPILES = {"custom.bm": ["M"], "gan.bm": ["GAN"], "vae.bm": ["VAE"],
+    "encoder.bm": ["Encoder"], "recurrent.bm": ["Net"], "siamese.bm": ["Clip"]}  # fmt: skip
 """Examples whose operators are all there; the others wait for later operators or data sources."""
 
 
@@ -37,11 +38,11 @@ def test_an_example_checks_up_to_what_is_not_compiled_yet(example: Path) -> None
     assert [u.name for u in found.units] == COMPILES.get(example.name, [])
 
 
-def test_wide_deep_checks_but_for_hashing(tmp_path: Path) -> None:
+def test_wide_deep_checks_without_its_missing_file(tmp_path: Path) -> None:
     text = (ROOT / "tests/examples/wide_deep.bm").read_text(encoding="utf-8")
     (tmp_path / "m.bm").write_text(text.replace('use "fields.bm"\n', ""), encoding="utf-8")
     errors = [d for d in checked(tmp_path / "m.bm").diagnostics if d.level == "error"]
-    assert [d.code for d in errors] == ["E0904"], render_all(errors)
+    assert not errors, render_all(errors)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "models").glob("*/*.bm")), ids=lambda p: p.name)

@@ -18,7 +18,7 @@ from bmc.ops.registry import NoAttrs, Operator
 from bmc.ops.shape import PadAttrs, SliceAttrs
 from bmc.ops.sources import ConstantAttrs
 from bmc.ops.table import operators
-from bmc.ops.text import DistinctAttrs
+from bmc.ops.text import DistinctAttrs, LookupAttrs
 from tests.ops.sampling import cases, draw, has_value, run
 
 NAN, INF = float("nan"), float("inf")
@@ -124,7 +124,7 @@ def test_lookups_find_what_the_order_names() -> None:
     table = np.array(["b", "", "a", ""], dtype=object)
     order = np.array([2, 0, -1, -1], dtype=np.int32)
     texts = np.array(["a", "b", "", "c"], dtype=object)
-    assert apply("str_lookup", texts, table, order)[0].tolist() == [2, 0, -1, -1]
+    assert apply("str_lookup", texts, table, order, attrs=LookupAttrs())[0].tolist() == [2, 0, -1, -1]
     assert apply("int_lookup", np.array([5, 0, 7]), np.array([7, 5, 0]), np.array([1, 0, -1], dtype=np.int32))[0].tolist() == [
         1,
         -1,

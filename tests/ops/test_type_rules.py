@@ -17,7 +17,7 @@ from bmc.ops.registry import NoAttrs, TypeRuleError, infer_results
 from bmc.ops.shape import BroadcastAttrs, ConcatAttrs, PadAttrs, ReshapeAttrs, SliceAttrs, TransposeAttrs
 from bmc.ops.sources import ConstantAttrs, DimValueAttrs, IotaAttrs
 from bmc.ops.table import definition
-from bmc.ops.text import DistinctAttrs, TextAttrs
+from bmc.ops.text import DistinctAttrs, EqualAttrs, LookupAttrs, TextAttrs
 
 B, T = Poly.symbol("B"), Poly.symbol("T")
 
@@ -59,7 +59,7 @@ GOOD = [
     ("take_along", [_f(B, 9), _i(B)], NoAttrs(), [_f(B)]),
     ("take_along", [_f(B, 9), _i(B, T)], NoAttrs(), [_f(B, T)]),
     ("sort", [_f(B, 9)], SortAttrs(True), [_f(B, 9), _i(B, 9)]),
-    ("str_lookup", [_t("str", B), _t("str", 5), _i(5)], NoAttrs(), [_i(B)]),
+    ("str_lookup", [_t("str", B), _t("str", 5), _i(5)], LookupAttrs(), [_i(B)]),
     ("distinct", [_t("str", B), _t("bool", B)], DistinctAttrs(7), [_t("str", 7), _i(7), _i()]),
     ("gradient", [_f(), _f(3), _f(4, 5)], NoAttrs(), [_f(3), _f(4, 5)]),
     ("guard_finite", [_f()], NoAttrs(), []),
@@ -129,8 +129,8 @@ BAD = [
     ("take_along", [_f(3, 4), _i(4)], NoAttrs(), "do not begin|does not begin"),
     ("int_lookup", [_t("i64", 3), _i(4), _i(4)], NoAttrs(), "dtypes differ"),
     ("int_lookup", [_i(3), _i(4), _i(5)], NoAttrs(), "shapes differ"),
-    ("str_lookup", [_t("str", 3), _t("str", 4, 1), _i(4, 1)], NoAttrs(), "rank 2"),
-    ("str_equal", [_f(3)], TextAttrs("x"), "dtype f32"),
+    ("str_lookup", [_t("str", 3), _t("str", 4, 1), _i(4, 1)], LookupAttrs(), "rank 2"),
+    ("str_equal", [_f(3)], EqualAttrs("x"), "dtype f32"),
     ("str_select", [_t("bool", 3), _t("str", 4)], TextAttrs("x"), "shapes differ"),
     ("distinct", [_t("str", 3), _t("bool", 4)], DistinctAttrs(3), "shapes differ"),
     ("distinct", [_t("str", 3), _t("bool", 3)], DistinctAttrs(-1), "-1 places"),

@@ -48,6 +48,34 @@ def each(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: ir.Value,
     for_range(builder, start, stop, step, (), turn)
 
 
+def while_true(
+    builder: ir.IRBuilder,
+    carried: Sequence[ir.Value],
+    test: Callable[[list[ir.Value]], ir.Value],
+    body: Callable[[list[ir.Value]], Sequence[ir.Value]],
+) -> list[ir.Value]:
+    """`while test(carried): carried = body(carried)`; the last carried values are returned. Both may add blocks."""
+    before = builder.block
+    head = builder.append_basic_block("loop")
+    inside = builder.append_basic_block("body")
+    after = builder.append_basic_block("after")
+    builder.branch(head)
+    builder.position_at_end(head)
+    current = []
+    for value in carried:
+        phi = builder.phi(value.type)
+        phi.add_incoming(value, before)
+        current.append(phi)
+    builder.cbranch(test(list(current)), inside, after)
+    builder.position_at_end(inside)
+    following = body(list(current))
+    for phi, value in zip(current, following, strict=True):
+        phi.add_incoming(value, builder.block)
+    builder.branch(head)
+    builder.position_at_end(after)
+    return current
+
+
 def while_below(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, body: Callable[[ir.Value], ir.Value]) -> None:
     """`i = start; while i < stop: i = body(i)`."""
     before = builder.block

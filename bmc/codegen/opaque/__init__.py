@@ -19,6 +19,7 @@ from bmc.codegen.opaque.movement import (
 )
 from bmc.codegen.opaque.search import emit_argmax, emit_argmin, emit_cumsum, emit_search_sorted, emit_sort, emit_top_k
 from bmc.codegen.opaque.text import emit_int_lookup, emit_str_equal, emit_str_lookup, emit_str_select
+from bmc.codegen.opaque.text_parts import emit_int_hash, emit_str_bytes, emit_str_count, emit_str_hash, emit_str_parts
 from bmc.ir import Operation
 
 __all__ = ["OPAQUE_KERNELS"]
@@ -31,14 +32,19 @@ OPAQUE_KERNELS: Final[Mapping[str, Callable[[ir.Module, str, Operation, bool], i
         "concat": emit_concat,
         "cumsum": emit_cumsum,
         "gather": emit_gather,
+        "int_hash": emit_int_hash,
         "int_lookup": emit_int_lookup,
         "pad": emit_pad,
         "scatter_add": emit_scatter_add,
         "scatter_along": emit_scatter_along,
         "search_sorted": emit_search_sorted,
         "sort": emit_sort,
+        "str_bytes": emit_str_bytes,
+        "str_count": emit_str_count,
         "str_equal": emit_str_equal,
+        "str_hash": emit_str_hash,
         "str_lookup": emit_str_lookup,
+        "str_parts": emit_str_parts,
         "str_select": emit_str_select,
         "take_along": emit_take_along,
         "top_k": emit_top_k,

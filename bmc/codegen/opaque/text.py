@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-from bmc.codegen.contract.loop import minimum
+from bmc.codegen.contract.loop import minimum, while_true
 from bmc.codegen.kernel import kernel_function
+from bmc.codegen.opaque.characters import byte_at, lower_bytes_function
 from bmc.codegen.opaque.memory import Arrays, i64
 from bmc.codegen.typed import attributes
 from bmc.codegen.value import BYTE, I64, POINTER, Value
 from bmc.ir import Operation
-from bmc.ops.text import TextAttrs
+from bmc.ops.text import EqualAttrs, LookupAttrs, TextAttrs
 
 __all__ = ["emit_int_lookup", "emit_str_equal", "emit_str_lookup", "emit_str_select"]
 
@@ -25,8 +26,9 @@ def emit_str_equal(module: ir.Module, name: str, op: Operation, fused: bool) -> 
     function, builder, dims = kernel_function(module, name, op)
     code = Arrays(module, builder, dims, fused)
     source, target = function.args[:2]
-    literal, length = _literal(module, name, attributes(op, TextAttrs).value)
-    compare = _compare_function(module)
+    attrs = attributes(op, EqualAttrs)
+    literal, length = _literal(module, name, attrs.value)
+    compare = _compare_lower_function(module) if attrs.lower else _compare_function(module)
 
     def one(i: ir.Value) -> None:
         address, size = code.text(source, i)
@@ -59,7 +61,7 @@ def emit_str_select(module: ir.Module, name: str, op: Operation, fused: bool) ->
 
 def emit_str_lookup(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
     """Position of a cell in a table of texts, -1 where absent: a binary search through `order`, whose unused end is -1."""
-    compare = _compare_function(module)
+    compare = _compare_lower_function(module) if attributes(op, LookupAttrs).lower else _compare_function(module)
 
     def key_order(code: Arrays, cells: ir.Value, i: ir.Value, table: ir.Value, entry: ir.Value) -> ir.Value:
         address, size = code.text(cells, i)
@@ -163,4 +165,37 @@ def _compare_function(module: ir.Module) -> ir.Function:
     builder.ret(builder.sub(x, y))
     builder.position_at_end(end)
     builder.ret(builder.sub(a_length, b_length))
+    return function
+
+
+def _compare_lower_function(module: ir.Module) -> ir.Function:
+    """`i64 bmc_lower_order(a*, a_length, b*, b_length)`: as `bmc_text_order` of the lower case of a, and b as it is."""
+    name = "bmc_lower_order"
+    if name in module.globals:
+        return module.globals[name]
+    function = ir.Function(module, ir.FunctionType(I64, [POINTER, I64, POINTER, I64]), name)
+    function.linkage = "internal"
+    a, a_length, b, b_length = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+
+    def body(carried: list[ir.Value]) -> Sequence[ir.Value]:
+        at, other = carried
+        found = builder.call(lower_bytes_function(module), [a, at, a_length])
+        read, packed, written = (builder.extract_value(found, part) for part in range(3))
+
+        def compare(inner: list[ir.Value]) -> Sequence[ir.Value]:
+            k, rest = inner
+            place = builder.add(other, k)
+            with builder.if_then(builder.icmp_signed(">=", place, b_length)):
+                builder.ret(i64(1))
+            difference = builder.sub(builder.and_(rest, i64(0xFF)), byte_at(builder, b, place))
+            with builder.if_then(builder.icmp_signed("!=", difference, i64(0))):
+                builder.ret(difference)
+            return builder.add(k, i64(1)), builder.lshr(rest, i64(8))
+
+        while_true(builder, (i64(0), packed), lambda c: builder.icmp_signed("<", c[0], written), compare)
+        return builder.add(at, read), builder.add(other, written)
+
+    _, reached = while_true(builder, (i64(0), i64(0)), lambda c: builder.icmp_signed("<", c[0], a_length), body)
+    builder.ret(builder.sub(reached, b_length))
     return function

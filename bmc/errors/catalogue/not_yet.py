@@ -19,12 +19,6 @@ ENTRIES: tuple[Entry, ...] = (
         "csv, parquet and npz files are read. Types behind other sources are checked.",
     ),
     Entry(
-        "E0904",
-        "Text processing is not compiled yet",
-        "`words`, `vocab`, `hash`, `pad` and `length` are checked. Text columns become integers by `category` "
-        "and features by `onehot`.",
-    ),
-    Entry(
         "E0905",
         "Generation is not compiled yet",
         "`next` and `sample` are checked in part.",

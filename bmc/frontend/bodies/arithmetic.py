@@ -16,7 +16,19 @@ from bmc.errors import Suggestion
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.trace import STEP, STEPS
-from bmc.frontend.bodies.values import Bound, Constructed, Datum, Generator, ListValue, Plateau, Poison, Tensor, describe, is_number
+from bmc.frontend.bodies.values import (
+    Bound,
+    Constructed,
+    Datum,
+    Generator,
+    ListValue,
+    Parts,
+    Plateau,
+    Poison,
+    Tensor,
+    describe,
+    is_number,
+)
 from bmc.frontend.errors import type_errors
 from bmc.ir import Dim, Poly, Shape, TensorType, Value
 from bmc.ir.dims import floor_divide, product
@@ -31,6 +43,7 @@ __all__ = [
     "combined_origins",
     "compare",
     "elementwise",
+    "join_lengths",
     "join_valid",
     "logical",
     "matmul",
@@ -41,6 +54,7 @@ __all__ = [
     "to_dtype",
     "unify",
     "date_number",
+    "whole_rows",
 ]
 
 _STATIC: Mapping[str, Callable[[float, float], float]] = MappingProxyType(
@@ -206,7 +220,8 @@ def broadcast_tensor(core: Core, tensor: Tensor, shape: Shape) -> Tensor:
         return tensor
     valid = None if tensor.valid is None else core.trace.broadcast(tensor.valid, shape)
     origins = (None,) * (len(shape) - tensor.rank) + (tensor.origins or (None,) * tensor.rank)
-    return replace(tensor, value=core.trace.broadcast(tensor.value, shape), valid=valid, origins=origins)
+    lengths = tensor.lengths if len(shape) == tensor.rank else None
+    return replace(tensor, value=core.trace.broadcast(tensor.value, shape), valid=valid, origins=origins, lengths=lengths)
 
 
 def join_valid(core: Core, tensors: Sequence[Tensor]) -> Value | None:
@@ -216,6 +231,20 @@ def join_valid(core: Core, tensors: Sequence[Tensor]) -> Value | None:
         if tensor.valid is not None and tensor.valid is not joined:
             joined = tensor.valid if joined is None else core.trace.op("logical_and", joined, tensor.valid)
     return joined
+
+
+def join_lengths(tensors: Sequence[Tensor], span: Span) -> Value | None:
+    """How many steps the rows of a result have, of operands of one shape. Raises Failure where two of them say it."""
+    found = [t for t in tensors if t.lengths is not None]
+    if any(t.lengths is not found[0].lengths for t in found):
+        raise Failure(type_errors.operand_type(span, "this", "rows of two different lengths", "`pad` makes them one length"))
+    return found[0].lengths if found else None
+
+
+def whole_rows(tensor: Tensor, name: str, span: Span) -> None:
+    """Raises Failure for rows of different length, where all must have one."""
+    if tensor.lengths is not None:
+        raise Failure(type_errors.different_lengths(span, name, describe(tensor)))
 
 
 def _meet(core: Core, tensors: Sequence[Tensor], spans: Sequence[Span], symbol: str, whole: Span) -> list[Tensor]:
@@ -335,7 +364,9 @@ def binary(core: Core, symbol: str, left: Datum, right: Datum, left_span: Span, 
     operands, weak = unify(core, [left, right], [left_span, right_span], symbol, span, divide=symbol in {"/", "**"})
     a, b = operands
     made = core.trace.op(_OPERATOR[symbol], a.value, b.value)
-    result = Tensor(made, core.trace, join_valid(core, operands), weak, origins=combined_origins(operands, a.shape))
+    lengths = join_lengths(operands, span)
+    origins = combined_origins(operands, a.shape)
+    result = Tensor(made, core.trace, join_valid(core, operands), weak, origins=origins, lengths=lengths)
     if symbol == "+" and is_integer(a.dtype) and a.below is not None and isinstance(right, int) and right >= 0:
         return replace(result, below=a.below + right, below_origin=a.below_origin)
     if symbol == "%" and is_integer(a.dtype) and isinstance(right, int) and right > 0:
@@ -423,6 +454,11 @@ def compare(core: Core, symbol: str, left: Datum, right: Datum, left_span: Span,
     """`left symbol right`: a static bool, or a bool tensor."""
     if core.is_poison(left, right):
         raise Failure
+    for value, other in ((left, right), (right, left)):
+        if isinstance(value, Parts) and value.unit == "whole" and isinstance(other, str) and symbol in ("==", "!="):
+            core.at(span)
+            equal = core.trace.op("str_equal", core.own(value.text, span).value, value=other, lower=value.lower)
+            return core.tensor(equal if symbol == "==" else core.trace.op("logical_not", equal), like=value.text)
     tensors = [v for v in (left, right) if isinstance(v, (Tensor, Constructed, Plateau))]
     if symbol in ("==", "!=") and (left is None or right is None or not tensors):
         same = _same_static(left, right)
@@ -448,7 +484,7 @@ def _compare_tensors(core: Core, symbol: str, left: Datum, right: Datum, left_sp
         if isinstance(value, Tensor) and isinstance(other, str):
             core.own(value, span)
             if value.dtype == "str" and symbol in ("==", "!="):
-                equal = core.trace.op("str_equal", value.value, value=other)
+                equal = core.trace.op("str_equal", value.value, value=other, lower=False)
                 if value.valid is not None:
                     equal = core.trace.op("logical_and", equal, value.valid)
                 if symbol == "!=":
@@ -471,7 +507,8 @@ def _compare_tensors(core: Core, symbol: str, left: Datum, right: Datum, left_sp
     valid = join_valid(core, operands)
     if valid is not None:
         made = core.trace.op("logical_and", made, valid)
-    return core.tensor(made, origins=combined_origins(operands, operands[0].shape))
+    found = core.tensor(made, origins=combined_origins(operands, operands[0].shape))
+    return replace(found, lengths=join_lengths(operands, span))
 
 
 def logical(core: Core, symbol: str, values: Sequence[Datum], spans: Sequence[Span], span: Span) -> Datum:
@@ -495,7 +532,8 @@ def logical(core: Core, symbol: str, values: Sequence[Datum], spans: Sequence[Sp
             return b if a == neutral else a
     operands, _ = unify(core, values, spans, symbol, span, cast=False)
     value_ = core.trace.op("logical_and" if symbol == "and" else "logical_or", operands[0].value, operands[1].value)
-    return core.tensor(value_, origins=combined_origins(operands, operands[0].shape))
+    made = core.tensor(value_, origins=combined_origins(operands, operands[0].shape))
+    return replace(made, lengths=join_lengths(operands, span))
 
 
 def select(core: Core, condition: Datum, a: Datum, b: Datum, spans: Sequence[Span], span: Span) -> Datum:
@@ -515,7 +553,8 @@ def select(core: Core, condition: Datum, a: Datum, b: Datum, spans: Sequence[Spa
         pair, weak = unify(core, [a, b], spans[1:], "select", span)
     met = _meet(core, [test, *pair], spans, "select", span)
     value = core.trace.op("select", *(t.value for t in met))
-    result = Tensor(value, core.trace, join_valid(core, met), weak, origins=combined_origins(met[1:], met[0].shape))
+    origins = combined_origins(met[1:], met[0].shape)
+    result = Tensor(value, core.trace, join_valid(core, met), weak, origins=origins, lengths=join_lengths(met, span))
     x, y = pair
     if x.below is not None and y.below is not None and isinstance(x.below, int) and isinstance(y.below, int):
         return replace(result, below=max(x.below, y.below), below_origin=x.below_origin or y.below_origin)
@@ -533,6 +572,7 @@ def matmul(core: Core, left: Datum, right: Datum, left_span: Span, right_span: S
     """`a @ b`: numpy's rule; leading dims broadcast."""
     a, b = scalar(core, left, left_span), scalar(core, right, right_span)
     for side in (_Side(a, left_span), _Side(b, right_span)):
+        whole_rows(side.tensor, "@", side.span)
         if side.tensor.rank == 0 or not (is_float(side.tensor.dtype) or side.tensor.weak):
             fix = None
             if side.tensor.rank and side.tensor.dtype != "str":

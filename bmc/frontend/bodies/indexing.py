@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bmc.frontend.bodies.arithmetic import whole_rows
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.values import Datum, Tensor, describe
@@ -69,6 +70,7 @@ def _picked(core: Core, tensor: Tensor, axis: int, index: int | Poly, span: Span
 
 def index_tensor(core: Core, tensor: Tensor, parts: Sequence[tuple[object, Span]], span: Span) -> Tensor:
     """`parts`: for each item `...`, (start, stop, step), None for a new dim, or an index; with its span."""
+    whole_rows(tensor, "an index", span)
     core.own(tensor, span)
     spoken = sum(1 for p, _ in parts if p is not None and p is not ...)
     rests = sum(1 for p, _ in parts if p is ...)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
-from bmc.frontend.bodies.arithmetic import scalar
+from bmc.frontend.bodies.arithmetic import scalar, whole_rows
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.values import Bound, Datum, ListValue, Poison, Tensor, TupleValue, describe
@@ -127,13 +127,14 @@ class Arguments:
 @record(frozen=True, eq=False)
 class Primitive:
     """`signature`: parameters in order; `= default` for what may be left out; `*xs` takes any number. `doc` is its line in the
-    language reference."""
+    language reference. `ragged`: it takes rows of different length, and knows that the steps behind a row's end do not count."""
 
     name: str
     signature: str
     doc: str
     expand: Callable[[Arguments], Datum]
     group: str = ""
+    ragged: bool = False
 
     @cached_property
     def parameters(self) -> tuple[tuple[str, str | None], ...]:
@@ -188,6 +189,9 @@ def bind_arguments(
         if default is None:
             raise Failure(layer_errors.missing_argument(span, primitive.name, name, None))
         values[name] = Bound(_default(default), span)
-    if any(isinstance(b.value, Poison) for b in (*values.values(), *rest)):
-        raise Failure
+    for bound in (*values.values(), *rest):
+        if isinstance(bound.value, Poison):
+            raise Failure
+        if isinstance(bound.value, Tensor) and not primitive.ragged:
+            whole_rows(bound.value, primitive.name, bound.span)
     return Arguments(core, primitive.name, values, rest, span)

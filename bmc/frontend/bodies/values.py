@@ -29,6 +29,7 @@ __all__ = [
     "POISON",
     "Bound",
     "Categories",
+    "Codes",
     "Closure",
     "Constructed",
     "Datum",
@@ -38,6 +39,7 @@ __all__ = [
     "LayerInstance",
     "ListValue",
     "Namespace",
+    "Parts",
     "Plateau",
     "Poison",
     "Special",
@@ -116,6 +118,36 @@ class Tensor:
     def plain(self) -> Tensor:
         """The same numbers without what they stand for."""
         return replace(self, below=None, below_origin=None, categories=None, kind="plain", behind=None)
+
+
+@record(frozen=True, eq=False)
+class Codes:
+    """How parts of text become integers below `size`: by their place in a fitted `table`, which `order` sorts and whose last slot
+    means other; by a hash where there is no table."""
+
+    size: int
+    origin: Span
+    table: Value | None = None
+    order: Value | None = None
+    categories: Categories | None = None
+
+
+@record(frozen=True, eq=False)
+class Parts:
+    """Text in lower case, or the words, characters or bytes of each cell of `text`, of which each row has its own number. Nothing
+    is computed before a function says what is wanted of them: `pad` a tensor, `length` their number. `codes`: integers stand for
+    them."""
+
+    text: Tensor
+    unit: Literal["whole", "words", "chars", "bytes"]
+    lower: bool = False
+    codes: Codes | None = None
+
+    def __str__(self) -> str:
+        """As messages name it."""
+        what = "" if self.unit == "whole" else f"the {self.unit} of "
+        text = f"{what}{self.text}{' in lower case' if self.lower else ''}"
+        return text if self.codes is None else f"integers for {text}"
 
 
 @record(frozen=True, eq=False)
@@ -224,7 +256,7 @@ class Namespace:
 
 Datum: TypeAlias = (
     "int | float | bool | str | Poly | Tensor | ListValue | TupleValue | KeyedItem | Closure | Constructed"
-    " | LayerInstance | Generator | Plateau | Special | Namespace | Primitive | Poison | None"
+    " | LayerInstance | Generator | Parts | Plateau | Special | Namespace | Primitive | Poison | None"
 )
 
 
@@ -258,7 +290,7 @@ def is_number(value: Datum) -> bool:
 
 def describe(value: Datum) -> str:
     """What a value is, for messages: `f32[B, 4]`, `the layer dense`, `the number 3`."""
-    if isinstance(value, Tensor):
+    if isinstance(value, (Tensor, Parts)):
         return str(value)
     if value is None:
         return "none"

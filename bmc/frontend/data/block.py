@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from bmc.frontend.bodies.arithmetic import whole_rows
 from bmc.frontend.bodies.core import FitRecord, Fitting
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.elaborator import Elaborator
 from bmc.frontend.bodies.keys import KeyScope
 from bmc.frontend.bodies.trace import ROW, Trace, cone
-from bmc.frontend.bodies.values import POISON, Bound, Environment, Tensor, describe
+from bmc.frontend.bodies.values import POISON, Bound, Environment, Parts, Tensor, describe
 from bmc.frontend.data.sources import RAGGED, ReadSource, columns_of, first_file, read_source_clause, read_split
 from bmc.frontend.errors import data_errors, train_errors, type_errors
 from bmc.frontend.scope import FileScope
@@ -297,8 +298,11 @@ def _output(core: Elaborator, entry: syntax.Let | syntax.Output, env: Environmen
     value = core.evaluate(entry.value, env)
     if entry.type is not None:
         value = core.annotated(entry.type, value, entry.name.text, entry.value.span, env)
+    if isinstance(entry, syntax.Output) and isinstance(value, Tensor):
+        whole_rows(value, f"the output {entry.name.text}", entry.value.span)
     if isinstance(entry, syntax.Output) and not isinstance(value, Tensor):
-        raise Failure(data_errors.output_rows(entry.value.span, entry.name.text, describe(value)))
+        note = "`pad(max = n)` makes rows of one length" if isinstance(value, Parts) and value.unit != "whole" else None
+        raise Failure(data_errors.output_rows(entry.value.span, entry.name.text, describe(value), note))
     return Bound(value, entry.value.span)
 
 

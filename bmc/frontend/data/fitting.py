@@ -11,7 +11,7 @@ from bmc.frontend.bodies.arithmetic import to_dtype
 from bmc.frontend.bodies.core import Core, FitRecord
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.trace import Trace, cone
-from bmc.frontend.bodies.values import Categories, Datum, Tensor, describe
+from bmc.frontend.bodies.values import Categories, Codes, Datum, Parts, Tensor, describe
 from bmc.frontend.errors import data_errors, type_errors
 from bmc.ir import Operation, Value
 from bmc.ir.types import is_float
@@ -19,7 +19,7 @@ from bmc.ops.table import definition
 from bmc.record import replace
 from bmc.source import Span
 
-__all__ = ["fit", "fitted_categories", "undo"]
+__all__ = ["encoded", "fit", "fitted_categories", "fitted_codes", "undo"]
 
 
 def fit(core: Core, value: Tensor, name: str, span: Span) -> Tensor:
@@ -39,26 +39,44 @@ def fit(core: Core, value: Tensor, name: str, span: Span) -> Tensor:
     return replace(value, value=core.trace.parameter("fitted", key, value.type), weak=False)
 
 
-def fitted_categories(core: Core, x: Tensor, size: int, size_span: Span, span: Span) -> Tensor:
-    """Integers below `size`: places in the table of the most frequent `size - 1` values, the last one for all others."""
+def fitted_codes(core: Core, x: Tensor | Parts, size: int, name: str, size_span: Span, span: Span) -> Codes:
+    """The table of the most frequent `size - 1` values or parts, as codes that have one slot more. `name`: what it is called within
+    the key. Raises Failure."""
     if core.fitting is None:
         raise Failure(data_errors.fit_outside(span))
     trace = core.trace
-    if x.dtype == "u8":
-        x = to_dtype(core, x, "i32")
-    if x.rank != 1:
-        raise Failure(type_errors.operand_type(span, "category(max = n)", describe(x), "one cell for each row"))
-    keep = trace.constant(True, "bool", x.shape)
-    values = trace.ops("distinct", x.value, keep, limit=size - 1)
-    scope = core.fitting.keys.inner(core.fitting.keys.default("category"))
+    text = x.text if isinstance(x, Parts) else x
+    keep = trace.constant(True, "bool", text.shape)
+    unit, lower = (x.unit, x.lower) if isinstance(x, Parts) else ("whole", False)
+    values = trace.ops("distinct", text.value, keep, limit=size - 1, unit=unit, lower=lower)
+    scope = core.fitting.keys.inner(core.fitting.keys.default(name))
     keys = tuple(scope.key(n) for n in ("table", "order", "count"))
     core.fitting.records.append(FitRecord(keys, values, span.text, span))
     table, order, _ = (trace.parameter("fitted", k, v.type) for k, v in zip(keys, values, strict=True))
-    found = trace.op("str_lookup" if x.dtype == "str" else "int_lookup", x.value, table, order)
+    return Codes(size, size_span, table, order, Categories(size, table=keys[0], count=keys[2]))
+
+
+def encoded(core: Core, x: Tensor, codes: Codes, lower: bool = False) -> Tensor:
+    """The cells of x as integers by a fitted table: the last for all that are not in it."""
+    trace = core.trace
+    assert codes.table is not None
+    assert codes.order is not None
+    if x.dtype == "str":
+        found = trace.op("str_lookup", x.value, codes.table, codes.order, lower=lower)
+    else:
+        found = trace.op("int_lookup", x.value, codes.table, codes.order)
     absent = trace.op("compare", found, trace.constant(0, "i32", x.shape), predicate="lt")
-    index = trace.op("select", absent, trace.constant(size - 1, "i32", x.shape), found)
+    index = trace.op("select", absent, trace.constant(codes.size - 1, "i32", x.shape), found)
     made = core.tensor(index, origins=x.origins)
-    return replace(made, below=size, below_origin=size_span, categories=Categories(size, table=keys[0], count=keys[2]))
+    return replace(made, below=codes.size, below_origin=codes.origin, categories=codes.categories)
+
+
+def fitted_categories(core: Core, x: Tensor | Parts, size: int, size_span: Span, span: Span, name: str = "category") -> Tensor:
+    """Integers below `size`: places in the table of the most frequent `size - 1` values, the last one for all others."""
+    if isinstance(x, Tensor) and x.dtype == "u8":
+        x = to_dtype(core, x, "i32")
+    codes = fitted_codes(core, x, size, name, size_span, span)
+    return encoded(core, x.text, codes, x.lower) if isinstance(x, Parts) else encoded(core, x, codes)
 
 
 # --- the way back ------------------------------------------------------------------------------------------------------

@@ -121,9 +121,11 @@ def where_fitted(span: Span, fit: Span) -> Diagnostic:
     )
 
 
-def output_rows(span: Span, name: str, what: str) -> Diagnostic:
+def output_rows(span: Span, name: str, what: str, note: str | None = None) -> Diagnostic:
     """E0511: a data output that is no tensor."""
-    return Diagnostic("E0511", f"the output `{name}` is {what}, not a tensor", (primary(span, what),))
+    return Diagnostic(
+        "E0511", f"the output `{name}` is {what}, not a tensor", (primary(span, what),), () if note is None else (note,)
+    )
 
 
 def fit_outside(span: Span) -> Diagnostic:

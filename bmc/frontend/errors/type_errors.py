@@ -237,6 +237,16 @@ def may_be_missing(span: Span, what: object, needs: str, origin: Span | None) ->
     )
 
 
+def different_lengths(span: Span, name: str, what: str) -> Diagnostic:
+    """E0313: rows of different length, where all must have one."""
+    return Diagnostic(
+        "E0313",
+        f"`{name}` does not take rows of different length",
+        (primary(span, what),),
+        ("`pad(max = n)` makes them one length; `length` says how long each is",),
+    )
+
+
 def missing_compare(span: Span, what: object, operand: Span) -> Diagnostic:
     """E0319 for comparisons."""
     return Diagnostic(

@@ -23,6 +23,7 @@ from bmc.frontend.primitives import (
     shapes,
     statics,
     statistics,
+    text,
 )
 
 __all__ = ["GROUPS", "primitives"]
@@ -39,6 +40,7 @@ GROUPS: Mapping[str, tuple[Primitive, ...]] = MappingProxyType(
         "Generators": generators.PRIMITIVES,
         "Fitted statistics": statistics.PRIMITIVES,
         "Categories and dates": categories.PRIMITIVES,
+        "Text": text.PRIMITIVES,
         "Compile time": statics.PRIMITIVES,
         "Not compiled yet": coming.PRIMITIVES,
     }

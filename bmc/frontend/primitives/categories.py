@@ -5,7 +5,7 @@ from __future__ import annotations
 from bmc.frontend.bodies import arithmetic
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
-from bmc.frontend.bodies.values import Categories, Datum, ListValue, Tensor, describe
+from bmc.frontend.bodies.values import Categories, Datum, ListValue, Parts, Tensor, describe
 from bmc.frontend.data import fitting
 from bmc.frontend.errors import type_errors
 from bmc.frontend.primitives.choosing import onehot_of
@@ -29,9 +29,11 @@ def _labels(arguments: Arguments, value: ListValue, x: Tensor) -> tuple[str | in
 
 
 def _category(arguments: Arguments) -> Datum:
-    x = arguments.tensor("x")
-    _require_cells(arguments, x)
     core, trace = arguments.core, arguments.core.trace
+    given = arguments["x"]
+    lowered = isinstance(given, Parts) and given.unit == "whole"
+    x = given.text if isinstance(given, Parts) and lowered else arguments.tensor("x")
+    _require_cells(arguments, x)
     if x.dtype not in ("str", "u8", "i32", "i64"):
         raise Failure(
             type_errors.operand_type(arguments.where("x"), arguments.name, describe(x), "categories are text or whole numbers")
@@ -40,14 +42,15 @@ def _category(arguments: Arguments) -> Datum:
         size = arguments.integer("max")
         if arguments.given("n") or size < 2:
             raise arguments.wrong("max", "a number of at least 2, alone: the last slot means other")
-        return fitting.fitted_categories(core, x, size, arguments.where("max"), arguments.span)
-    given = arguments["n"]
-    if isinstance(given, ListValue):
-        labels = _labels(arguments, given, x)
+        whole = given if isinstance(given, Parts) else x
+        return fitting.fitted_categories(core, whole, size, arguments.where("max"), arguments.span)
+    listed = arguments["n"]
+    if isinstance(listed, ListValue):
+        labels = _labels(arguments, listed, x)
         index = trace.constant(-1, "i32", x.shape)
         for i, label in enumerate(labels):
             if isinstance(label, str):
-                equal = trace.op("str_equal", x.value, value=label)
+                equal = trace.op("str_equal", x.value, value=label, lower=lowered)
             else:
                 equal = trace.op("compare", x.value, trace.constant(label, x.dtype, x.shape), predicate="eq")
             index = trace.op("select", equal, trace.constant(i, "i32", x.shape), index)
@@ -76,7 +79,8 @@ def _category(arguments: Arguments) -> Datum:
 
 
 def _onehot(arguments: Arguments) -> Datum:
-    x = arguments.tensor("x")
+    given = arguments["x"]
+    x = given.text if isinstance(given, Parts) and given.unit == "whole" else arguments.tensor("x")
     if is_integer(x.dtype) and isinstance(x.below, int) and not arguments.given("n") and not arguments.given("max"):
         _require_cells(arguments, x)
         return onehot_of(arguments, arithmetic.to_dtype(arguments.core, x, "i32"), x.below, arguments.span)

@@ -90,6 +90,7 @@ def extreme(arguments: Arguments, name: str, left: str, right: str) -> Datum:
         arithmetic.join_valid(core, operands),
         weak,
         origins=arithmetic.combined_origins(operands, operands[0].shape),
+        lengths=arithmetic.join_lengths(operands, arguments.span),
     )
     bounds = [b + 1 for b in (a, b) if isinstance(b, int)] + [t.below for t in operands if isinstance(t.below, int)]
     if name == "minimum" and bounds and is_integer(operands[0].dtype):
@@ -135,8 +136,9 @@ def _is_missing(arguments: Arguments) -> Datum:
     tensor = arguments.tensor("x")
     core = arguments.core
     if tensor.valid is None:
-        return core.full(False, "bool", tensor.shape)
-    return core.tensor(core.trace.op("logical_not", tensor.valid), origins=tensor.origins)
+        return replace(core.full(False, "bool", tensor.shape), lengths=tensor.lengths)
+    missing = core.tensor(core.trace.op("logical_not", tensor.valid), origins=tensor.origins)
+    return replace(missing, lengths=tensor.lengths)
 
 
 def _is_nan(arguments: Arguments) -> Datum:
@@ -153,7 +155,7 @@ def _below(arguments: Arguments) -> Datum:
 
 PRIMITIVES = (
     *(
-        Primitive(name, "x", doc, _real(name, static))
+        Primitive(name, "x", doc, _real(name, static), ragged=True)
         for name, doc, static in (
             ("exp", "e to the x", math.exp),
             ("expm1", "exp(x) - 1, exact near 0", math.expm1),
@@ -169,7 +171,7 @@ PRIMITIVES = (
         )
     ),
     *(
-        Primitive(name, "x", doc, _any_number(name, static))
+        Primitive(name, "x", doc, _any_number(name, static), ragged=True)
         for name, doc, static in (
             ("abs", "absolute value", abs),
             ("sign", "-1, 0 or 1", lambda x: (x > 0) - (x < 0)),
@@ -179,14 +181,20 @@ PRIMITIVES = (
             ("trunc", "towards 0", math.trunc),
         )
     ),
-    Primitive("number", "x", "as floats: true is 1", _number),
-    Primitive("integer", "x", "as i32: floats towards 0, true is 1", _integer),
-    Primitive("clip", "x, low, high", "x, but at least `low` and at most `high`", _clip),
-    Primitive("maximum", "x, y", "the larger of two", lambda a: extreme(a, "maximum", "x", "y")),
-    Primitive("minimum", "x, y", "the smaller of two", lambda a: extreme(a, "minimum", "x", "y")),
-    Primitive("select", "c, a, b", "a where c, else b", _select),
-    Primitive("stop_gradient", "x", "x, through which no gradient flows; of a layer: the layer, not learning here", _stop_gradient),
-    Primitive("is_missing", "x", "true where a cell is missing", _is_missing),
-    Primitive("is_nan", "x", "true where x is not a number", _is_nan),
-    Primitive("below", "x", "the number that these integers stay below, known at compile time", _below),
+    Primitive("number", "x", "as floats: true is 1", _number, ragged=True),
+    Primitive("integer", "x", "as i32: floats towards 0, true is 1", _integer, ragged=True),
+    Primitive("clip", "x, low, high", "x, but at least `low` and at most `high`", _clip, ragged=True),
+    Primitive("maximum", "x, y", "the larger of two", lambda a: extreme(a, "maximum", "x", "y"), ragged=True),
+    Primitive("minimum", "x, y", "the smaller of two", lambda a: extreme(a, "minimum", "x", "y"), ragged=True),
+    Primitive("select", "c, a, b", "a where c, else b", _select, ragged=True),
+    Primitive(
+        "stop_gradient",
+        "x",
+        "x, through which no gradient flows; of a layer: the layer, not learning here",
+        _stop_gradient,
+        ragged=True,
+    ),
+    Primitive("is_missing", "x", "true where a cell is missing", _is_missing, ragged=True),
+    Primitive("is_nan", "x", "true where x is not a number", _is_nan, ragged=True),
+    Primitive("below", "x", "the number that these integers stay below, known at compile time", _below, ragged=True),
 )

@@ -13,6 +13,7 @@ from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.values import Datum, ListValue, Tensor, TupleValue, describe
 from bmc.frontend.errors import type_errors
 from bmc.frontend.primitives.pointwise import extreme
+from bmc.frontend.primitives.steps import over_steps
 from bmc.ir import Dim, Value
 from bmc.ir.dims import product
 from bmc.ir.types import is_float, is_integer
@@ -67,7 +68,13 @@ def finish(arguments: Arguments, plan: Reduced, value: Value) -> Tensor:
         weak = value.type.rank == 0
         if not weak:
             value = core.trace.cast(value, core.float_type)
-    return Tensor(value, core.trace, weak=weak, origins=origins)
+    return Tensor(value, core.trace, weak=weak, origins=origins, lengths=plan.tensor.lengths)
+
+
+def _operand(arguments: Arguments) -> tuple[Tensor, tuple[int, ...]]:
+    """`x` and the axes that are reduced."""
+    tensor = arguments.tensor("x")
+    return over_steps(arguments.core, tensor, arguments.axes("axis", tensor.rank, describe(tensor)))
 
 
 def masked(arguments: Arguments, tensor: Tensor, neutral: float) -> Value:
@@ -117,22 +124,19 @@ def _sum(arguments: Arguments) -> Datum:
     value = arguments["x"]
     if isinstance(value, ListValue) and all(isinstance(i, (int, float)) for i in value.items):
         return sum(i for i in value.items if isinstance(i, (int, float)))
-    tensor = arguments.tensor("x")
-    axes = arguments.axes("axis", tensor.rank, describe(tensor))
+    tensor, axes = _operand(arguments)
     plan = prepare(arguments, tensor, axes, as_float=False, keep=arguments.flag("keep"))
     total = arguments.core.trace.reduce("reduce_sum", masked(arguments, plan.tensor, 0), axes)
     return finish(arguments, plan, total)
 
 
 def _mean_of(arguments: Arguments) -> Datum:
-    tensor = arguments.tensor("x")
-    return reduce_mean(arguments, tensor, arguments.axes("axis", tensor.rank, describe(tensor)), arguments.flag("keep"))
+    return reduce_mean(arguments, *_operand(arguments), arguments.flag("keep"))
 
 
 def _spread(root: bool) -> Callable[[Arguments], Datum]:
     def expand(arguments: Arguments) -> Datum:
-        tensor = arguments.tensor("x")
-        axes = arguments.axes("axis", tensor.rank, describe(tensor))
+        tensor, axes = _operand(arguments)
         plan = prepare(arguments, tensor, axes, as_float=True, keep=arguments.flag("keep"))
         _, variance = _variance(arguments, plan, arguments.integer("ddof"))
         return finish(arguments, plan, arguments.core.trace.op("sqrt", variance) if root else variance)
@@ -144,7 +148,7 @@ def _moments(arguments: Arguments) -> Datum:
     """Mean and variance over all axes but those kept."""
     tensor = arguments.tensor("x")
     kept = arguments.axes("keep", tensor.rank, describe(tensor)) if arguments.given("keep") else ()
-    axes = tuple(i for i in range(tensor.rank) if i not in kept)
+    tensor, axes = over_steps(arguments.core, tensor, tuple(i for i in range(tensor.rank) if i not in kept))
     plan = prepare(arguments, tensor, axes, as_float=True, keep=False)
     mean, variance = _variance(arguments, plan, 0)
     return TupleValue((finish(arguments, plan, mean), finish(arguments, plan, variance)), ("mean", "var"))
@@ -158,8 +162,7 @@ def _extreme(reduction: str, pair: str, neutral: float) -> Callable[[Arguments],
         if isinstance(value, ListValue) and value.items and all(isinstance(i, (int, float)) for i in value.items):
             numbers = [i for i in value.items if isinstance(i, (int, float))]
             return max(numbers) if pair == "maximum" else min(numbers)
-        tensor = arguments.tensor("x")
-        axes = arguments.axes("axis", tensor.rank, describe(tensor))
+        tensor, axes = _operand(arguments)
         if tensor.dtype in ("bool", "str"):
             raise Failure(
                 type_errors.operand_type(
@@ -183,10 +186,11 @@ def _truth(reduction: str) -> Callable[[Arguments], Datum]:
         tensor = arguments.tensor("x")
         if tensor.dtype != "bool":
             raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, describe(tensor)))
-        axes = arguments.axes("axis", tensor.rank, describe(tensor))
+        tensor, axes = _operand(arguments)
         trace = arguments.core.trace
         plan = Reduced(tensor, axes, arguments.flag("keep"), False)
-        found = trace.cast(trace.reduce(reduction, trace.cast(tensor.value, "i32"), axes), "bool")
+        conditions = masked(arguments, tensor, float(reduction == "reduce_min"))
+        found = trace.cast(trace.reduce(reduction, trace.cast(conditions, "i32"), axes), "bool")
         return finish(arguments, plan, found)
 
     return expand
@@ -194,7 +198,7 @@ def _truth(reduction: str) -> Callable[[Arguments], Datum]:
 
 def _norm(arguments: Arguments) -> Datum:
     tensor = arguments.floats("x")
-    axes = arguments.axes("axis", tensor.rank, describe(tensor))
+    tensor, axes = over_steps(arguments.core, tensor, arguments.axes("axis", tensor.rank, describe(tensor)))
     plan = prepare(arguments, tensor, axes, as_float=True, keep=arguments.flag("keep"))
     trace = arguments.core.trace
     square = replace(plan.tensor, value=trace.op("mul", plan.tensor.value, plan.tensor.value))
@@ -221,26 +225,30 @@ def _without(origins: Sequence[Span | None], axis: int) -> tuple[Span | None, ..
 _OVER = "x, axis = none, keep = false"
 
 PRIMITIVES = (
-    Primitive("sum", _OVER, "sum over axes (all by default); conditions are counted", _sum),
-    Primitive("mean", _OVER, "mean over axes", _mean_of),
-    Primitive("var", "x, axis = none, keep = false, ddof = 0", "mean squared difference from the mean", _spread(False)),
-    Primitive("std", "x, axis = none, keep = false, ddof = 0", "root of `var`", _spread(True)),
-    Primitive("moments", "x, keep = none", "mean and variance over all axes but those kept", _moments),
+    Primitive("sum", _OVER, "sum over axes (all by default); conditions are counted", _sum, ragged=True),
+    Primitive("mean", _OVER, "mean over axes", _mean_of, ragged=True),
+    Primitive(
+        "var", "x, axis = none, keep = false, ddof = 0", "mean squared difference from the mean", _spread(False), ragged=True
+    ),
+    Primitive("std", "x, axis = none, keep = false, ddof = 0", "root of `var`", _spread(True), ragged=True),
+    Primitive("moments", "x, keep = none", "mean and variance over all axes but those kept", _moments, ragged=True),
     Primitive(
         "max",
         "x, y = none, axis = none, keep = false",
         "largest over axes; the larger of two",
         _extreme("reduce_max", "maximum", float("-inf")),
+        ragged=True,
     ),
     Primitive(
         "min",
         "x, y = none, axis = none, keep = false",
         "smallest over axes; the smaller of two",
         _extreme("reduce_min", "minimum", float("inf")),
+        ragged=True,
     ),
-    Primitive("any", _OVER, "whether a condition holds anywhere", _truth("reduce_max")),
-    Primitive("all", _OVER, "whether a condition holds everywhere", _truth("reduce_min")),
-    Primitive("norm", _OVER, "Euclidean length over axes", _norm),
+    Primitive("any", _OVER, "whether a condition holds anywhere", _truth("reduce_max"), ragged=True),
+    Primitive("all", _OVER, "whether a condition holds everywhere", _truth("reduce_min"), ragged=True),
+    Primitive("norm", _OVER, "Euclidean length over axes", _norm, ragged=True),
     Primitive("argmax", "x, axis = -1", "index of the largest, the first of equals", _arg("argmax")),
     Primitive("argmin", "x, axis = -1", "index of the smallest, the first of equals", _arg("argmin")),
 )

@@ -10,6 +10,7 @@ from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.values import Bound, Closure, Constructed, Datum, Tensor, describe
 from bmc.frontend.data import fitting
 from bmc.frontend.errors import type_errors
+from bmc.frontend.primitives.steps import over_steps
 from bmc.ir import Value
 from bmc.ir.dims import product
 from bmc.ir.types import is_float
@@ -69,7 +70,7 @@ def _quantile_of(arguments: Arguments, x: Tensor, q: float) -> Tensor:
         raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, describe(x)))
     dtype = "f64" if trace.exact else core.float_type
     tensor = arithmetic.to_dtype(core, x, dtype)
-    axes = arguments.axes("axis", tensor.rank, describe(tensor))
+    tensor, axes = over_steps(core, tensor, arguments.axes("axis", tensor.rank, describe(tensor)))
     others = [i for i in range(tensor.rank) if i not in axes]
     count = product(tensor.shape[i] for i in axes)
     kept = tuple(tensor.shape[i] for i in others)
@@ -143,10 +144,10 @@ def _label_of(arguments: Arguments) -> Datum:
 
 
 PRIMITIVES = (
-    Primitive("fit", "e", "e over the whole training split, stored with the model", _fit),
-    Primitive("fill", "x, with", "a number, a text or a fitted statistic in the place of missing cells", _fill),
-    Primitive("median", "x, axis = none", "the middle value", _median),
-    Primitive("quantile", "x, q, axis = none", "the value below which a share q lies, interpolated", _quantile),
+    Primitive("fit", "e", "e over the whole training split, stored with the model", _fit, ragged=True),
+    Primitive("fill", "x, with", "a number, a text or a fitted statistic in the place of missing cells", _fill, ragged=True),
+    Primitive("median", "x, axis = none", "the middle value", _median, ragged=True),
+    Primitive("quantile", "x, q, axis = none", "the value below which a share q lies, interpolated", _quantile, ragged=True),
     Primitive("undo", "x, y", "x taken back through what made the data output y of its column", _undo),
     Primitive("label_of", "x, y", "the category of y that scores or integers x stand for", _label_of),
 )
