@@ -64,7 +64,8 @@ def noise(rng: Any, dtype: str) -> After:
         moved = []
         for value, array in zip(op.results, given(op, arrays, results), strict=True):
             if is_float(value.type.dtype) and _computes(op):
-                array = array + rng.uniform(-bound, bound, size=array.shape) * _magnitude(op, arrays, array)
+                moves = rng.uniform(-bound, bound, size=array.shape) * _magnitude(op, arrays, array)
+                array = np.where(np.isfinite(moves), array + moves, array)  # infinities are exact
             moved.append(array)
         return moved
 

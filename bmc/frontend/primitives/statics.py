@@ -54,6 +54,10 @@ def _size(arguments: Arguments) -> Datum:
     return tensor.shape[arguments.axis("axis", tensor.rank, describe(tensor))]
 
 
+def _shape(arguments: Arguments) -> Datum:
+    return ListValue(tuple(arguments.tensor("x").shape))
+
+
 def _plateau(arguments: Arguments) -> Datum:
     factor, delta = float(arguments.number("factor")), float(arguments.number("delta"))
     if not 0 < factor < 1:
@@ -82,6 +86,7 @@ PRIMITIVES = (
     Primitive("range", "n", "the list 0, 1, ... below n", _range),
     Primitive("rank", "x", "the number of dims", _rank),
     Primitive("size", "x, axis = 0", "a dim of a tensor, or the length of a list", _size),
+    Primitive("shape", "x", "the dims of a tensor, as a list", _shape),
     Primitive("is_integers", "x", "whether x has whole numbers", _is_integers),
     Primitive("is_bools", "x", "whether x has conditions", _is_bools),
 )
