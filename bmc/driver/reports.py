@@ -1,7 +1,8 @@
 """`bmc stats`: what a program costs, before it runs.
 
-In: a unit. Out: parameters, FLOPs, bytes and the memory plan, by layer. Guaranteed: FLOPs are those of products (2 for each
-multiplication and addition) in the functions as compiled, gradients included; bytes are those that the runtime allocates.
+In: a unit. Out: parameters, FLOPs, bytes and the memory plan, by layer and by function. Guaranteed: FLOPs are those of products (2
+for each multiplication and addition): of a layer as written, of a function as compiled, gradients included; bytes are those that
+the runtime allocates.
 """
 
 from __future__ import annotations
@@ -9,32 +10,41 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bmc.codegen.target import host_target
+from bmc.driver.flops import bindings_for, products, total, with_gradients
 from bmc.driver.gathering import batch_function
 from bmc.driver.lower import Lowered, Options, lower_function
 from bmc.driver.session import shards_of
 from bmc.frontend.unit import Unit, WeightSpec
-from bmc.ir import Dim, Function, Operation, Value
-from bmc.ir.dims import evaluate as evaluate_dim
-from bmc.ir.dims import symbols
-from bmc.ops.lowering import Contraction, Reshape, View
+from bmc.ir import Dim, Value
+from bmc.ops.lowering import Reshape
 from bmc.ops.table import definition
 from bmc_runtime.memory import itemsize
 from bmc_runtime.plan import evaluate_dim as evaluate_expression
 
-__all__ = ["FunctionCost", "LayerCost", "Stats", "stats_of"]
+__all__ = ["SCHEMA", "FunctionCost", "LayerCost", "Stats", "open_dims", "stats_of"]
+
+SCHEMA = 1
+"""Of `Stats.as_json`; a change that breaks a reader raises it."""
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """`row_flops`: of products that read the layer's weights, for one row of `predict` (or `train`). `named`: no default name
-    in its key."""
+    """`outputs`: their types. `predict_flops` and `train_flops`: of the products of its own body for one row, forward alone and
+    with gradients; those of layers within it stand with them. `named`: no default name in its key. `bytes`: of its parameters."""
 
     key: str
+    kind: str
+    outputs: tuple[str, ...]
     weights: tuple[WeightSpec, ...]
+    states: tuple[str, ...]
     parameters: int
-    row_flops: int
+    trainable: int
+    bytes: int
+    predict_flops: int
+    train_flops: int
     named: bool
 
 
@@ -65,35 +75,88 @@ class Stats:
     target: str
 
 
-def stats_of(unit: Unit) -> Stats:
-    """The costs of a unit; dims that only data fixes count as 1."""
+    def as_json(self) -> dict[str, Any]:
+        """The object that `bmc stats --json` prints."""
+        layers = [
+            {
+                "key": layer.key, "kind": layer.kind, "outputs": list(layer.outputs),
+                "weights": {w.key: str(w.type) for w in layer.weights}, "states": list(layer.states),
+                "parameters": layer.parameters, "trainable": layer.trainable, "bytes": layer.bytes,
+                "predict_flops": layer.predict_flops, "train_flops": layer.train_flops, "named": layer.named,
+            }
+            for layer in self.layers
+        ]  # fmt: skip
+        functions = [
+            {"name": f.name, "rows": f.rows, "flops": f.flops, "arena_bytes": f.arena, "kernels": f.kernels} for f in self.functions
+        ]
+        return {
+            "schema": SCHEMA, "unit": self.unit.name, "model": self.unit.model, "float": self.unit.float_type,
+            "shards": self.shards, "layers": layers, "functions": functions, "parameters": self.parameters,
+            "trainable": self.trainable, "parameter_bytes": self.parameter_bytes, "state_bytes": self.state_bytes,
+            "settings": [{"key": s.key, "value": s.value, "default": s.default} for s in self.unit.settings],
+        }  # fmt: skip
+
+
+def stats_of(unit: Unit, dims: Mapping[str, int] | None = None) -> Stats:
+    """The costs of a unit. `dims`: sizes of dims that only data fixes; the others count as 1."""
+    sizes = dims or {}
     shards, accumulate = shards_of(unit)
     batch = unit.training.batch if unit.training is not None else 1
     lowered = _lowered(unit, shards > 1 or accumulate > 1)
-    functions = tuple(_function_cost(item, batch if item.name in ("train", "batch") else 1, shards) for item in lowered)
-    flops = _flops_by_weight(next(f for f in unit.module.functions if f.name == "predict"))
-    groups: dict[str, list[WeightSpec]] = {}
-    for weight in unit.weights:
-        groups.setdefault(weight.key.rpartition(".")[0], []).append(weight)
-    layers = tuple(
-        LayerCost(
-            key, tuple(weights), sum(_size(w.type.shape) for w in weights), sum(flops.get(w.key, 0) for w in weights),
-            all(w.named for w in weights),
-        )
-        for key, weights in groups.items()
-    )  # fmt: skip
+    functions = tuple(_function_cost(i, batch if i.name in ("train", "batch") else 1, shards, sizes) for i in lowered)
+    layers = tuple(_layers(unit, sizes))
     state_types = [s.type for s in unit.states] + [m.type for m in unit.moments]
     return Stats(
         unit,
         layers,
         functions,
-        sum(layer.parameters for layer in layers),
+        sum(_size(w.type.shape) for w in unit.weights),
         sum(_size(w.type.shape) for w in unit.weights if w.trainable or unit.training is None),
         sum(_size(w.type.shape) * itemsize(w.type.dtype) for w in unit.weights),
         sum(_size(t.shape) * itemsize(t.dtype) for t in state_types),
         shards,
         host_target().triple,
     )
+
+
+def open_dims(unit: Unit) -> list[str]:
+    """Names of dims that only data fixes."""
+    function = unit.module.function("predict")
+    return sorted(set(bindings_for(function, 1, {})) - {function.row})
+
+
+def _layers(unit: Unit, sizes: Mapping[str, int]) -> list[LayerCost]:
+    """Layers with parameters, states or products of their own, in the order in which they are applied."""
+    groups: dict[str, list[WeightSpec]] = {}
+    for weight in unit.weights:
+        groups.setdefault(weight.key.rpartition(".")[0], []).append(weight)
+    states: dict[str, list[str]] = {}
+    for state in unit.states:
+        states.setdefault(state.key.rpartition(".")[0], []).append(state.key)
+    predict = unit.module.function("predict")
+    forward = products(predict, bindings_for(predict, 1, sizes))
+    both: dict[Value, int] = {}
+    if unit.training is not None:
+        train = unit.module.function("train")
+        trained = {w.key for w in unit.weights if w.trainable}
+        learned = {p.value for p in train.params if p.role == "weight" and p.key in trained}
+        both = with_gradients(train, learned, bindings_for(train, 1, sizes))
+    found: list[LayerCost] = []
+    for layer in unit.layers:
+        weights = tuple(groups.get(layer.key, ()))
+        of_predict = sum(forward.get(v, 0) for v in layer.predict)
+        of_train = sum(both.get(v, 0) for v in layer.train)
+        if not weights and layer.key not in states and not of_predict and not of_train:
+            continue
+        found.append(
+            LayerCost(
+                layer.key, layer.kind, tuple(map(str, layer.outputs)), weights, tuple(states.get(layer.key, ())),
+                sum(_size(w.type.shape) for w in weights), sum(_size(w.type.shape) for w in weights if w.trainable),
+                sum(_size(w.type.shape) * itemsize(w.type.dtype) for w in weights), of_predict, of_train,
+                all(w.named for w in weights),
+            )
+        )  # fmt: skip
+    return found
 
 
 def _lowered(unit: Unit, sharded: bool) -> list[Lowered]:
@@ -111,43 +174,11 @@ def _sizes(shape: Sequence[Dim]) -> tuple[int, ...]:
     return tuple(d if isinstance(d, int) else 1 for d in shape)
 
 
-def _bound(function: Function, rows: int) -> dict[str, int]:
-    found = {s: 1 for value in function.values() for dim in value.type.shape for s in symbols(dim)}
-    if function.row is not None:
-        found[function.row] = rows
-    return found
-
-
-def _contraction_flops(op: Operation, bindings: Mapping[str, int]) -> int:
-    left = op.operands[0].type.shape
-    summed = [left[axis] for axis in op.attrs.lhs_contract]  # type: ignore[attr-defined]
-    return 2 * math.prod(evaluate_dim(d, bindings) for d in (*op.result.type.shape, *summed))
-
-
-def _is_product(op: Operation) -> bool:
-    return isinstance(definition(op.name).lowering, Contraction)
-
-
-def _function_cost(item: Lowered, rows: int, shards: int) -> FunctionCost:
-    bindings = _bound(item.graph, rows)
-    flops = sum(_contraction_flops(op, bindings) for op in item.graph.ops if _is_product(op))
+def _function_cost(item: Lowered, rows: int, shards: int, sizes: Mapping[str, int]) -> FunctionCost:
+    bindings = bindings_for(item.graph, rows, sizes)
     plan = item.memory.plan
     parts = shards if item.name == "train" else 1
     local = {**bindings, **({plan.row: -(-rows // parts)} if plan.row else {})}
     arena = parts * evaluate_expression(plan.shard_arena, local) + evaluate_expression(plan.once_arena, bindings)
     kernels = sum(not isinstance(definition(op.name).lowering, Reshape) for phase in item.memory.native for op in phase.ops)
-    return FunctionCost(item.name, rows, flops, arena, kernels)
-
-
-def _flops_by_weight(function: Function) -> dict[str, int]:
-    """FLOPs of one row of the products that read each weight, directly or through views of it."""
-    bindings = _bound(function, 1)
-    source: dict[Value, str] = {p.value: p.key for p in function.params if p.role == "weight"}
-    found: dict[str, int] = {}
-    for op in function.ops:
-        if isinstance(definition(op.name).lowering, View | Reshape) and op.operands[0] in source:
-            source[op.result] = source[op.operands[0]]
-        elif _is_product(op):
-            for key in {source[v] for v in op.operands if v in source}:
-                found[key] = found.get(key, 0) + _contraction_flops(op, bindings)
-    return found
+    return FunctionCost(item.name, rows, total(item.graph, bindings), arena, kernels)

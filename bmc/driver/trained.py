@@ -31,7 +31,7 @@ from bmc.version import version
 from bmc_runtime.memory import Array
 from bmc_runtime.table import Column, Table, concat_tables
 
-__all__ = ["ALL", "ERROR_COLUMN", "Evaluation", "Predictions", "TrainedModel", "open_model"]
+__all__ = ["ALL", "ERROR_COLUMN", "Evaluation", "Predictions", "TrainedModel", "open_model", "unit_in"]
 
 ALL = "all"
 """The name by which `evaluate` takes the rows of every split together."""
@@ -176,12 +176,20 @@ class TrainedModel:
             remember(_identity(Path(path)), self.base, self.given)
 
 
+def unit_in(path: str | Path) -> Unit:
+    """The program in a `.bmz`. Raises BmcError."""
+    return _unit_of(read_artefact(path))
+
+
+def _unit_of(artefact: Artefact) -> Unit:
+    float_type: FloatType = "f64" if artefact.float_type == "f64" else "f32"
+    return load_unit(SourceText(artefact.sources[0], artefact.unit, artefact.sources[1:], {}, float_type, on_disk=False))
+
+
 def open_model(path: str | Path, options: SessionOptions | None = None) -> TrainedModel:
     """The model in a `.bmz`. Raises BmcError when the file is damaged or not one."""
     artefact = read_artefact(path)
-    float_type: FloatType = "f64" if artefact.float_type == "f64" else "f32"
-    source = SourceText(artefact.sources[0], artefact.unit, artefact.sources[1:], {}, float_type, on_disk=False)
-    unit = load_unit(source)
+    unit = _unit_of(artefact)
     require_same_parameters(path, artefact, unit)
     session = Session(unit, options)
     for arrays in (artefact.weights, artefact.states, artefact.fitted):

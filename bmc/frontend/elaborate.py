@@ -17,6 +17,7 @@ from bmc.errors import Diagnostic
 from bmc.frontend.bodies.core import FloatType
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.elaborator import Elaborator
+from bmc.frontend.bodies.trace import AppliedLayer, Trace
 from bmc.frontend.bodies.values import Closure
 from bmc.frontend.data.block import data_functions, trace_data
 from bmc.frontend.errors import name_errors
@@ -25,8 +26,8 @@ from bmc.frontend.overrides import apply_overrides
 from bmc.frontend.scope import FileScope, Program, Reader, load_program
 from bmc.frontend.syntax import tree as syntax
 from bmc.frontend.train.block import TracedTraining, TrainBlock, trace_training
-from bmc.frontend.unit import MomentSpec, SettingReport, StateSpec, TrainingSpec, Unit, WeightSpec
-from bmc.ir import Function, Module, Result
+from bmc.frontend.unit import LayerSpec, MomentSpec, SettingReport, StateSpec, TrainingSpec, Unit, WeightSpec
+from bmc.ir import Function, Module, Result, Value
 from bmc.record import record
 from bmc.source import SourceFile
 
@@ -164,6 +165,7 @@ def _train_unit(core: Elaborator, program: Program, block: syntax.Train) -> Unit
         tuple(core.diagnostics),
         tuple(traced.loading.stored),
         tuple(traced.loading.loaded),
+        _layers(*traced.traces),
     )
 
 
@@ -181,6 +183,26 @@ def _weights(core: Elaborator, traced: TracedTraining | None, train: Function | 
         text = "" if rule is None else rule.text
         specs.append(WeightSpec(key, info.type, key in updated, text, "" if rule is None else rule.pattern, info.named, info.span))
     return tuple(specs)
+
+
+def _layers(train: Trace | None, evaluated: Trace) -> tuple[LayerSpec, ...]:
+    """Applications by key path: a layer that is applied twice is one, with the products of both."""
+    found: dict[tuple[str, ...], list[AppliedLayer]] = {}
+    for applied in evaluated.layers:
+        found.setdefault(applied.path, []).append(applied)
+    learned: dict[tuple[str, ...], list[Value]] = {}
+    for applied in train.layers if train is not None else ():
+        learned.setdefault(applied.path, []).extend(applied.products)
+    return tuple(
+        LayerSpec(
+            ".".join(path),
+            parts[0].kind,
+            parts[0].outputs,
+            tuple(v for part in parts for v in part.products),
+            tuple(learned.get(path, ())),
+        )
+        for path, parts in found.items()
+    )
 
 
 def _states(core: Elaborator) -> tuple[StateSpec, ...]:
@@ -239,6 +261,7 @@ def _model_unit(core: Elaborator, program: Program, model: syntax.Callable) -> U
         (),
         program.files(),
         tuple(core.diagnostics),
+        layers=_layers(None, trace),
     )
 
 

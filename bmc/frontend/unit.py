@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Literal
 
 from bmc.errors import Diagnostic
-from bmc.ir import Module, TensorType
+from bmc.ir import Module, TensorType, Value
 from bmc.record import record
 from bmc.source import SourceFile, Span
 
@@ -31,6 +31,7 @@ __all__ = [
     "DataSpec",
     "FitSpec",
     "FittedSpec",
+    "LayerSpec",
     "LoadedSpec",
     "MetricSpec",
     "MomentSpec",
@@ -83,6 +84,18 @@ class WeightSpec:
     pattern: str
     named: bool
     span: Span
+
+
+@record(frozen=True)
+class LayerSpec:
+    """A layer at a key path ("" for the model): `kind` is its declaration's name, `outputs` its results in evaluation. `predict`
+    and `train`: results of the products of its own body, as in the functions of the unit before any pass."""
+
+    key: str
+    kind: str
+    outputs: tuple[TensorType, ...]
+    predict: tuple[Value, ...]
+    train: tuple[Value, ...]
 
 
 @record(frozen=True)
@@ -311,7 +324,8 @@ class Unit:
     """One `train` block, or one model (`data`, `training` and `prediction` are None, functions are `init` and `predict`).
 
     `name`: after `as`, else the model's. `sources`: the closure of files used, library files (`<lib>/layers.bm`) included.
-    `stored`: files that `init` names; `loaded`: what is taken from those at hand. `warnings`: diagnostics that do not stop.
+    `stored`: files that `init` names; `loaded`: what is taken from those at hand. `layers`: in
+    the order in which they are applied. `warnings`: diagnostics that do not stop.
     """
 
     name: str
@@ -329,3 +343,4 @@ class Unit:
     warnings: tuple[Diagnostic, ...] = ()
     stored: tuple[StoredSpec, ...] = ()
     loaded: tuple[LoadedSpec, ...] = ()
+    layers: tuple[LayerSpec, ...] = ()

@@ -141,3 +141,24 @@ def test_what_is_wrong_in_the_second_block_alone(monkeypatch: pytest.MonkeyPatch
     file = SourceFile("m.bm", WRONG_IN_THE_SECOND_BLOCK + HEAD)
     assert [d.message for d in check([file]).diagnostics] == ["too narrow"]
     _compare(file, monkeypatch)
+
+
+def test_layers_that_are_frozen_apart_are_not_the_same() -> None:
+    """Equal layers, one of which computes as in evaluation."""
+    text = """data D { source = npz("d.npz"); columns { a: f32[4] }; x = a }
+layer Block(x: float[B, D]) -> float[B, D] { return x |> dense(D) as fc |> batchnorm as norm }
+model M(x: f32[B, 4]) -> (y: f32[B, 4]) {
+  repeat 4 as block { x = x |> Block as b }
+  return x
+}
+train M on D { loss = mean(y * y, axis = -1); optimizer = ["block.1.*" = frozen, "*.2.b.norm.*" = frozen, "*" = adam()] }
+"""
+    (unit,) = check([SourceFile("m.bm", text)]).units
+    train = unit.module.function("train")
+    read = {p.key for p in train.params if p.role == "state"}
+    updated = {r.key for r in train.results if r.role == "update" and "running" in r.key}
+    assert {k.split(".")[1] for k in read} == {"0", "1", "2", "3"}
+    assert {k.split(".")[1] for k in updated} == {"0", "3"}
+    assert [(layer.key, len(layer.train), len(layer.predict)) for layer in unit.layers if layer.kind == "dense"] == [
+        (f"block.{i}.b.fc", 1, 1) for i in range(4)
+    ]

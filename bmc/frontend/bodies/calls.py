@@ -496,16 +496,22 @@ class Calls(Expressions):
         before, fixed = self.frozen, self.fixed
         self.frozen = before or layer.frozen
         self.fixed = self.frozen_keys.layer(root.path, layer.closure.declaration)
+        applied, begun = self.trace.begin_layer(root.path, layer.closure.name)
         try:
             with self.scope(inner):
-                if not new or self.yields is not None or self.fitting is not None:
-                    return self.apply_body(layer.closure, layer.hyper, positional, keyword, span)
-                given = self._assign(layer.closure.name, layer.closure.declaration.inputs, positional, keyword, span)
-                return self.replayed(
-                    ".".join(root.path), layer.closure, layer.hyper, given, span, inner.named, self.frozen
-                )
+                path = ".".join(root.path)
+                below = self.frozen_keys.below(path)
+                if not new or below is None or self.yields is not None or self.fitting is not None:
+                    result = self.apply_body(layer.closure, layer.hyper, positional, keyword, span)
+                else:
+                    given = self._assign(layer.closure.name, layer.closure.declaration.inputs, positional, keyword, span)
+                    state = inner.named, self.frozen, self.fixed, below
+                    result = self.replayed(path, layer.closure, layer.hyper, given, span, *state)
         finally:
             self.frozen, self.fixed = before, fixed
+        items = result.items if isinstance(result, TupleValue) else (result,)
+        self.trace.end_layer(applied, begun, tuple(item.value.type for item in items if isinstance(item, Tensor)))
+        return result
 
     def replayed(
         self, path: str, closure: Closure, hyper: Mapping[str, Bound], given: Mapping[str, Bound], span: Span, *more: Hashable

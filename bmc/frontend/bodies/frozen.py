@@ -34,9 +34,26 @@ class FrozenKeys:
     def key(self, key: str) -> bool:
         return next((frozen for pattern, frozen in self.patterns if matches(pattern, key)), False)
 
+    def below(self, path: str) -> bool | None:
+        """Whether everything below a key path is frozen, or nothing is; None where patterns tell keys there apart."""
+        for pattern, frozen in self.patterns:
+            fixed = pattern.partition("*")[0]
+            if pattern == fixed + "*" and f"{path}.".startswith(fixed):
+                return frozen
+            if any(c in pattern for c in "?[") or pattern.count("*") > 1 or (not pattern.endswith("*") and "*" in pattern):
+                return None if self.freezes else False
+            if fixed.startswith(f"{path}."):
+                return None if self.freezes else False
+        return False
+
+    @property
+    def freezes(self) -> bool:
+        """Whether any pattern does."""
+        return any(frozen for _, frozen in self.patterns)
+
     def layer(self, path: Sequence[str], declaration: syntax.Callable) -> bool:
         """Whether the layer at `path` is frozen as a whole: by its own parameters and states, or, without any, by its path."""
-        if not any(frozen for _, frozen in self.patterns):
+        if not self.freezes:
             return False
         names = _declared(declaration.body) or [_NOBODY]
         return all(self.key(".".join((*path, name))) for name in names)

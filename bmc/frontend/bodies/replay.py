@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from bmc.frontend.bodies.trace import Trace
+from bmc.frontend.bodies.trace import AppliedLayer, Trace
 from bmc.frontend.bodies.values import Bound, Closure, Constructed, Datum, ListValue, Tensor, TupleValue
 from bmc.ir import Location, Operation, Poly, TensorType, Value
 from bmc.ir.graph import ParameterRole
@@ -221,6 +221,7 @@ class Template:
     layer_states: tuple[tuple[str, StateInfo], ...]
     moments: tuple[tuple[str, TensorType], ...]
     initial: tuple[tuple[str, Value], ...]
+    layers: tuple[AppliedLayer, ...]
     bodies: int
 
     def fits(self, core: Core, path: str) -> bool:
@@ -262,6 +263,11 @@ class Template:
         _append(trace, self.body, old, path, mapping)
         for key, value in self.states:
             trace.states[path + key] = mapping.get(value, value)
+        at, below = len(old.split(".")), tuple(path.split("."))
+        for layer in self.layers:
+            products = [mapping[v] for v in layer.products]
+            trace.layers.append(AppliedLayer((*below, *layer.path[at:]), layer.kind, layer.outputs, products))
+            trace.accounted.update(products)
         core.bodies += self.bodies
         places = {id(o): n for o, n in zip(self.origins, _origins(inputs), strict=False) if o is not None}
 
@@ -295,6 +301,7 @@ class Marks:
         self._inputs = tuple(_values(inputs))
         self._origins = tuple(_origins(inputs))
         self._body, self._first = _marks(core.trace), _marks(core.init)
+        self._layers = len(core.trace.layers)
         self._findings, self._undecided, self._bodies = len(core.diagnostics), core.undecided, core.bodies
         self._counts = len(registry.weights), len(registry.states), len(registry.moments), len(registry.initial)
 
@@ -334,5 +341,6 @@ class Marks:
             tuple((k[size:], v) for k, v in states),
             tuple((k[size:], t) for k, (t, _) in moments),
             tuple((k[size:], v) for k, v in initial),
+            tuple(core.trace.layers[self._layers :]),
             core.bodies - self._bodies,
         )

@@ -23,7 +23,7 @@ from bmc.source import Span
 if TYPE_CHECKING:
     from bmc.frontend.bodies.replay import Template
 
-__all__ = ["CONTROL", "ROW", "STEP", "STEPS", "Trace", "cone", "first_mixing"]
+__all__ = ["AppliedLayer", "CONTROL", "ROW", "STEP", "STEPS", "Trace", "cone", "first_mixing"]
 
 ROW = "B"
 """The symbol of the row dim in every function of a unit."""
@@ -32,6 +32,19 @@ STEP, STEPS = 1, 3
 """Cells of `control`: this step, counted from 0, and the number of all steps."""
 
 CONTROL: Mapping[str, TensorType] = {"control": TensorType("i64", (8,)), "control_f": TensorType("f64", (4,))}
+
+
+_PRODUCTS = frozenset({"contract", "convolution"})
+
+
+@dataclass(eq=False)
+class AppliedLayer:
+    """One application of a layer: its results, and the products of its own body, those of layers within it aside."""
+
+    path: tuple[str, ...]
+    kind: str
+    outputs: tuple[TensorType, ...] = ()
+    products: list[Value] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -53,6 +66,8 @@ class Trace:
     sites: dict[str, int] = field(default_factory=dict)
     by_value: dict[Value, Parameter] = field(default_factory=dict)
     templates: dict[Hashable, Template] = field(default_factory=dict)
+    layers: list[AppliedLayer] = field(default_factory=list)
+    accounted: set[Value] = field(default_factory=set)
 
     # --- operations ------------------------------------------------------------------------------------------------
     def op(self, name: str, *operands: Value, hint: str = "", **attributes: object) -> Value:
@@ -117,6 +132,27 @@ class Trace:
 
     def has_rows(self, dim: Dim) -> bool:
         return self.row is not None and self.row in symbols(dim)
+
+    # --- layers ----------------------------------------------------------------------------------------------------
+    def begin_layer(self, path: tuple[str, ...], kind: str) -> tuple[AppliedLayer, int]:
+        """What `end_layer` wants back."""
+        applied = AppliedLayer(path, kind)
+        self.layers.append(applied)
+        return applied, len(self.builder.ops)
+
+    def end_layer(self, applied: AppliedLayer, begun: int, outputs: tuple[TensorType, ...]) -> None:
+        """The operations since then are the layer's, those aside that an inner one has."""
+        applied.outputs = outputs
+        for op in self.builder.ops[begun:]:
+            self._account(op, applied)
+
+    def _account(self, op: Operation, applied: AppliedLayer) -> None:
+        if op.name in _PRODUCTS and op.results[0] not in self.accounted:
+            self.accounted.add(op.results[0])
+            applied.products.append(op.results[0])
+        for region in op.regions:
+            for inner in region.ops:
+                self._account(inner, applied)
 
     # --- parameters ------------------------------------------------------------------------------------------------
     def parameter(self, role: ParameterRole, key: str, of_type: TensorType) -> Value:

@@ -90,6 +90,7 @@ class TracedTraining:
     loss: str = ""
     rules: dict[str, OptimizerRule] = field(default_factory=dict)
     loading: Loading = field(default_factory=Loading)
+    traces: list[Trace] = field(default_factory=list)
 
 
 @record(frozen=True, eq=False)
@@ -627,6 +628,7 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
     core.frozen_keys = frozen_keys(settings.entries.get("optimizer"), block.scope)
     try:
         traced = _run_model(core, block, result.bindings, Trace("train", ROW, training=True))
+        result.traces.append(traced.trace)
         _train_function(core, block, settings, traced, bound, result)
     except Failure as failure:
         core.report(failure.diagnostic)
@@ -634,6 +636,7 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
         core.report(type_errors.rule_violated(block.declaration.header, error.message))
     try:
         traced = _run_model(core, block, result.bindings, Trace("eval", ROW, exact=True))
+        result.traces.append(traced.trace)
         _eval_function(core, block, settings, traced, bound, result)
         _predict_function(core, block, settings, traced, result)
     except Failure as failure:
