@@ -50,13 +50,23 @@ def read_npz(data: bytes, name: str, columns: Sequence[ColumnSpec], na: Sequence
                 raise BmcError(data_errors.wrong_type(spec, name, "Python objects, which are not loaded")) from None
             reason = f"its array {spec.header!r} is damaged ({str(error)[:80]})"
             raise BmcError(data_errors.malformed(name, "", reason)) from None
-    return _table(arrays, name, columns, na)
+    return _table(arrays, name, columns, na, 0 if columns else max((_rows_of(file, key) for key in file.files), default=0))
 
 
 def read_memory(values: Mapping[str, Any], name: str, columns: Sequence[ColumnSpec], na: Sequence[str]) -> RawTable:
     """Columns in memory: numpy arrays, lists of Python values, anything that numpy takes as an array. None and NaN are missing."""
     _require(columns, name, [str(key) for key in values])
-    return _table({spec.header: values[spec.header] for spec in columns}, name, columns, na)
+    rows = 0 if columns else max((len(value) for value in values.values() if np.ndim(value)), default=0)
+    return _table({spec.header: values[spec.header] for spec in columns}, name, columns, na, rows)
+
+
+def _rows_of(file: Any, key: str) -> int:
+    """The rows of an array that is not wanted itself; 0 where it cannot be read."""
+    try:
+        array = file[key]
+    except _DAMAGE:
+        return 0
+    return len(array) if array.ndim else 0
 
 
 def _require(columns: Sequence[ColumnSpec], name: str, present: Sequence[str]) -> None:
@@ -65,7 +75,8 @@ def _require(columns: Sequence[ColumnSpec], name: str, present: Sequence[str]) -
             raise BmcError(data_errors.no_such_column(spec, name, present))
 
 
-def _table(values: Mapping[str, Any], name: str, columns: Sequence[ColumnSpec], na: Sequence[str]) -> RawTable:
+def _table(values: Mapping[str, Any], name: str, columns: Sequence[ColumnSpec], na: Sequence[str], rows: int) -> RawTable:
+    """`rows`: how many there are if no column is wanted: a generator that draws from noise alone gives one row for each."""
     found: dict[str, Converted] = {}
     for spec in columns:
         value = values[spec.header]
@@ -76,7 +87,7 @@ def _table(values: Mapping[str, Any], name: str, columns: Sequence[ColumnSpec], 
     lengths = [(spec.header, len(found[spec.name].column)) for spec in columns]
     if len({rows for _, rows in lengths}) > 1:
         raise BmcError(data_errors.different_lengths(name, lengths))
-    return RawTable(found, lengths[0][1] if lengths else 0, place_of_row)
+    return RawTable(found, lengths[0][1] if lengths else rows, place_of_row)
 
 
 def _convert(spec: ColumnSpec, value: Any, na: frozenset[str]) -> Converted:

