@@ -22,12 +22,13 @@ from bmc.driver.session import shards_of
 from bmc.driver.syntax_text import syntax_text
 from bmc.errors import BmcError
 from bmc.frontend.syntax.parse import parse
+from bmc.frontend.unit import NEXT_STEP
 from bmc.ir import Function, Module
 from bmc.ir.text import print_module
 from bmc.ops.parse_text import parse_module
 from bmc.passes.manager import Pass, check_after, run_pipeline
 from bmc.passes.phase_text import phases_as_module
-from bmc.passes.pipeline import GRAPH_PASSES, SHARD_PASSES
+from bmc.passes.pipeline import GRAPH_PASSES, INCREMENTAL_PASSES, SHARD_PASSES
 from bmc.passes.split_rows import split_rows
 from bmc.passes.verify import check_module
 from bmc.record import record
@@ -51,7 +52,8 @@ class _Version:
 
 def pass_names() -> tuple[str, ...]:
     """What `--after` takes."""
-    return (*(p.name for p in GRAPH_PASSES), "split_rows", *(p.name for p in SHARD_PASSES), "split_phases", "fuse")
+    later = (*INCREMENTAL_PASSES, *SHARD_PASSES)
+    return (*(p.name for p in GRAPH_PASSES), "split_rows", *(p.name for p in later), "split_phases", "fuse")
 
 
 def dump_source(source: SourceText, stage: str, after: str | None = None, with_locs: bool = False) -> str:
@@ -174,6 +176,10 @@ def _graph_versions(functions: tuple[Function, ...], sharded: bool, upto: str | 
         versions[-1] = _Version("split_rows", tuple(
             run_pipeline(f, GRAPH_PASSES) if f in cut else f for f in versions[-1].functions
         ))  # fmt: skip
+    for current in INCREMENTAL_PASSES if any(f.name == NEXT_STEP for f in functions) or upto == "incremental" else ():
+        simplified = (current, *GRAPH_PASSES)
+        if not step(current.name, lambda f, p=simplified: (run_pipeline(f, p) if f.name == NEXT_STEP else f,)):  # type: ignore[misc]
+            return versions
     for current in SHARD_PASSES if sharded else ():
         if not step(current.name, lambda f, p=current: (_run(p, f) if f.name == "train" else f,)):  # type: ignore[misc]
             return versions

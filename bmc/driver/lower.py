@@ -18,6 +18,7 @@ from bmc.driver import run_errors
 from bmc.driver.compiled import Options
 from bmc.driver.gathering import batch_function
 from bmc.errors import BmcError
+from bmc.frontend.unit import NEXT_STEP
 from bmc.ir import Function, Module, Operation
 from bmc.passes.check_memory import check_memory
 from bmc.passes.fuse import fuse_phases
@@ -25,7 +26,7 @@ from bmc.passes.fusion.kernels import kernel_key
 from bmc.passes.manager import Observer, check_after, run_pipeline
 from bmc.passes.memory.loops import with_loops
 from bmc.passes.phase import Phase
-from bmc.passes.pipeline import GRAPH_PASSES, SHARD_PASSES
+from bmc.passes.pipeline import GRAPH_PASSES, INCREMENTAL_PASSES, SHARD_PASSES
 from bmc.passes.plan_memory import MemoryPlan, plan_memory
 from bmc.passes.shard import RowsDoNotSplit
 from bmc.passes.split_phases import split_phases
@@ -54,6 +55,9 @@ def lower_function(function: Function, options: Options, observer: Observer = ch
         parts = [
             run_pipeline(part, GRAPH_PASSES, options.disabled, observer, options.crash_directory) for part in split_rows(graph)
         ]
+    elif function.name == NEXT_STEP:
+        again = (*INCREMENTAL_PASSES, *GRAPH_PASSES)  # the parts have constants and moves of their own
+        parts = [run_pipeline(graph, again, options.disabled, observer, options.crash_directory)]
     elif function.name == "train":
         passes = SHARD_PASSES if options.sharded else ()
         try:

@@ -19,7 +19,7 @@ from bmc.codegen.target import Target, host_target
 from bmc.driver.compiled import Options, program_of
 from bmc.driver.preparing import check_bound, data_outputs, fit_statistics, kept_rows, split_tables, steps_of_columns
 from bmc.driver.transfer import Start, read_start
-from bmc.frontend.unit import DataSpec, PredictionSpec, TrainingSpec, Unit
+from bmc.frontend.unit import NEXT, NEXT_STEP, DataSpec, PredictionSpec, TrainingSpec, Unit
 from bmc.ir import Poly, TensorType
 from bmc.passes.shard import unsplittable
 from bmc.record import record
@@ -33,8 +33,13 @@ from bmc_runtime.training import Plateau, Progress, RunSettings, Split, Stop, Tr
 
 __all__ = ["Session", "SessionOptions", "shards_of", "static_shape"]
 
-_LATE = {"eval": "eval", "predict": "predict"}
+_LATE = {name: name for name in ("eval", "predict", NEXT, NEXT_STEP)}
 """Functions compiled on their own, when first needed; all others are compiled together."""
+
+
+def _group(function: str) -> str:
+    """The program that a function, or a part of one, belongs to."""
+    return _LATE.get(function) or _LATE.get(function.split(".", maxsplit=1)[0], "main")
 
 
 @record(frozen=True)
@@ -69,10 +74,10 @@ class Session:
 
     def library(self, function: str) -> Library:
         """The compiled code that has a function, compiled (or found in the cache) when first asked for."""
-        group = _LATE.get(function.split(".", maxsplit=1)[0], "main")
+        group = _group(function)
         if group not in self._libraries:
             names = [f.name for f in self.unit.module.functions]
-            chosen = [n for n in names if _LATE.get(n.split(".")[0], "main") == group]
+            chosen = [n for n in names if _group(n) == group]
             options = Options(self.shards > 1 or self.accumulate > 1, self.options.disabled, self.options.crash_directory)
             program = program_of(self.unit.module, self.target, options, self.options.cache, chosen)
             self._libraries[group] = Library(program, load_object)

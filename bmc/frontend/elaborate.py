@@ -26,9 +26,9 @@ from bmc.frontend.overrides import apply_overrides
 from bmc.frontend.scope import FileScope, Program, Reader, load_program
 from bmc.frontend.syntax import tree as syntax
 from bmc.frontend.train.block import TracedTraining, TrainBlock, trace_training
-from bmc.frontend.unit import LayerSpec, MomentSpec, SettingReport, StateSpec, TrainingSpec, Unit, WeightSpec
+from bmc.frontend.unit import NEXT_STEP, LayerSpec, MomentSpec, SettingReport, StateSpec, TrainingSpec, Unit, WeightSpec
 from bmc.ir import Function, Module, Result, Value
-from bmc.record import record
+from bmc.record import record, replace
 from bmc.source import SourceFile
 
 __all__ = ["Checked", "check", "elaborate"]
@@ -148,18 +148,22 @@ def _train_unit(core: Elaborator, program: Program, block: syntax.Train) -> Unit
     shown = () if traced.prediction is None else traced.prediction.columns
     tables = [k for c in shown for k in (c.table, c.count) if k is not None]
     made = data_functions(core, data, outputs, [traced.predict], [traced.train, traced.eval], tables)
-    functions = (_init(core), *made.functions, traced.train, traced.eval, traced.predict)
+    functions = [_init(core), *made.functions, traced.train, traced.eval, traced.predict]
+    if traced.next is not None:
+        # Once as it is meant, once for the pass that keeps what does not change.
+        functions += [traced.next, replace(traced.next, name=NEXT_STEP)]
     return Unit(
         training.name,
         closure.name,
         core.float_type,
-        Module(functions),
+        Module(tuple(functions)),
         _weights(core, traced, traced.train),
         _states(core),
         tuple(MomentSpec(k, t, w) for k, (t, w) in core.registry.moments.items()),
         made.spec,
         _training_spec(traced),
         traced.prediction,
+        traced.generation,
         _report(traced),
         program.files(),
         tuple(core.diagnostics),
@@ -255,6 +259,7 @@ def _model_unit(core: Elaborator, program: Program, model: syntax.Callable) -> U
         _weights(core, None, None),
         _states(core),
         (),
+        None,
         None,
         None,
         None,

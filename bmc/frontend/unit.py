@@ -26,11 +26,14 @@ from bmc.record import record
 from bmc.source import SourceFile, Span
 
 __all__ = [
+    "NEXT",
+    "NEXT_STEP",
     "ColumnKind",
     "ColumnSpec",
     "DataSpec",
     "FitSpec",
     "FittedSpec",
+    "GenerationSpec",
     "LayerSpec",
     "LoadedSpec",
     "MetricSpec",
@@ -112,6 +115,10 @@ class MomentSpec:
     key: str
     type: TensorType
     weight: str
+
+
+NEXT, NEXT_STEP = "next", "next.step"
+"""The functions of generation: over the whole prefix, and over new positions alone; and the output of either."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -311,6 +318,21 @@ class PredictionSpec:
 
 
 @record(frozen=True)
+class GenerationSpec:
+    """How a sequence goes on. `input`: the data output, of integers `dtype[B, T]` below `below`, that grows; it is an input of the
+    function `next`, whose output `next` has one integer for each row. `settings`: its other inputs, rank-0 f64, with the values in
+    the file. `limit`: the longest prefix, where the slice at `limited_by` bounds it. `span`: the item of `next`."""
+
+    input: str
+    dtype: str
+    below: int | None
+    settings: tuple[tuple[str, float], ...]
+    limit: int | None
+    limited_by: Span | None
+    span: Span
+
+
+@record(frozen=True)
 class SettingReport:
     """One line of "defaults that are printed"."""
 
@@ -321,7 +343,8 @@ class SettingReport:
 
 @record(frozen=True)
 class Unit:
-    """One `train` block, or one model (`data`, `training` and `prediction` are None, functions are `init` and `predict`).
+    """One `train` block, or one model (`data`, `training`, `prediction` and `generation` are None, functions are
+    `init` and `predict`).
 
     `name`: after `as`, else the model's. `sources`: the closure of files used, library files (`<lib>/layers.bm`) included.
     `stored`: files that `init` names; `loaded`: what is taken from those at hand. `layers`: in
@@ -338,6 +361,7 @@ class Unit:
     data: DataSpec | None
     training: TrainingSpec | None
     prediction: PredictionSpec | None
+    generation: GenerationSpec | None
     settings: tuple[SettingReport, ...]
     sources: tuple[SourceFile, ...]
     warnings: tuple[Diagnostic, ...] = ()

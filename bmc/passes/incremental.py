@@ -35,7 +35,9 @@ _FIRST = _ALL - _NEW
 
 
 def incremental(function: Function) -> Function:
-    """The incremental form of `function`. It has no rows: all rows of a batch grow together."""
+    """The incremental form of `function`; itself, if it is one. It has no rows: all rows of a batch grow together."""
+    if any(_NEW in param.value.type.shape for param in function.params):
+        return function
     return _Incremental(function).function()
 
 

@@ -1,8 +1,9 @@
 """The passes, in order: a literal list with the reason for each line.
 
 In: nothing. Out: the passes from graph to graph that `run_pipeline` runs: `GRAPH_PASSES` on every function, then
-`SHARD_PASSES` on a training step of which several shards, or several micro-batches, are summed. What follows them
-gives lowered forms, which are no functions any more: `split_rows`, `split_phases`, `fuse` on phases, `plan_memory`.
+`SHARD_PASSES` on a training step of which several shards, or several micro-batches, are summed, or `INCREMENTAL_PASSES`
+and `GRAPH_PASSES` again on the function of new positions alone. What follows them gives lowered forms, which are no
+functions any more: `split_rows`, `split_phases`, `fuse` on phases, `plan_memory`.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from bmc.passes.dce import dce
 from bmc.passes.expand import expand
 from bmc.passes.fold import fold
 from bmc.passes.hoist import hoist
+from bmc.passes.incremental import incremental
 from bmc.passes.manager import Pass, Property
 from bmc.passes.rows import operation_rows, row_states
 from bmc.passes.shard import RowsDoNotSplit, shard
 from bmc.passes.specialise import specialise
 from bmc.passes.turns import in_turns_too
 
-__all__ = ["GRAPH_PASSES", "SHARD_PASSES", "expanded", "rows_kept_apart"]
+__all__ = ["GRAPH_PASSES", "INCREMENTAL_PASSES", "SHARD_PASSES", "expanded", "rows_kept_apart"]
 
 
 def expanded(by: str) -> Property:
@@ -90,4 +92,9 @@ SHARD_PASSES: Final = (
         ensures=(rows_kept_apart(),),
         refusal=RowsDoNotSplit,
     ),
+)
+
+INCREMENTAL_PASSES: Final = (
+    # After simplification, which leaves fewer values to keep, and after expand, whose products can be followed by position.
+    Pass("incremental", "compute new positions of a growing sequence alone, and keep what later ones read", incremental),
 )

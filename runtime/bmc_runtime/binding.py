@@ -83,8 +83,8 @@ Addition = tuple[Callable[[int, int, int], None], int, int, int]
 @dataclass
 class Binding:
     """A function laid out for certain dims. `inputs` and `outputs` are the arrays that calls read and write; `stages`
-    alternate calls and the additions that follow them; `totals` are the sums over shards by key. `keep` and `library`
-    hold what tables and calls know by address only.
+    alternate calls and the additions that follow them; `totals` are the sums over shards by key. `sizes`: of each call the
+    run-time dims, in the order of `names`. `keep` and `library` hold what tables and calls know by address only.
     """
 
     dims: dict[str, int]
@@ -96,6 +96,8 @@ class Binding:
     totals: dict[str, Array]
     scratch: int
     tables: list[Array]
+    names: tuple[str, ...]
+    sizes: list[Array]
     slots: dict[tuple[str, str], list[tuple[Array, int, int]]]
     keep: list[Array]
     library: Library
@@ -112,6 +114,14 @@ class Binding:
         for arrays in self.controls:
             if "control_f" in arrays:
                 arrays["control_f"][0] = factor
+
+    def set_dim(self, name: str, value: int) -> None:
+        """Run with another value of a dim, no greater than that for which the binding was laid out, so that all fits where it lies.
+        Not for the dim of rows, nor for one that an array of the caller has anywhere but in front."""
+        if value > self.dims[name]:
+            raise ValueError(f"the binding is laid out for {name} = {self.dims[name]}, not {value}")
+        for sizes in self.sizes:
+            sizes[self.names.index(name)] = value
 
     def point(self, key: str, address: int) -> None:
         """Let the input `key` lie at `address` from now on, instead of in the binding's own array."""
@@ -202,7 +212,8 @@ class _Layout:
         self.shard_dims = [{**dims, plan.row: stop - start} if plan.row else dims for start, stop in bounds]
         scratch = function.library.scratch
         self.binding = Binding(
-            dims, bounds, [], {}, {}, [{} for _ in bounds], {}, address_of(scratch), [], {}, [scratch], function.library
+            dims, bounds, [], {}, {}, [{} for _ in bounds], {}, address_of(scratch), [], plan.dims, [], {}, [scratch],
+            function.library,
         )
         size = evaluate_dim(plan.once_arena, dims)
         if once is not None and len(once) < size:
@@ -248,7 +259,7 @@ class _Layout:
                 binding.slots.setdefault((buffer.kind, buffer.key), []).append((table, position, offset))
         bound = self.shard_dims[shard] if step.per_shard else self.dims
         sizes = np.array([bound[name] for name in plan.dims] or [0], np.int64)
-        binding.keep.append(sizes)
+        binding.sizes.append(sizes)
         binding.tables.append(table)
         return self.function.library.entries[step.symbol], address_of(table), address_of(sizes)
 

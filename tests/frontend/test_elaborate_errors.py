@@ -201,7 +201,6 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0901-state": "layer Count()(x: f32[B]) -> (y: f32[B]) {\n  state n: f32 = zeros\n  n = n + 1\n  return x * n\n}\n"
     + model("h: f32[B] = zeros\n  scan(axis = 1) t in x { h = h + (t |> Count() as count) }\n  return h"),
     "E0903-source": DATA.replace('npz("d.npz")', 'folder("images")'),
-    "E0905-next": train("next = [x = out]"),
     "E0906-random": data("z = a |> random_shift(2)"),
     "E0640-value": train('init = ["*" = "a.bmz"]'),
     "E0640-pattern": train('init = [load("a.bmz")]'),

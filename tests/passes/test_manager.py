@@ -14,7 +14,7 @@ from bmc.ir import Function, Operation
 from bmc.ir.text import print_function
 from bmc.ops.parse_text import parse_module
 from bmc.passes.manager import Pass, PassRun, Property, Recorder, check_after, observers, run_pipeline, write_after_all
-from bmc.passes.pipeline import GRAPH_PASSES, SHARD_PASSES
+from bmc.passes.pipeline import GRAPH_PASSES, INCREMENTAL_PASSES, SHARD_PASSES
 from bmc.passes.shard import RowsDoNotSplit
 from bmc.source import SourceFile
 
@@ -56,7 +56,7 @@ def test_the_pipeline_runs_in_order_and_verifies() -> None:
 
 
 def test_names_flags_and_modules_agree() -> None:
-    for p in (*GRAPH_PASSES, *SHARD_PASSES):
+    for p in (*GRAPH_PASSES, *INCREMENTAL_PASSES, *SHARD_PASSES):
         run = getattr(p.run, "func", p.run)
         assert run.__name__ == p.name
         assert run.__module__ == f"bmc.passes.{p.name}"
@@ -66,7 +66,7 @@ def test_names_flags_and_modules_agree() -> None:
 def test_the_documentation_lists_the_passes() -> None:
     page = (Path(__file__).parents[2] / "docs" / "passes.md").read_text(encoding="utf-8")
     rows = [line for line in page.splitlines() if re.fullmatch(r"\| `\w+` \| .* \|", line)]
-    assert rows == [f"| `{p.name}` | {p.purpose} |" for p in (*GRAPH_PASSES, *SHARD_PASSES)]
+    assert rows == [f"| `{p.name}` | {p.purpose} |" for p in (*GRAPH_PASSES, *INCREMENTAL_PASSES, *SHARD_PASSES)]
 
 
 @pytest.mark.parametrize("name", [p.name for p in GRAPH_PASSES if p.optional])

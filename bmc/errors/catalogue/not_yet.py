@@ -19,11 +19,6 @@ ENTRIES: tuple[Entry, ...] = (
         "csv, parquet and npz files are read. Types behind other sources are checked.",
     ),
     Entry(
-        "E0905",
-        "Generation is not compiled yet",
-        "`next` and `sample` are checked in part.",
-    ),
-    Entry(
         "E0906",
         "This random function is not compiled yet",
         "Random numbers bound to a shape (`normal`, `uniform`, `bernoulli`, `randint`, `categorical`) and `dropout` are compiled.",

@@ -145,6 +145,29 @@ ENTRIES: tuple[Entry, ...] = (
         "loss = mse(p, y)\naccumulate = 4",
     ),
     Entry(
+        "E0630",
+        "This input cannot grow",
+        "`next` names the input that generation makes longer. It has one integer for each position, and the number of positions "
+        "is a name that neither a `let` nor a hyper-parameter fixes: the model is compiled for every length.",
+        "let T = 64\nmodel LM(tok: i32[B, T]) -> (logits: f32[B, T, V]) { ... }",
+        "model LM(tok: i32[B, T]) -> (logits: f32[B, T, V]) { ... }    # no T elsewhere",
+    ),
+    Entry(
+        "E0631",
+        "Generation has one sequence and nothing else",
+        "When a text is generated there is a prompt, which the input that `next` names continues. A model with further inputs "
+        "cannot be asked.",
+        "model LM(tok: i32[B, T], style: f32[B, 8]) -> ...",
+        "model LM(tok: i32[B, T], style: f32[B, 8] = none) -> ...",
+    ),
+    Entry(
+        "E0632",
+        "This does not continue the input",
+        "What stands in `next` is one integer for each row, below the bound of the input's own integers.",
+        "next = [tok = sample(logits)]",
+        "next = [tok = sample(logits[:, -1])]",
+    ),
+    Entry(
         "E0640",
         "This says no beginning",
         "`init` is `load(FILE)`, or a list by key whose entries are `load(...)`, or `fresh` for parameters that begin as their "

@@ -52,6 +52,7 @@ class Trace:
     """training: which branch `if training` takes. exact: sums over rows are f64 sums over a whole split (fits, metrics).
 
     states: the latest value of each state, by key. templates: applications to be replayed, by what their bodies depend on.
+    settings: numbers of the file that are inputs of the function, by name, with their values there; None where there are none.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Trace:
     templates: dict[Hashable, Template] = field(default_factory=dict)
     layers: list[AppliedLayer] = field(default_factory=list)
     accounted: set[Value] = field(default_factory=set)
+    settings: dict[str, float] | None = None
 
     # --- operations ------------------------------------------------------------------------------------------------
     def op(self, name: str, *operands: Value, hint: str = "", **attributes: object) -> Value:

@@ -10,11 +10,13 @@ from bmc.source import Span
 
 __all__ = [
     "bad_clip",
+    "bad_next",
     "bad_optimizer",
     "bad_prediction",
     "bad_setting",
     "bad_stop",
     "both_lengths",
+    "cannot_grow",
     "input_missing",
     "key_twice",
     "loss_of_batch",
@@ -25,6 +27,7 @@ __all__ = [
     "no_default_loss",
     "not_watched",
     "nothing_learns",
+    "other_inputs",
     "pattern_unused",
     "too_many_tables",
     "unknown_binding",
@@ -227,3 +230,34 @@ def unknown_column(span: Span, name: str, known: Sequence[str]) -> Diagnostic:
 def too_many_tables(span: Span, what: str) -> Diagnostic:
     """E0617: a metric whose shape is not static."""
     return Diagnostic("E0617", f"a metric is a number, a value for each row, or a small table, not {what}", (primary(span, what),))
+
+
+def cannot_grow(span: Span, name: str, reason: str, declared: Span) -> Diagnostic:
+    """E0630: the input that `next` continues has no free length."""
+    return Diagnostic(
+        "E0630",
+        f"the input `{name}` cannot grow: {reason}",
+        (primary(span, "`next` makes it longer by one position at a time"), Label(declared, "declared here")),
+        ("declare it as `i32[B, T]` with a name T that nothing else fixes, and use T inside of the model",),
+    )
+
+
+def other_inputs(span: Span, name: str, others: Sequence[str], declared: Span) -> Diagnostic:
+    """E0631: `next` of a model that wants more than the sequence."""
+    return Diagnostic(
+        "E0631",
+        f"the model cannot go on from `{name}` alone: it also wants {listed(others)}",
+        (primary(span, "this is all that generation has"), Label(declared, "what would this be?")),
+        ("give the other inputs the default `none`, or compute them from the sequence",),
+    )
+
+
+def bad_next(span: Span, name: str, reason: str, declared: Span | None) -> Diagnostic:
+    """E0632: what `next` gives is no continuation of the input."""
+    labels = (primary(span, "this should continue it"),)
+    return Diagnostic(
+        "E0632",
+        f"this is no next position of `{name}`: {reason}",
+        labels if declared is None else (*labels, Label(declared, "its bound")),
+        (f"`next = [{name} = sample(logits[:, -1])]` takes the scores of the last position",),
+    )

@@ -25,11 +25,6 @@ def _same(arguments: Arguments) -> Datum:
     return _placeholder(arguments, tensor.dtype, tensor.shape, tensor)
 
 
-def _sample(arguments: Arguments) -> Datum:
-    tensor = arguments.tensor("x")
-    return replace(_placeholder(arguments, "i32", tensor.shape[:-1]), below=tensor.shape[-1])
-
-
 @record(frozen=True, eq=False)
 class _Coming(Primitive):
     """`feature` says which diagnostic stands for it."""
@@ -49,5 +44,4 @@ def _entry(name: str, signature: str, doc: str, feature: str, expand: Callable[[
 PRIMITIVES = (
     _entry("random_flip", "x", "images mirrored at random while training", "random", _same),
     _entry("random_shift", "x, by", "images moved at random while training", "random", _same),
-    _entry("sample", "x, temperature = 1.0, top_k = none", "one integer for each row of scores", "generation", _sample),
 )

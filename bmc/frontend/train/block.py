@@ -37,6 +37,7 @@ from bmc.frontend.errors import train_errors, type_errors
 from bmc.frontend.generic import outputs_of, rigid_input
 from bmc.frontend.scope import FileScope
 from bmc.frontend.syntax import tree as syntax
+from bmc.frontend.train.generation import trace_generation
 from bmc.frontend.train.settings import (
     HIGHER_IS_BETTER,
     Clip,
@@ -48,7 +49,7 @@ from bmc.frontend.train.settings import (
     rule_for,
 )
 from bmc.frontend.transfer.loading import Loading, read_init
-from bmc.frontend.unit import MetricSpec, OutputSpec, PlateauSpec, PredictedColumn, PredictionSpec, StopSpec
+from bmc.frontend.unit import GenerationSpec, MetricSpec, OutputSpec, PlateauSpec, PredictedColumn, PredictionSpec, StopSpec
 from bmc.ir import Function, Poly, Result, Value
 from bmc.ir.dims import product
 from bmc.ir.types import is_float, is_integer
@@ -82,9 +83,11 @@ class TracedTraining:
     train: Function | None = None
     eval: Function | None = None
     predict: Function | None = None
+    next: Function | None = None
     bindings: tuple[tuple[str, str], ...] = ()
     metrics: tuple[MetricSpec, ...] = ()
     prediction: PredictionSpec | None = None
+    generation: GenerationSpec | None = None
     stop: StopSpec | None = None
     plateau: PlateauSpec | None = None
     loss: str = ""
@@ -618,6 +621,20 @@ def _require_watched(
         core.report(train_errors.not_watched(span, split, metric, splits))
 
 
+def _guarded_generation(core: Elaborator, block: TrainBlock, entry: syntax.Setting, result: TracedTraining) -> None:
+    try:
+        found = trace_generation(
+            core, block.declaration, block.scope, block.model, block.data, entry, dict(result.bindings)
+        )
+    except Failure as failure:
+        core.report(failure.diagnostic)
+    except TypeRuleError as error:
+        core.report(type_errors.rule_violated(entry.span, error.message))
+    else:
+        if found is not None:
+            result.next, result.generation = found
+
+
 # --- all of it ---------------------------------------------------------------------------------------------------------
 def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
     """Elaborate one block; what is wrong is reported, and then functions are missing."""
@@ -645,6 +662,9 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
         core.report(type_errors.rule_violated(block.declaration.header, error.message))
     if "init" in settings.entries:
         result.loading = read_init(core, settings.entries["init"], Environment(block.scope))
+    entry = settings.entries.get("next")
+    if entry is not None and not core.failed:
+        _guarded_generation(core, block, entry, result)
     modes = {m.name: m.mode for m in result.metrics}
     if "stop" in settings.entries and not core.failed:  # after an error the metrics may be unknown
         try:

@@ -98,14 +98,14 @@ class Settings:
         shards = numbers["shards"]
         if "shards" in entries and shards is not None and shards & (shards - 1):
             core.report(train_errors.bad_setting(entries["shards"].value.span, "shards", "a power of two", str(shards)))
-        for key, feature in (("next", "generation"), ("memory", "memory")):
+        for key, feature in (("memory", "memory"),):
             if key in entries:
                 core.report(not_yet(entries[key].span, feature))
         report = [
             SettingReport(
                 key, entries[key].value.span.text if key in entries else _shown(key, numbers.get(key)), key not in entries
             )
-            for key in ("loss", "optimizer", "batch", "shards", "accumulate", "epochs", "steps", "seed", "clip", "stop", "init")
+            for key in ("loss", "optimizer", "batch", "shards", "accumulate", "epochs", "steps", "seed", "clip", "stop", "init", "next")
             if key in entries or numbers.get(key) is not None
         ]
         return Settings(entries, tuple(report), numbers)

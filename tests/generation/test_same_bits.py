@@ -1,0 +1,42 @@
+"""That what is kept between positions gives the bits of computing the whole prefix anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.generation.programs import KEPT, WHOLE, Scored, both, session_of, unit_of
+
+PROGRAMS = {**KEPT, **WHOLE}
+
+
+@pytest.mark.parametrize(
+    ("name", "float_type"), [*((name, "f32") for name in PROGRAMS), ("rotary, grouped queries", "f64"), ("gru", "f64")]
+)
+def test_scores_of_every_length_have_the_bits_of_the_whole_prefix(name: str, float_type: str) -> None:
+    """In chunks of several positions and of one; two rows, so that axes of rows stand between positions and cells."""
+    scored = Scored(session_of(unit_of(PROGRAMS[name], float_type=float_type)))
+    ids = np.random.default_rng(3).integers(0, 19, (2, 41))
+    chunks = (9, *(1,) * 12, 5, 1, 2, *(1,) * 12)
+    for length, found in scored.kept(ids, chunks, room=48):
+        assert found.tobytes() == scored.recomputed(ids[:, :length]).tobytes(), length
+
+
+@pytest.mark.parametrize("name", ["rotary, grouped queries", "learned positions", "lstm of two layers", "no mask"])
+def test_the_same_integers_are_drawn(name: str) -> None:
+    """Through the runtime: the prompt at once, then position by position, over two doublings of the room."""
+    session = session_of(unit_of(PROGRAMS[name]))
+    prompt = np.random.default_rng(4).integers(0, 19, (2, 3))
+    count = 61 if name == "learned positions" else 140
+    whole, kept = both(session, prompt, count)
+    np.testing.assert_array_equal(kept, whole)
+    assert len(np.unique(kept)) > 3
+    assert (kept[:, 0] != kept[:, 1]).any()  # rows draw on their own
+
+
+def test_a_row_does_not_depend_on_the_rows_beside_it() -> None:
+    session = session_of(unit_of(KEPT["rotary, grouped queries"]))
+    prompts = np.random.default_rng(5).integers(0, 19, (3, 6))
+    _, together = both(session, prompts, 30)
+    _, alone = both(session, prompts[:1], 30)  # the first row: draws are keyed by the number of the row
+    np.testing.assert_array_equal(together[:, :1], alone)
