@@ -40,6 +40,22 @@ def train(entries: str) -> str:
     return f"{DATA}{MODEL}train M on D {{\n  {entries}\n}}\n"
 
 
+LM = """let V = 11
+data D {
+  source = npz("d.npz")
+  columns { id: i32[9] }
+  tok = id[:, :8] |> category(V)
+  y = id[:, 1:] |> category(V)
+}
+model LM(INPUTS) -> (logits: f32[B, T, V]) { return tok |> embedding(V, 6) |> dense(V) as head }
+train LM on D { loss = cross_entropy(logits, y); next = NEXT }
+"""
+
+
+def language(next_: str = "[tok = sample(logits[:, -1])]", inputs: str = "tok: i32[B, T]", before: str = "") -> str:
+    return before + LM.replace("INPUTS", inputs).replace("NEXT", next_)
+
+
 # name: source. The name starts with the code of a diagnostic that the source must give.
 CASES = {
     "E0201-name": model("return x + widht", before="let width = 4\n"),
@@ -202,6 +218,16 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     + model("h: f32[B] = zeros\n  scan(axis = 1) t in x { h = h + (t |> Count() as count) }\n  return h"),
     "E0903-source": DATA.replace('npz("d.npz")', 'folder("images")'),
     "E0906-random": data("z = a |> random_shift(2)"),
+    "E0605-next": language("sample(logits[:, -1])"),
+    "E0604-next": language("[tokens = sample(logits[:, -1])]"),
+    "E0322-sample": language("[tok = sample(logits[:, -1], top_p = 1.5)]"),
+    "E0630-length": language(before="let T = 8\n"),
+    "E0630-number": language(inputs="tok: i32[B, 8]").replace("(logits: f32[B, T, V])", "(logits: f32[B, 8, V])"),
+    "E0630-floats": train("next = [x = sample(out)]"),
+    "E0631-input": language(inputs="tok: i32[B, T], y: i32[B, T]"),
+    "E0632-positions": language("[tok = sample(logits)]"),
+    "E0632-bound": language("[tok = sample(concat(logits[:, -1], logits[:, -1]))]"),
+    "E0632-floats": language("[tok = logits[:, -1]]"),
     "E0640-value": train('init = ["*" = "a.bmz"]'),
     "E0640-pattern": train('init = [load("a.bmz")]'),
     "E0640-argument": train('init = ["*" = load("a.bmz", prefx = "enc.")]'),

@@ -9,7 +9,7 @@ from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.values import Bound, Datum, Tensor
 from bmc.frontend.errors.later import not_yet
 from bmc.ir import Shape, TensorType
-from bmc.record import record, replace
+from bmc.record import record
 from bmc.source import Span
 
 __all__ = ["PRIMITIVES"]

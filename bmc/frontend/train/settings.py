@@ -59,6 +59,8 @@ KEYS = (
 
 DEFAULTS: Mapping[str, int] = MappingProxyType({"batch": 32, "shards": 0, "accumulate": 1, "epochs": 10, "seed": 0})
 
+_REPORTED = ("loss", "optimizer", "batch", "shards", "accumulate", "epochs", "steps", "seed", "clip", "stop", "init", "next")
+
 HIGHER_IS_BETTER = frozenset({"accuracy", "auc", "f1", "r2", "precision", "recall", "top_k_accuracy"})
 """Library metrics of which more is better; for any other metric less is, unless `mode = "max"` says so."""
 
@@ -105,7 +107,7 @@ class Settings:
             SettingReport(
                 key, entries[key].value.span.text if key in entries else _shown(key, numbers.get(key)), key not in entries
             )
-            for key in ("loss", "optimizer", "batch", "shards", "accumulate", "epochs", "steps", "seed", "clip", "stop", "init", "next")
+            for key in _REPORTED
             if key in entries or numbers.get(key) is not None
         ]
         return Settings(entries, tuple(report), numbers)
