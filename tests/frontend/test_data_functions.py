@@ -272,3 +272,10 @@ def test_gaps_of_conditions_are_filled_by_true_or_false(run_of: Callable[..., An
         np.testing.assert_array_equal(x[:, 0], np.where(THERE, PRICE > 1, filler))
     with pytest.raises(AssertionError, match="wants true or false, not the number 0"):
         run_of(text.replace("WITH", "0"))
+
+
+@pytest.mark.parametrize("symbol", ["==", "!="])
+def test_conditions_are_compared(run_of: Callable[..., Any], symbol: str) -> None:
+    found = output(run_of, f"concat((sold > 2) {symbol} (n > 1) |> number)")[:, 0]
+    equal = (COLUMNS["sold"] > 2) == (COLUMNS["n"] > 1)
+    np.testing.assert_array_equal(found, equal if symbol == "==" else ~equal)

@@ -501,9 +501,12 @@ def _compare_tensors(core: Core, symbol: str, left: Datum, right: Datum, left_sp
     both = [scalar(core, left, left_span), scalar(core, right, right_span)]
     if all(t.dtype == "bool" for t in both) and symbol in ("==", "!="):
         operands, _ = unify(core, both, [left_span, right_span], symbol, span, cast=False)
+        made = core.trace.op("logical_xor", operands[0].value, operands[1].value)
+        if symbol == "==":
+            made = core.trace.op("logical_not", made)
     else:
         operands, _ = unify(core, [left, right], [left_span, right_span], symbol, span)
-    made = core.trace.op("compare", operands[0].value, operands[1].value, predicate=_PREDICATE[symbol])
+        made = core.trace.op("compare", operands[0].value, operands[1].value, predicate=_PREDICATE[symbol])
     valid = join_valid(core, operands)
     if valid is not None:
         made = core.trace.op("logical_and", made, valid)
