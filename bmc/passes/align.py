@@ -1,9 +1,9 @@
 """Let the sequences of scans lie in the order of their turns from where they are made.
 
 In: a function. Out: the same, in which the reordering of axes of a sequence stands before the product and the
-element-wise operations that make it, where it moves fewer cells: of the input, not of the gates. It is not optional:
+element-wise operations that make it: of the input, which products gather anyway, not of the gates. It is not optional:
 each element is the same chain of operations, but the gradient of a weight then sums in the order of the turns, in
-which its operands lie in memory. Linear in operations.
+which the cotangents lie in memory. Linear in operations.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from bmc.ops.scan_parts import ScanAttrs, parts
 from bmc.ops.shape import BroadcastAttrs, TransposeAttrs
 from bmc.ops.sources import ConstantAttrs
 from bmc.ops.table import definition
-from bmc.passes.memory.sizes import at_most
 
 __all__ = ["align"]
 
@@ -53,7 +52,7 @@ def align(function: Function) -> Function:
 
 def _chain(transpose: Operation, makers: Mapping[Value, Operation], readers: Mapping[Value, int]) -> list[Operation]:
     """The operations behind which `transpose` stands and before which it may stand, the last one first. It ends with a
-    product of fewer cells, or with another transpose; empty where neither is found.
+    product, or with another transpose; empty where neither is found.
     """
     assert isinstance(transpose.attrs, TransposeAttrs)
     chain: list[Operation] = []
@@ -77,11 +76,9 @@ def _chain(transpose: Operation, makers: Mapping[Value, Operation], readers: Map
 
 
 def _permutes_left(op: Operation, attrs: ContractAttrs, order: tuple[int, ...]) -> bool:
-    """Whether `order` only permutes the free axes of the left operand, which is no larger than the product."""
-    left = op.operands[0].type
-    free = left.rank - len(attrs.lhs_contract)
-    kept = order[free:] == tuple(range(free, len(order)))
-    return not attrs.lhs_batch and kept and at_most(left.elements, op.result.type.elements)
+    """Whether `order` only permutes the free axes of the left operand."""
+    free = op.operands[0].type.rank - len(attrs.lhs_contract)
+    return not attrs.lhs_batch and order[free:] == tuple(range(free, len(order)))
 
 
 def _moved(
