@@ -24,6 +24,7 @@ from bmc.passes.expand import expand
 from bmc.passes.fold import fold
 from bmc.passes.hoist import hoist
 from bmc.passes.incremental import incremental
+from bmc.passes.lift import lift
 from bmc.passes.manager import Pass, Property
 from bmc.passes.rows import operation_rows, row_states
 from bmc.passes.shard import RowsDoNotSplit, shard
@@ -79,6 +80,8 @@ GRAPH_PASSES: Final = (
     Pass("canonicalise", "rewrite operations into simpler ones with the same bits", in_turns_too(canonicalise), optional=True),
     # After the sweeps that make more things equal, and once is enough: nothing later makes new ones.
     Pass("cse", "compute equal things once", in_turns_too(cse), optional=True),
+    # After canonicalise, which makes axes of products of the transposes that gradients bring; after cse: each is made once.
+    Pass("lift", "take out of a scan's turns what is the same in all of them", lift, optional=True),
     # Last of these: each of the others leaves operations behind that nobody uses.
     Pass("dce", "remove what nobody uses", dce, optional=True),
 )

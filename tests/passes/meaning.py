@@ -51,9 +51,17 @@ class _Exact:
         return np.asarray(np.frompyfunc(float, 1, 1)(total)).astype(a.dtype)
 
 
-def results(function: Function, rows: int = 5, seed: int = 0, inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    arrays = dict(inputs) if inputs is not None else random_inputs(function, {ROW: rows}, seed)
-    return evaluate(function, arrays, {ROW: rows}, _Exact())
+def results(
+    function: Function,
+    rows: int = 5,
+    seed: int = 0,
+    inputs: Mapping[str, Any] | None = None,
+    dims: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """What `function` computes, of random inputs if none are given. `dims`: the values of its other free dims."""
+    known = {ROW: rows, **(dims or {})}
+    arrays = dict(inputs) if inputs is not None else random_inputs(function, known, seed)
+    return evaluate(function, arrays, known, _Exact())
 
 
 def assert_same_meaning(before: Function, change: Callable[[Function], Function], rows: int = 5, zeros: bool = True) -> Function:

@@ -51,7 +51,7 @@ def fails_at_exp(f: Function) -> Function:
 def test_the_pipeline_runs_in_order_and_verifies() -> None:
     seen: list[str] = []
     result = run_pipeline(function(), GRAPH_PASSES, observer=observers(lambda run: seen.append(run.of.name), check_after))
-    assert seen == ["specialise", "hoist", "align", "autodiff", "expand", "fold", "canonicalise", "cse", "dce"]
+    assert seen == ["specialise", "hoist", "align", "autodiff", "expand", "fold", "canonicalise", "cse", "lift", "dce"]
     assert [op.name for op in result.ops] == ["exp"]
 
 
@@ -77,7 +77,7 @@ def test_each_optional_pass_can_be_left_out(name: str) -> None:
 
 
 def test_only_optional_passes_can_be_left_out() -> None:
-    with pytest.raises(ValueError, match="called autodiff, nothing; there are canonicalise, cse, dce, fold, hoist"):
+    with pytest.raises(ValueError, match="called autodiff, nothing; there are canonicalise, cse, dce, fold, hoist, lift"):
         run_pipeline(function(), GRAPH_PASSES, disabled=("nothing", "autodiff"))
 
 
@@ -186,9 +186,10 @@ def test_every_version_is_written(tmp_path: Path) -> None:
         "06-fold.bmir",
         "07-canonicalise.bmir",
         "08-cse.bmir",
-        "09-dce.bmir",
+        "09-lift.bmir",
+        "10-dce.bmir",
     ]
     modules = [parse_module(SourceFile(str(p), p.read_text())) for p in paths]
-    assert [[f.name for f in m.functions] for m in modules] == [["fit.a/b", "other"]] * 9 + [["fit.a/b"]]
+    assert [[f.name for f in m.functions] for m in modules] == [["fit.a/b", "other"]] * 10 + [["fit.a/b"]]
     assert len(modules[0].functions[0].ops) == 3
-    assert len(modules[9].functions[0].ops) == 1
+    assert len(modules[10].functions[0].ops) == 1
