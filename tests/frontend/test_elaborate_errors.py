@@ -15,6 +15,7 @@ from bmc.artefact.container import write_container
 from bmc.errors.catalogue import explain
 from bmc.errors.render import render_all
 from bmc.frontend.elaborate import check, elaborate
+from bmc.frontend.scope import installed_library
 from bmc.source import SourceFile
 
 DATA = """data D {
@@ -54,6 +55,17 @@ train LM on D { loss = cross_entropy(logits, y); next = NEXT }
 
 def language(next_: str = "[tok = sample(logits[:, -1])]", inputs: str = "tok: i32[B, T]", before: str = "") -> str:
     return before + LM.replace("INPUTS", inputs).replace("NEXT", next_)
+
+
+def images(shape: str, body: str) -> str:
+    columns = DATA.replace("a: f32[4];", f"a: f32[{shape}];")
+    return f"{columns}model M(x: f32[B, H, W, C]) -> (out: f32[B, 3]) {{\n  {body}\n}}\n{TRAIN}"
+
+
+def sequences(body: str, before: str = "") -> str:
+    columns = DATA.replace("a: f32[4];", "a: i32[20];").replace("x = a", "tok = a |> category(50)")
+    inputs = "tok: i32[B, T]"
+    return f"{columns}{before}model M({inputs}) -> (out: f32[B, 3]) {{\n  x = tok |> embedding(50, 8) as e\n  {body}\n}}\n{TRAIN}"
 
 
 # name: source. The name starts with the code of a diagnostic that the source must give.
@@ -130,7 +142,42 @@ CASES = {
     "E0321-no-cells": model("return argmax(x, axis = 1)", inputs="x: f32[B, 0]", outputs="out: i32[B]"),
     "E0322-value": model("return sum(x, keep = 1)"),
     "E0323-indices": model("return take(x, x)"),
+    "E0324-reshape": images(
+        "28, 28, 1", "h = x |> conv2d(16, 5) as c |> maxpool(2)\n  h = reshape(h, [B, 400])\n  return h |> dense(3) as fc"
+    ),
+    "E0324-product": images(
+        "28, 28, 1", "h = x |> conv2d(16, 5) as c |> maxpool(2) |> flatten |> relu\n  param w: f32[400, 3] = he\n  return h @ w"
+    ),
+    "E0324-layer": "layer Head(x: float[B, 400]) -> float[B, 3] { return x |> dense(3) as fc }\n"
+    + images("28, 28, 1", 'return x |> conv2d(16, 5) as c |> maxpool(2) |> rearrange("b h w c -> b (h w c)") |> Head as head'),
+    "E0324-annotation": images("28, 28, 1", "h: f32[B, 400] = x |> maxpool(2) |> flatten\n  return h |> dense(3) as fc"),
+    "E0325-padded": images("1, 28, 28", 'return x |> conv2d(16, 3, pad = "same") as c |> global_avgpool |> dense(3) as fc'),
+    "E0325-window": images("3, 28, 28", "return x |> relu |> conv2d(16, 5) as c |> global_avgpool |> dense(3) as fc"),
+    "E0326-mask": sequences(
+        'h = x |> rearrange("b t (h e) -> b h t e", h = 2)\n  s = einsum("b h i e, b h j e -> b h i j", h, h)\n'
+        "  s = select(tok > 0, s, -1e9)\n"
+        "  return mean(s, axis = [1, 2, 3]) |> unsqueeze(-1) |> dense(3) as fc"
+    ),
+    "E0327-library": sequences("return x |> encoder_block(3) as block |> mean(axis = 1) |> dense(3) as fc"),
+    "E0327-own": sequences(
+        "return x |> A(3) as a |> mean(axis = 1) |> dense(3) as fc",
+        'layer A(heads)(x: float[B, T, D]) -> float[B, T, D] {\n  h = x |> rearrange("b t (h e) -> b h t e", h = heads)\n'
+        '  return h |> rearrange("b h t e -> b t (h e)")\n}\n',
+    ),
+    "E0327-floored": sequences(
+        "return x |> A(3) as a |> mean(axis = 1) |> dense(3) as fc",
+        "layer A(heads)(x: float[B, T, D]) -> float[B, T, D] {\n"
+        '  h = x |> rearrange("b t (h e) -> b h t e", h = heads, e = D // heads)\n'
+        '  return h |> rearrange("b h t e -> b t (h e)")\n}\n',
+    ),
+    "E0328-table": sequences(
+        "param pos: f32[16, 8] = normal(std = 0.02)\n  x = x + pos[:T]\n  return mean(x, axis = 1) |> dense(3) as fc"
+    ),
+    "E0328-library": sequences("return x |> learned_positions(16) as pos |> mean(axis = 1) |> dense(3) as fc"),
     "W0301-bound": DATA.replace("k |> category(3)", "k") + MODEL + TRAIN,
+    "W0302-channels": images("3, 32, 32", 'return x |> conv2d(16, 3, pad = "same") as c |> global_avgpool |> dense(3) as fc'),
+    "W0303-softmax": DATA + MODEL.replace("as fc", "as fc |> softmax") + TRAIN,
+    "W0303-sigmoid": DATA + MODEL.replace("as fc", "as fc |> sigmoid") + "train M on D { loss = bce(out[:, 0], y == 1) }\n",
     "E0401-argument": model("return x |> dense(4, bais = false) as d"),
     "E0401-primitive": model("return sum(x, dim = 1)"),
     "E0402-hyper": model("return x |> dense as d"),
@@ -166,6 +213,14 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0415-layer": model("return A(x)", before="layer A(x: float[B, D]) -> float[B, D] { return x }\n"),
     "E0416-yield": model("yield h = x\n  return x"),
     "E0417-initial": model('param w: f32[4] = "ones"\n  return x * w'),
+    "E0418-training": DATA
+    + MODEL.replace("return x |>", "if training { x = x |> dense(4) as extra |> relu }\n  return x |>")
+    + TRAIN,
+    "E0418-predicting": DATA
+    + MODEL.replace("return x |>", "if not training { x = x |> Scale as scale }\n  return x |>")
+    + "layer Scale(x: float[B, D]) -> float[B, D] {\n  param s: float[D] = ones\n  return x * s\n}\n"
+    + TRAIN,
+    "E0419-rate": model("return x |> dropout(50) |> dense(4) as d"),
     "E0501-source": "data D { columns { a: f32 }\n  x = a }\n",
     "E0502-clause": data("x = f") + MODEL + TRAIN,
     "E0502-column": DATA.replace("f: f32 }", "f: f32; k: f32 }"),
@@ -335,6 +390,39 @@ def test_every_code_is_explained() -> None:
     assert codes <= {n.partition("-")[0] for n in (*CASES, *FILES, *SELECTED, *STORED, *DRIVER)}
 
 
+def test_every_code_that_the_library_names_is_explained_and_shown() -> None:
+    codes = {c for file in installed_library() for c in re.findall(r'"([EW]\d{4}): ', file.text)}
+    assert {"E0327", "E0419", "W0303"} <= codes
+    assert [c for c in sorted(codes) if explain(c) is None] == []
+    assert codes <= {n.partition("-")[0] for n in CASES}
+
+
+RIGHT = {
+    "auxiliary": DATA
+    + "model M(x: f32[B, 4]) -> (out: f32[B, 3], aux: f32[B, 3]) {\n  h = x |> dense(8) as h\n  aux = h |> dense(3) as aux\n"
+    "  if training { h = h |> dropout(0.5) }\n  return h |> dense(3) as out, aux\n}\n"
+    "train M on D { loss = cross_entropy(out, y) + 0.3 * cross_entropy(aux, y); predict = softmax(out) }\n",
+    "shared-in-both": DATA
+    + MODEL.replace("return x |>", "d = dense(4)\n  if training { x = d(x) } else { x = 2 * d(x) }\n  return x |>")
+    + TRAIN,
+    "softmax-scaled": DATA + MODEL.replace("as fc", "as fc |> softmax") + "train M on D { loss = nll(log(out), y) }\n",
+    "gated-scores": DATA + MODEL.replace("as fc", "as fc").replace("return x", "return sigmoid(x) * x") + TRAIN,
+    "few-rows": images("3, 32, 16", 'return x |> conv2d(16, 3, pad = "same") as c |> global_avgpool |> dense(3) as fc'),
+    "one-row-kernel": images("1, 28, 28", "return x |> conv2d(16, [1, 3]) as c |> global_avgpool |> dense(3) as fc"),
+    "small-map": images(
+        "12, 128, 1", 'return x |> conv2d(32, 4, stride = 4) as c |> conv2d(8, 3, pad = "same") as d |> flatten |> dense(3) as fc'
+    ),
+    "table": sequences("return x |> learned_positions(20) as pos |> mean(axis = 1) |> dense(3) as fc"),
+    "slice-by-hyper": sequences("n = 30\n  x = x[:, :n]\n  return x |> mean(axis = 1) |> dense(3) as fc"),
+    "mask": sequences("x = select(unsqueeze(tok > 0, -1), x, 0)\n  return x |> mean(axis = 1) |> dense(3) as fc"),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_only_looks_like_a_mistake_passes(name: str) -> None:
+    assert render_all(d for d in findings(RIGHT[name]) if d.level != "note") == ""
+
+
 BROAD = {
     "E0209-repeats": model("repeat 20_000 { repeat 20_000 { x = x } }\n  return x"),
     "E0209-doubling": "fn g30(x: float[...]) -> float[...] { return x }\n"
@@ -367,7 +455,7 @@ def test_one_wrong_layer_is_reported_once_however_often_it_is_applied() -> None:
 
 def test_a_finding_in_the_library_is_shown_at_the_users_call() -> None:
     (found,) = findings(model("return x |> causal_mask |> dropout(1.5)"))
-    assert found.code == "E0206"
+    assert found.code == "E0419"
     assert found.span is not None
     assert (found.span.file.name, found.span.text) == ("m.bm", "dropout(1.5)")
 

@@ -128,4 +128,20 @@ ENTRIES: tuple[Entry, ...] = (
         'param w: float[4] = "ones"',
         "param w: float[4] = ones",
     ),
+    Entry(
+        "E0418",
+        "A layer is made in one branch of `if training`",
+        "The model is compiled twice, for training and for prediction. A layer that only training makes is missing in prediction, "
+        "one that only prediction makes never learns. Branches may differ in what they do with layers that both have; a part of "
+        "the model that serves the loss alone can be an output: what prediction does not use costs it nothing.",
+        "if training { x = x |> dense(64) as extra }",
+        "x = x |> dense(64) as extra\nif training { x = x |> dropout(0.1) }",
+    ),
+    Entry(
+        "E0419",
+        "The rate of dropout is no share",
+        "`dropout(rate)` drops that share of the cells: at least 0 and below 1. 0.5 drops half of them.",
+        "x |> dropout(50)",
+        "x |> dropout(0.5)",
+    ),
 )

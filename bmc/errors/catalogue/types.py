@@ -177,11 +177,67 @@ ENTRIES: tuple[Entry, ...] = (
         "take(x, argmax(weights))",
     ),
     Entry(
+        "E0324",
+        "A flattened size is wrong",
+        "What a flattened image or sequence has for each row is the product of its dims, which follow from the sizes, strides and "
+        "padding in front. A layer such as `dense` takes the size as it comes; where it must be written, the message has it.",
+        "h = x |> conv2d(16, 5) as c |> maxpool(2)    # x: [B, 28, 28, 1]\ny = reshape(h, [B, 400]) |> dense(10) as fc",
+        "h = x |> conv2d(16, 5) as c |> maxpool(2)    # [B, 12, 12, 16]\ny = h |> flatten |> dense(10) as fc",
+    ),
+    Entry(
+        "E0325",
+        "The channels of an image come first",
+        "Images are [rows, columns, channels], as cameras and files have them. Data from elsewhere may have the channels in front; "
+        "`rearrange` moves them. W0302 is the same where the shape could be meant.",
+        "x = image / 255                                  # image: u8[1, 28, 28]",
+        'x = image / 255 |> rearrange("b c h w -> b h w c")',
+    ),
+    Entry(
+        "E0326",
+        "A mask does not lie over what it masks",
+        "Dims are aligned at the right, so a mask of [B, T] meets the last two dims of [B, heads, T, T]. `none` in an index "
+        "gives a mask the dims of 1 that put its own in place.",
+        "s = select(keep, s, -1e9)                        # keep: bool[B, T], s: f32[B, 4, T, T]",
+        "s = select(keep[:, none, none, :], s, -1e9)",
+    ),
+    Entry(
+        "E0327",
+        "Heads or groups do not divide a dim",
+        "Heads share the width evenly, so the width is a multiple of their number: D % heads == 0. The same holds for groups of "
+        "heads, of channels, and for every split of a dim in `rearrange`.",
+        "x |> multi_head_attention(3) as attn             # x: f32[B, T, 64]",
+        "x |> multi_head_attention(4) as attn",
+    ),
+    Entry(
+        "E0328",
+        "A sequence is longer than its table of positions",
+        "`pos[:T]`, where T is a dim of an input, needs a table of at least T. Make the table longer, the sequences shorter "
+        "(`pad(max = ..)`, `windows(..)`), or use positions without a table: `sinusoidal`, `rotary`, ALiBi.",
+        "param pos: f32[256, D] = normal(std = 0.02)\nx = x + pos[:T]                                  # T = 512",
+        "param pos: f32[512, D] = normal(std = 0.02)\nx = x + pos[:T]",
+    ),
+    Entry(
         "W0301",
         "Nothing bounds these integers",
         "An integer beyond the axis it picks from would pick the last entry. `category(n)` in the data block "
         "gives the bound, and rows outside of it are errors of the data.",
         "y = digit\nloss = cross_entropy(logits, y)",
         "y = digit |> category(10)\nloss = cross_entropy(logits, y)",
+    ),
+    Entry(
+        "W0302",
+        "The channels of an image seem to come first",
+        "An input of 3 rows and as many channels as columns is most likely an image whose channels stand in front: see E0325.",
+        "x = image / 255                                  # image: u8[3, 32, 32]",
+        'x = image / 255 |> rearrange("b c h w -> b h w c")',
+    ),
+    Entry(
+        "W0303",
+        "A loss of scores is given probabilities",
+        "`cross_entropy` and `focal` take a softmax of their argument, `bce` a sigmoid, since only so can they be exact. Given "
+        "probabilities they see scores between 0 and 1: the loss cannot come near 0, and learning is slow. Leave the softmax to "
+        "`predict`; `nll(log(p), y)` is for probabilities that come from elsewhere.",
+        "logits = h |> dense(10) as fc |> softmax\nloss = cross_entropy(logits, y)",
+        "logits = h |> dense(10) as fc\nloss = cross_entropy(logits, y)\npredict = softmax(logits)",
     ),
 )

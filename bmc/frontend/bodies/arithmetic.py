@@ -15,6 +15,7 @@ from types import MappingProxyType
 from bmc.errors import Suggestion
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.provenance import flattened_from
 from bmc.frontend.bodies.trace import STEP, STEPS
 from bmc.frontend.bodies.values import (
     Bound,
@@ -554,6 +555,10 @@ def select(core: Core, condition: Datum, a: Datum, b: Datum, spans: Sequence[Spa
         pair, weak = unify(core, choices, spans[1:], "select", span, cast=False)
     else:
         pair, weak = unify(core, [a, b], spans[1:], "select", span)
+    index = _mask_index(test.shape, pair[0].shape)
+    if index is not None:
+        masked = max(zip(choices, spans[1:], strict=True), key=lambda choice: choice[0].rank)
+        raise Failure(type_errors.mask_dims(span, test.type, masked[0].type, spans[0], masked[1], index))
     met = _meet(core, [test, *pair], spans, "select", span)
     value = core.trace.op("select", *(t.value for t in met))
     origins = combined_origins(met[1:], met[0].shape)
@@ -562,6 +567,22 @@ def select(core: Core, condition: Datum, a: Datum, b: Datum, spans: Sequence[Spa
     if x.below is not None and y.below is not None and isinstance(x.below, int) and isinstance(y.below, int):
         return replace(result, below=max(x.below, y.below), below_origin=x.below_origin or y.below_origin)
     return result
+
+
+def _mask_index(mask: Shape, scores: Shape) -> str | None:
+    """The index that puts the dims of a mask under equal dims of the scores, where they do not fit as they are but do lie there in
+    order: the first at the left, so that rows meet rows, the others as far right as can be."""
+    if not 0 < len(mask) < len(scores) or mask[0] != scores[0] or broadcast_shape([mask, scores]) == scores:
+        return None
+    places, axis = [0], len(scores) - 1
+    for dim in reversed(mask[1:]):
+        while axis > 0 and scores[axis] != dim:
+            axis -= 1
+        if axis == 0:
+            return None
+        places.append(axis)
+        axis -= 1
+    return f"[{', '.join(':' if i in places else 'none' for i in range(len(scores)))}]"
 
 
 # --- products ----------------------------------------------------------------------------------------------------------
@@ -587,6 +608,9 @@ def matmul(core: Core, left: Datum, right: Datum, left_span: Span, right_span: S
     inner_a, inner_b = a.shape[-1], b.shape[max(b.rank - 2, 0)]
     if inner_a != inner_b:
         pairs = [(a.origin(a.rank - 1), f"{inner_a} comes from here"), (b.origin(max(b.rank - 2, 0)), f"{inner_b} comes from here")]
+        flat = flattened_from(a)
+        if flat is not None:
+            raise Failure(type_errors.flatten_size(left_span, flat, inner_a, inner_b, pairs))
         raise Failure(type_errors.product_mismatch(span, a.type, b.type, left_span, right_span, pairs))
     batch = 0
     if b.rank > 2:

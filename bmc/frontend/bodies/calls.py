@@ -57,6 +57,11 @@ class BodyEnvironment(Environment):
         self.states: dict[str, StateInfo] = {}
         self.returned: Span | None = None
 
+    def is_solved(self, name: str) -> bool:
+        fact, bound = self.solver.facts.get(name), self.names.get(name)
+        hyper = any(p.name.text == name for p in self.closure.declaration.hyper or ())
+        return fact is not None and bound is not None and bound.value == fact.dim and not hyper
+
 
 class Calls(Expressions):
     """`apply`, `apply_value` and `apply_layer`."""

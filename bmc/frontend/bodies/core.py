@@ -26,7 +26,7 @@ from bmc.ir import Location, Shape, TensorType, Value
 from bmc.record import record, replace
 from bmc.source import Span
 
-__all__ = ["MAX_BODIES", "TYPE_NAMES", "Core", "FitRecord", "Fitting", "Registry", "StateInfo", "WeightInfo"]
+__all__ = ["MAX_BODIES", "TYPE_NAMES", "Core", "FitRecord", "Fitting", "InOneMode", "Registry", "StateInfo", "WeightInfo"]
 
 MAX_BODIES = 100_000
 """Bodies that one elaboration writes out: some ten for each layer, twice, are what 5,000 layers have."""
@@ -63,6 +63,15 @@ class StateInfo:
     span: Span
 
 
+@record(frozen=True)
+class InOneMode:
+    """A parameter that was first made behind a condition on `training`: where, and the condition."""
+
+    key: str
+    span: Span
+    condition: Span
+
+
 @dataclass(eq=False)
 class Registry:
     """Parameters of the unit by key, in order of creation; `initial` are their first values in the trace `init`."""
@@ -71,6 +80,7 @@ class Registry:
     states: dict[str, StateInfo] = field(default_factory=dict)
     moments: dict[str, tuple[TensorType, str]] = field(default_factory=dict)
     initial: dict[str, Value] = field(default_factory=dict)
+    in_one_mode: dict[str, InOneMode] = field(default_factory=dict)
     plateau: Plateau | None = None
 
 

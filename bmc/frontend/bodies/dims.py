@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bmc.errors import Diagnostic
+from bmc.frontend.bodies.provenance import flattened_from
+from bmc.frontend.bodies.values import Tensor
 from bmc.frontend.errors import type_errors
 from bmc.frontend.syntax import tree as syntax
 from bmc.ir import Dim, Poly, Shape
@@ -209,6 +211,10 @@ class ShapeSolver:
                 pairs.append((fact.span, f"{name} = {fact.dim} comes from here"))
         pairs.append((equation.origin, f"{equation.dim} comes from here"))
         shown = str(value).replace(_OPEN, "")
+        flat = flattened_from(equation.actual) if isinstance(equation.actual, Tensor) and equation.axis == 1 else None
+        if flat is not None:
+            pairs.append((equation.pattern.span, f"`{equation.argument}` wants {shown} here"))
+            raise Failure(type_errors.flatten_size(equation.span, flat, equation.dim, shown, pairs))
         raise Failure(
             type_errors.dim_mismatch(
                 equation.span,

@@ -265,12 +265,25 @@ class Expressions(Core):
             if isinstance(item, syntax.Slice):
                 bounds = [None if e is None else self.evaluate(e, env) for e in (item.start, item.stop, item.step)]
                 parts.append((tuple(bounds), item.span))
+                self._require_steps(value, len(parts) - 1, item, bounds, env)
             elif isinstance(item, syntax.Rest):
                 parts.append((..., item.span))
             else:
                 parts.append((self.evaluate(item, env), item.span))
         self.at(node.span)
         return index_tensor(self, value, parts, node.span)
+
+    def _require_steps(self, table: Tensor, axis: int, item: syntax.Slice, bounds: Sequence[Datum], env: Environment) -> None:
+        """`pos[:T]`, where T is a dim of an input, implies that T is at most the length of `pos`."""
+        steps = bounds[1]
+        if not isinstance(item.stop, syntax.Name) or not isinstance(steps, int) or not env.is_solved(item.stop.text):
+            return
+        size = table.shape[axis] if axis < table.rank else None
+        if isinstance(size, int) and steps > size:
+            origin = env.names[item.stop.text].span
+            raise Failure(
+                type_errors.beyond_table(item.span, item.stop.text, steps, describe(table), size, table.origin(axis), origin)
+            )
 
     def _list_item(self, value: ListValue | TupleValue, node: syntax.Index, env: Environment) -> Datum:
         item = node.items[0]

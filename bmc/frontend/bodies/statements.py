@@ -7,11 +7,12 @@ become poison, and the next one runs; `repeat` and `if` open no scope of names; 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from bmc.frontend.bodies import arithmetic
 from bmc.frontend.bodies.calls import BodyEnvironment
-from bmc.frontend.bodies.core import StateInfo, WeightInfo
+from bmc.frontend.bodies.core import InOneMode, StateInfo, WeightInfo
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.scanning import Scanning
 from bmc.frontend.bodies.values import (
@@ -33,11 +34,15 @@ from bmc.frontend.syntax import tree as syntax
 from bmc.ir import Poly, TensorType
 from bmc.ir.types import is_float
 from bmc.ops.registry import TypeRuleError
+from bmc.record import replace
 from bmc.source import Span
 
 __all__ = ["MAX_REPEAT", "Statements"]
 
 MAX_REPEAT = 100_000
+
+_CODE = re.compile(r"[EW]\d{4}")
+"""What a message of an assertion in the library may begin with: the code of its own diagnostic; a `W` warns."""
 
 
 class Statements(Scanning):
@@ -221,6 +226,8 @@ class Statements(Scanning):
         known = self.registry.weights.get(key)
         if known is None:
             self._initial(key, statement, wanted, env)
+            if self.training_branch is not None:
+                self.registry.in_one_mode[key] = InOneMode(key, self.user_call() or statement.name.span, self.training_branch)
             self.registry.weights[key] = WeightInfo(key, wanted, self.keys.named, statement.name.span, origins)
         elif known.type != wanted:
             raise Failure(layer_errors.shared_shape(statement.name.span, key, wanted, known.type, known.span, self.user_call()))
@@ -276,6 +283,9 @@ class Statements(Scanning):
     updated: str = ""
     """The key of the weight whose optimizer body runs."""
 
+    training_branch: Span | None = None
+    """The condition on `training` that decided that the present statements run; the outermost of several."""
+
     # --- static control --------------------------------------------------------------------------------------------
     def _condition(self, expression: syntax.Expr, env: Environment) -> bool:
         value = self.evaluate(expression, env)
@@ -290,10 +300,16 @@ class Statements(Scanning):
         )
 
     def _if(self, statement: syntax.If, env: Environment) -> Datum | None:
-        for branch in statement.branches:
-            if self._condition(branch.condition, env):
-                return self.run(branch.body, env)
-        return None if statement.otherwise is None else self.run(statement.otherwise, env)
+        around = self.training_branch
+        try:
+            for branch in statement.branches:
+                if "training" in names_in(branch.condition):
+                    self.training_branch = around or branch.condition.span
+                if self._condition(branch.condition, env):
+                    return self.run(branch.body, env)
+            return None if statement.otherwise is None else self.run(statement.otherwise, env)
+        finally:
+            self.training_branch = around
 
     def _repeat(self, statement: syntax.Repeat, env: Environment) -> Datum | None:
         over = self.evaluate(statement.iterable, env)
@@ -338,9 +354,20 @@ class Statements(Scanning):
 
     def _assert(self, statement: syntax.Assert, env: Environment) -> None:
         if not self._condition(statement.condition, env):
-            facts = [f"{n} = {b.value}" for n in names_in(statement.condition) if (b := env.names.get(n)) and is_number(b.value)]
+            bounds = [(n, b) for n in names_in(statement.condition) if (b := env.names.get(n)) and is_number(b.value)]
+            facts = [f"{n} = {b.value}" for n, b in bounds]
+            origins = [(b.span, f"{n} = {b.value} comes from here") for n, b in bounds if not self.program.is_library(b.span.file)]
             message = None if statement.message is None else statement.message.value
-            raise Failure(name_errors.assertion_failed(statement.condition.span, message, facts, self.user_call()))
+            code, _, text = (message or "").partition(": ")
+            of_library = self.program.is_library(statement.span.file) and _CODE.fullmatch(code) is not None
+            found = name_errors.assertion_failed(
+                statement.condition.span, text if of_library else message, facts, self.user_call(), origins
+            )
+            if of_library:
+                found = replace(found, code=code, level="warning" if code.startswith("W") else "error")
+            if found.level == "error":
+                raise Failure(found)
+            self.report(found)
 
 
 def assigned(body: Sequence[syntax.Statement]) -> list[str]:

@@ -282,6 +282,10 @@ class Environment:
     scope: FileScope
     names: dict[str, Bound] = field(default_factory=dict)
 
+    def is_solved(self, name: str) -> bool:
+        """Whether a name stands for a dim that an argument's shape fixed."""
+        return False
+
 
 def is_number(value: Datum) -> bool:
     """A static number that is not a bool; dims count."""

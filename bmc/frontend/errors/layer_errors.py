@@ -14,6 +14,7 @@ __all__ = [
     "duplicate_key",
     "has_name",
     "hyper_type",
+    "in_one_mode",
     "missing_argument",
     "no_return",
     "not_applied",
@@ -184,6 +185,17 @@ def wrong_inputs(span: Span, callee: str) -> Diagnostic:
 def outside_scan(span: Span) -> Diagnostic:
     """E0416."""
     return Diagnostic("E0416", "`yield` stands outside of a `scan`", (primary(span),))
+
+
+def in_one_mode(span: Span, key: str, condition: Span, learned: bool) -> Diagnostic:
+    """E0418: a parameter that only training uses, or only prediction."""
+    missing = "prediction would do without it" if learned else "it would never learn"
+    return Diagnostic(
+        "E0418",
+        f"`{key}` is made in one branch of `if {condition.text}` only: {missing}",
+        (primary(span, "made here"), Label(condition, "which is decided here")),
+        ("make and apply the layer in front of the `if`: a value that prediction does not use costs it nothing",),
+    )
 
 
 def not_initial(span: Span, name: str, what: str) -> Diagnostic:

@@ -86,11 +86,14 @@ def use_of_file(span: Span, path: str, reason: str) -> Diagnostic:
     return Diagnostic("E0205", f'cannot use "{path}": {reason}', (primary(span, reason),))
 
 
-def assertion_failed(span: Span, message: str | None, facts: Sequence[str], call: Span | None) -> Diagnostic:
-    """E0206. `facts`: values of the names in the condition."""
+def assertion_failed(
+    span: Span, message: str | None, facts: Sequence[str], call: Span | None, origins: Sequence[tuple[Span, str]] = ()
+) -> Diagnostic:
+    """E0206, or the code that an assertion of the library names. `facts`: values of the names in the condition."""
     labels = [primary(span, "this is false")]
     if call is not None and call != span:
         labels.append(Label(call, "in this call"))
+    labels += [Label(origin, text) for origin, text in origins if origin not in (span, call)]
     return Diagnostic("E0206", message or "an assertion does not hold", tuple(labels), tuple(facts))
 
 

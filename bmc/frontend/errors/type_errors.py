@@ -10,16 +10,20 @@ from bmc.source import Span
 
 __all__ = [
     "axis_out_of_range",
+    "beyond_table",
     "bad_dim_division",
     "bad_index",
     "bad_pattern",
     "bad_size",
     "broadcast_mismatch",
+    "channels_first",
     "dim_mismatch",
     "dtype_mismatch",
     "element_count",
+    "flatten_size",
     "integers_reach",
     "label_bound",
+    "mask_dims",
     "may_be_missing",
     "missing_compare",
     "mixed_numbers",
@@ -31,6 +35,7 @@ __all__ = [
     "product_mismatch",
     "rank_mismatch",
     "rule_violated",
+    "uneven_split",
     "unknown_type",
     "unsolved_dim",
     "unbounded_labels",
@@ -120,6 +125,61 @@ def product_mismatch(
     return Diagnostic(
         "E0305", f"{left} @ {right}: the last dim of the left side must be the last but one of the right side", tuple(labels)
     )
+
+
+def flatten_size(
+    span: Span, before: Sequence[object], got: object, wanted: object, labels: Sequence[tuple[Span | None, str]]
+) -> Diagnostic:
+    """E0324: what a flattened tensor has for each row is not what something behind it wants. `before`: its shape, with the rows."""
+    cells = f"{' * '.join(map(str, before[1:]))} = {got}"
+    return Diagnostic(
+        "E0324",
+        f"flattening [{', '.join(map(str, before))}] gives {cells} values a row, but {wanted} are wanted",
+        (primary(span, f"{got} a row"), *_origins(labels, [span])),
+        (f"a size that follows from what stands in front need not be written: `dense(units)` takes the {got} as they come",),
+    )
+
+
+def channels_first(span: Span, actual: object, dims: Sequence[object], origin: Span | None, error: bool) -> Diagnostic:
+    """E0325, or W0302 where it would compile all the same: an image [rows, `dims`..] whose channels do not come last."""
+    front, columns, last = dims
+    several = "" if front == 1 else "s"
+    return Diagnostic(
+        "E0325" if error else "W0302",
+        f"channels come last, but {actual} looks like {front} channel{several} in front",
+        (
+            primary(span, f"read as {front} row{several}, {columns} columns and {last} channels"),
+            *_origins([(origin, f"{front} comes from here")], [span]),
+        ),
+        ('`x |> rearrange("b c h w -> b h w c")` moves them, best in the data block',),
+        level="error" if error else "warning",
+    )
+
+
+def mask_dims(span: Span, mask: object, scores: object, mask_span: Span, scores_span: Span, index: str) -> Diagnostic:
+    """E0326: a mask whose dims lie elsewhere among those of what it masks. `index`: what puts them in place."""
+    labels = (primary(span, "dims are aligned at the right"), Label(mask_span, str(mask)), Label(scores_span, str(scores)))
+    fix = Suggestion(f"put its dims in place: `{mask_span.text}{index}`", mask_span, f"{mask_span.text}{index}")
+    return Diagnostic("E0326", f"the dims of the mask {mask} do not lie under those of {scores}", labels, suggestions=(fix,))
+
+
+def uneven_split(span: Span, what: str, dim: object, parts: object, origins: Sequence[tuple[Span | None, str]]) -> Diagnostic:
+    """E0327: heads, or other equal parts, that do not divide a dim."""
+    return Diagnostic(
+        "E0327",
+        f"{what}: a dim of {dim} is not divisible by {parts}",
+        (primary(span), *_origins(origins, [span])),
+        ("heads share the width evenly: it is a multiple of their number",),
+    )
+
+
+def beyond_table(
+    span: Span, name: str, steps: object, actual: object, size: object, table: Span | None, origin: Span | None
+) -> Diagnostic:
+    """E0328: a slice up to a dim that is longer than what is sliced."""
+    labels = [primary(span, f"{size} of the {steps} that are wanted")]
+    labels += _origins([(origin, f"{name} = {steps} comes from here"), (table, f"{size} comes from here")], [span])
+    return Diagnostic("E0328", f"{name} is {steps}, but the table {actual} ends at {size}", tuple(labels))
 
 
 def axis_out_of_range(span: Span, axis: object, what: object) -> Diagnostic:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bmc.frontend.bodies import arithmetic
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
+from bmc.frontend.bodies.provenance import is_input
 from bmc.frontend.bodies.values import Datum, ListValue, Tensor, TupleValue, describe
 from bmc.frontend.errors import type_errors
 from bmc.ir import Dim
@@ -98,8 +99,10 @@ def _convolve(arguments: Arguments) -> Datum:
     strides, dilation = _per_axis(arguments, "stride", places), _per_axis(arguments, "dilation", places)
     sizes = tuple(t for t in taps if isinstance(t, int))
     padding = _padding(arguments, tuple(d * (t - 1) for d, t in zip(dilation, sizes, strict=True)))
-    for i, (low, high) in enumerate(padding):
-        _fits(arguments, tensor, 1 + i, tensor.shape[1 + i] + low + high, sizes[i], strides[i], dilation[i])
+    whole = [dim + low + high for dim, (low, high) in zip(tensor.shape[1:], padding, strict=False)]
+    _expect_channels_last(arguments, tensor, sizes, whole[0])
+    for i, cells in enumerate(whole):
+        _fits(arguments, tensor, 1 + i, cells, sizes[i], strides[i], dilation[i])
     value = core.trace.op(
         "convolution",
         tensor.value,
@@ -113,6 +116,20 @@ def _convolve(arguments: Arguments) -> Datum:
     )
     origins = (tensor.origin(0), *(tensor.origin(1 + i) for i in range(places)), kernel.origin(kernel.rank - 1))
     return core.tensor(value, origins=origins)
+
+
+def _expect_channels_last(arguments: Arguments, tensor: Tensor, sizes: tuple[int, ...], rows: Dim) -> None:
+    """An image as it came, of 1 or 3 rows and as many channels as columns, under a kernel of several rows: its channels come first.
+    Where the kernel reads padding alone beside the one row, or does not fit, this cannot be meant; else it is a warning."""
+    front, *rest = tensor.shape[1:]
+    square = len(rest) == 2 and rest[0] == rest[1] and isinstance(rest[0], int) and rest[0] > 4
+    if front not in (1, 3) or not square or sizes[0] == 1 or not is_input(tensor):
+        return
+    wrong = front == 1 or (isinstance(rows, int) and rows < sizes[0])
+    found = type_errors.channels_first(arguments.span, describe(tensor), (front, *rest), tensor.origin(1), wrong)
+    if wrong:
+        raise Failure(found)
+    arguments.core.report(found)
 
 
 def _one_dtype(arguments: Arguments, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
@@ -164,14 +181,14 @@ def _per_axis_list(arguments: Arguments) -> Datum:
 PRIMITIVES = (
     Primitive(
         "convolve",
-        'x, w, stride = 1, pad = none, dilation = 1, groups = 1',
+        "x, w, stride = 1, pad = none, dilation = 1, groups = 1",
         "products of the kernel w[taps.., channels, features] with the window of x[rows, places.., channels] at each place;"
         ' `pad`: zeros around x: none (or "valid"), "same", "causal", or how many',
         _convolve,
     ),
     Primitive(
         "patches",
-        'x, size, stride = none, pad = none, dilation = 1, fill = 0.0',
+        "x, size, stride = none, pad = none, dilation = 1, fill = 0.0",
         "the windows of x[rows, places.., channels], side by side by default: each axis of places becomes two, windows and the"
         " cells of one",
         _patches,

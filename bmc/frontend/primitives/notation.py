@@ -12,7 +12,7 @@ from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.values import Bound, Datum, Tensor, describe
 from bmc.frontend.errors import layer_errors, type_errors
 from bmc.ir import Dim, Poly, Value
-from bmc.ir.dims import divide_exact, product
+from bmc.ir.dims import divide_exact, floor_divide, product
 from bmc.record import record, replace
 from bmc.source import Span
 
@@ -88,8 +88,8 @@ def _rearrange(arguments: Arguments) -> Datum:
             raise Failure(layer_errors.unknown_argument(arguments.where(name), "rearrange", name, names))
     split: list[Dim] = []
     order: list[str] = []
-    for group, dim in zip(left, tensor.shape, strict=True):
-        _solve_group(arguments, group, dim, sizes)
+    for group, dim, origin in zip(left, tensor.shape, tensor.origins or (None,) * tensor.rank, strict=True):
+        _solve_group(arguments, group, dim, sizes, origin)
         for name in group:
             if name != "1":
                 split.append(sizes[name])
@@ -108,7 +108,7 @@ def _rearrange(arguments: Arguments) -> Datum:
     return replace(tensor, value=move(tensor.value), valid=valid, origins=result_origins, behind=None)
 
 
-def _solve_group(arguments: Arguments, group: Sequence[str], dim: Dim, sizes: dict[str, Dim]) -> None:
+def _solve_group(arguments: Arguments, group: Sequence[str], dim: Dim, sizes: dict[str, Dim], origin: Span | None) -> None:
     unknown = [n for n in group if n != "1" and n not in sizes]
     known = product(sizes[n] for n in group if n in sizes)
     shown = f"({' '.join(group)})" if len(group) != 1 else group[0]
@@ -117,10 +117,22 @@ def _solve_group(arguments: Arguments, group: Sequence[str], dim: Dim, sizes: di
     if unknown:
         rest = divide_exact(dim, known)
         if rest is None:
-            raise _bad(arguments, f"{shown}: a dim of {dim} is not divisible by {known}")
+            raise _uneven(arguments, group, dim, known, origin)
         sizes[unknown[0]] = rest
     elif known != dim:
+        for name in reversed(group):
+            others = product(sizes[n] for n in group if n not in ("1", name))
+            if len(group) > 1 and sizes.get(name) == floor_divide(dim, others):  # what `//` made
+                raise _uneven(arguments, [n for n in group if n != name], dim, others, origin)
         raise _bad(arguments, f"{shown} is {known}, but the dim is {dim}")
+
+
+def _uneven(arguments: Arguments, group: Sequence[str], dim: Dim, parts: Dim, origin: Span | None) -> Failure:
+    """A group that does not divide its dim: the size that was given for one of its names."""
+    given = [n for n in group if n in arguments.values]
+    origins = [(arguments.where(n), f"{n} = {arguments[n]} comes from here") for n in given]
+    what = f"`{arguments.text('pattern')}`"
+    return Failure(type_errors.uneven_split(arguments.span, what, dim, parts, [*origins, (origin, f"{dim} comes from here")]))
 
 
 @record(frozen=True, eq=False)

@@ -70,6 +70,13 @@ def _reshape(arguments: Arguments) -> Datum:
             raise Failure(type_errors.element_count(arguments.span, describe(tensor), f"the shape {value.items}"))
         dims[open_at] = rest
     if product(dims) != total:
+        if len(dims) == 2 and tensor.rank > 2 and dims[0] == tensor.shape[0]:
+            got = product(tensor.shape[1:])
+            raise Failure(
+                type_errors.flatten_size(
+                    arguments.span, tensor.shape, got, dims[1], [(arguments.where("shape"), f"{dims[1]} here")]
+                )
+            )
         raise Failure(type_errors.element_count(arguments.span, describe(tensor), f"[{', '.join(map(str, dims))}]"))
     return reshaped(arguments, tensor, tuple(dims), (arguments.where("shape"),) * len(dims))
 

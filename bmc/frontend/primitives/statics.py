@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
+from bmc.frontend.bodies.provenance import squashed_by
 from bmc.frontend.bodies.values import Datum, ListValue, Plateau, Tensor, TupleValue, describe
 from bmc.frontend.errors import type_errors
 from bmc.ir.types import is_integer
@@ -44,6 +47,14 @@ def _is_integers(arguments: Arguments) -> Datum:
 def _is_bools(arguments: Arguments) -> Datum:
     value = arguments["x"]
     return value.dtype == "bool" if isinstance(value, Tensor) else isinstance(value, bool)
+
+
+def _is_made_by(name: str) -> Callable[[Arguments], Datum]:
+    def expand(arguments: Arguments) -> Datum:
+        value = arguments["x"]
+        return isinstance(value, Tensor) and squashed_by(value) == name
+
+    return expand
 
 
 def _size(arguments: Arguments) -> Datum:
@@ -88,5 +99,7 @@ PRIMITIVES = (
     Primitive("size", "x, axis = 0", "a dim of a tensor, or the length of a list", _size),
     Primitive("shape", "x", "the dims of a tensor, as a list", _shape),
     Primitive("is_integers", "x", "whether x has whole numbers", _is_integers),
+    Primitive("is_softmax", "x", "whether x is what softmax gave: to warn of a second one", _is_made_by("softmax")),
+    Primitive("is_sigmoid", "x", "whether x is what sigmoid gave: to warn of a second one", _is_made_by("sigmoid")),
     Primitive("is_bools", "x", "whether x has conditions", _is_bools),
 )

@@ -33,7 +33,7 @@ from bmc.frontend.bodies.values import (
     is_number,
 )
 from bmc.frontend.data.block import DataBlock
-from bmc.frontend.errors import train_errors, type_errors
+from bmc.frontend.errors import layer_errors, train_errors, type_errors
 from bmc.frontend.generic import outputs_of, rigid_input
 from bmc.frontend.scope import FileScope
 from bmc.frontend.syntax import tree as syntax
@@ -636,6 +636,17 @@ def _guarded_generation(core: Elaborator, block: TrainBlock, entry: syntax.Setti
 
 
 # --- all of it ---------------------------------------------------------------------------------------------------------
+def _require_both_modes(core: Elaborator, traces: Sequence[Trace]) -> None:
+    """A parameter that is made behind `if training` (or behind its opposite) must be used in the other mode, too."""
+    if len(traces) < 2 or core.failed:
+        return
+    train, evaluation = traces
+    for found in core.registry.in_one_mode.values():
+        learned = ("weight", found.key) in train.parameters
+        if not learned or ("weight", found.key) not in evaluation.parameters:
+            core.report(layer_errors.in_one_mode(found.span, found.key, found.condition, learned))
+
+
 def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
     """Elaborate one block; what is wrong is reported, and then functions are missing."""
     settings = Settings.read(core, block.declaration, Environment(block.scope))
@@ -660,6 +671,7 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
         core.report(failure.diagnostic)
     except TypeRuleError as error:
         core.report(type_errors.rule_violated(block.declaration.header, error.message))
+    _require_both_modes(core, result.traces)
     if "init" in settings.entries:
         result.loading = read_init(core, settings.entries["init"], Environment(block.scope))
     entry = settings.entries.get("next")
