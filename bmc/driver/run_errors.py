@@ -1,6 +1,6 @@
 """Errors of runs, as named constructors.
 
-In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0815 of `bmc.errors.catalogue.run`.
+In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0818 of `bmc.errors.catalogue.run`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from bmc.errors import Diagnostic, Label, Suggestion, nearest
 from bmc.source import Span
 
 __all__ = [
-    "cannot_write", "columns_do_not_fit", "data_not_at_hand", "fitted_not_finite", "input_not_finite", "no_such_choice",
-    "no_such_split", "not_finite", "not_trained",
-    "nothing_to_train", "outside_bound",
-    "rows_do_not_split", "split_without_rows", "weight_not_finite", "weights_do_not_fit", "what_is_outside",
+    "cannot_write", "columns_do_not_fit", "data_not_at_hand", "fitted_not_finite", "input_not_finite", "library_missing",
+    "no_picture", "no_such_choice", "no_such_split", "not_finite", "not_trained", "nothing_to_draw", "nothing_to_train",
+    "outside_bound", "rows_do_not_split", "split_without_rows", "weight_not_finite", "weights_do_not_fit", "what_is_outside",
     "worker_lost",
 ]  # fmt: skip
 
@@ -130,6 +129,22 @@ def what_is_outside(name: str, below: int, value: int, of_text: bool = True) -> 
     """The same in a row that is named otherwise."""
     what = "a text that its category does not list" if value == -1 and of_text else f"the value {value}, outside 0 to {below - 1}"
     return f"`{name}` has {what}"
+
+
+def library_missing(library: str, what: str, extra: str) -> Diagnostic:
+    """E0816: `what` needs it; `extra` is the extra of the package that has it."""
+    suggestion = Suggestion(f"install it: pip install 'bmc-lang[{extra}]'")
+    return Diagnostic("E0816", f"{what} needs {library}, which is not installed", suggestions=(suggestion,))
+
+
+def no_picture(path: str, known: Sequence[str]) -> Diagnostic:
+    """E0817"""
+    return Diagnostic("E0817", f"no picture can be written to {path!r}", notes=(f"names of pictures end with {', '.join(known)}",))
+
+
+def nothing_to_draw(path: str) -> Diagnostic:
+    """E0818"""
+    return Diagnostic("E0818", f"there is nothing to draw of {path!r}", notes=("it has no history, and its data is not at hand",))
 
 
 def fitted_not_finite(expression: str, rows: int, columns: Sequence[str], span: Span) -> Diagnostic:

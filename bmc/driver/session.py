@@ -19,7 +19,7 @@ from bmc.codegen.target import Target, host_target
 from bmc.driver.compiled import Options, program_of
 from bmc.driver.preparing import check_bound, data_outputs, fit_statistics, kept_rows, split_tables, steps_of_columns
 from bmc.driver.transfer import Start, read_start
-from bmc.frontend.unit import NEXT, NEXT_STEP, DataSpec, PredictionSpec, TrainingSpec, Unit
+from bmc.frontend.unit import NEXT, NEXT_STEP, DataSpec, PredictedColumn, PredictionSpec, TrainingSpec, Unit
 from bmc.ir import Poly, TensorType
 from bmc.passes.shard import unsplittable
 from bmc.record import record
@@ -194,7 +194,7 @@ class Session:
         for spec in self.prediction.columns:
             values = found[spec.name]
             if spec.kind == "label":
-                columns[spec.name] = self._labels(values, spec.table, spec.count, spec.labels, spec.other)
+                columns[spec.name] = self.labels(values, spec)
             else:
                 columns[spec.name] = Column(spec.type.dtype, values)
         kinds = {spec.name: spec.kind for spec in self.data.columns}
@@ -202,13 +202,13 @@ class Session:
             columns.setdefault(name, replace(table.columns[name], kind=kinds[name]))
         return columns
 
-    def _labels(self, codes: Array, table: str | None, count: str | None, labels: tuple[str | int, ...], other: str) -> Column:
+    def labels(self, codes: Array, spec: PredictedColumn) -> Column:
         """Integers `[N, ...]` as what they stand for. Those that stand for nothing are `other` among texts, missing among numbers:
         what a row gets, and the type of the column, do not depend on the rows beside it."""
-        names: list[str | int] = list(labels)
-        if table is not None:
-            known = self.store[table]
-            used = int(self.store[count]) if count is not None else len(known)
+        names: list[str | int] = list(spec.labels)
+        if spec.table is not None:
+            known = self.store[spec.table]
+            used = int(self.store[spec.count]) if spec.count is not None else len(known)
             column = Column(dtype_name(known), known[:used])
             names = column.to_python()
         places = codes.astype(np.int64)
@@ -218,7 +218,7 @@ class Session:
             whole = np.asarray(stands.all(axis=tuple(range(1, stands.ndim))), np.bool_)
             return Column("i64", numbers, None if bool(whole.all()) else whole)
         texts = [str(name) for name in names]
-        column = text_column([texts[i] if ok else other for i, ok in zip(places.flat, stands.flat, strict=True)])
+        column = text_column([texts[i] if ok else spec.other for i, ok in zip(places.flat, stands.flat, strict=True)])
         return Column("str", column.data.reshape(places.shape), None, column.keep)
 
 

@@ -24,7 +24,7 @@ from bmc.driver.load import FloatType, SourceText, load_unit
 from bmc.driver.locating import located, remember
 from bmc.driver.session import Session, SessionOptions
 from bmc.errors import BmcError
-from bmc.frontend.unit import DataSpec, Unit
+from bmc.frontend.unit import ColumnSpec, DataSpec, Unit
 from bmc.record import record
 from bmc.source import SourceFile
 from bmc.version import version
@@ -84,13 +84,19 @@ class TrainedModel:
     # --- evaluation --------------------------------------------------------------------------------------------
     def evaluate(self, split: str = "test", data: Mapping[str, Given] | None = None) -> Evaluation:
         """Loss and metrics of one split, or of `ALL` rows. `data` replaces sources by name. Raises BmcError."""
-        spec, given = self._sources(data or {})
-        tables = read_source(spec, given)
-        splits = self.session.split(tables)
+        return self.evaluate_table(split, self.table_of(self.splits(data), split))
+
+    @staticmethod
+    def table_of(splits: Mapping[str, Table], split: str) -> Table:
+        """The rows of one split, or of `ALL`. Raises BmcError when there is no such split."""
         if split != ALL and split not in splits:
             raise BmcError(run_errors.no_such_split(split, [*splits, ALL]))
-        table = concat_tables(list(splits.values())) if split == ALL else splits[split]
-        return self.evaluate_table(split, table)
+        return concat_tables(list(splits.values())) if split == ALL else splits[split]
+
+    def splits(self, data: Mapping[str, Given] | None = None, more: Iterable[str] = ()) -> dict[str, Table]:
+        """The raw rows of each split; `more`: columns besides those that the program uses. Raises BmcError."""
+        spec, given = self._sources(data or {})
+        return self.session.split(read_source(spec, given, {*spec.used, *more}))
 
     def evaluate_table(self, split: str, table: Table) -> Evaluation:
         """The same for raw rows that are cut already. Raises BmcError when there are none."""
@@ -127,7 +133,10 @@ class TrainedModel:
         columns = [column for column in spec.columns if column.name in wanted]
         source = spec.sources[0]
         separator = dict(source.options).get("separator")
-        rows = read_rows(given, columns, na=source.na, separator=separator, form=form, keep_bad=keep_bad)
+        if columns:
+            rows = read_rows(given, columns, na=source.na, separator=separator, form=form, keep_bad=keep_bad)
+        else:
+            rows = _counted(given, spec.columns, source.na, separator, form)
         errors = dict(rows.errors)
         found = self.session.predict(rows.table, spec_seed(self.unit), errors if keep_bad else None)
         if only is not None:
@@ -207,6 +216,20 @@ def evaluation_of(unit: Unit, split: str, rows: int, found: Mapping[str, Array])
     assert unit.training is not None
     metrics = {m.name: found[m.name].tolist() for m in unit.training.metrics}
     return Evaluation(split, rows, float(found["loss"]), metrics)
+
+
+def _counted(given: Given, columns: Sequence[ColumnSpec], na: Sequence[str], separator: str | None, form: str | None) -> Rows:
+    """Rows of which no cell is needed, as for samples that depend on noise alone: as many as any declared column has."""
+    wrong: BmcError | None = None
+    for column in columns:
+        try:
+            found = read_rows(given, [column], na=na, separator=separator, form=form, keep_bad=True)
+        except BmcError as error:
+            wrong = wrong or error
+        else:
+            return Rows(found.table, {})
+    assert wrong is not None  # a data block has columns
+    raise wrong
 
 
 def spec_seed(unit: Unit) -> int:

@@ -170,6 +170,7 @@ def _train_unit(core: Elaborator, program: Program, block: syntax.Train) -> Unit
         tuple(traced.loading.stored),
         tuple(traced.loading.loaded),
         _layers(*traced.traces),
+        traced.outputs,
     )
 
 

@@ -348,7 +348,7 @@ class Unit:
 
     `name`: after `as`, else the model's. `sources`: the closure of files used, library files (`<lib>/layers.bm`) included.
     `stored`: files that `init` names; `loaded`: what is taken from those at hand. `layers`: in
-    the order in which they are applied. `warnings`: diagnostics that do not stop.
+    the order in which they are applied. `outputs`: the model's, in evaluation. `warnings`: diagnostics that do not stop.
     """
 
     name: str
@@ -368,3 +368,4 @@ class Unit:
     stored: tuple[StoredSpec, ...] = ()
     loaded: tuple[LoadedSpec, ...] = ()
     layers: tuple[LayerSpec, ...] = ()
+    outputs: tuple[OutputSpec, ...] = ()

@@ -232,3 +232,31 @@ def test_rows_that_do_not_split_are_an_error_of_the_source(run, penguins) -> Non
     assert "E0814" in done.err
     assert "max(logits)" in done.err
     assert "shards = 1" in done.err
+
+
+def test_samples_need_no_column_and_come_one_for_each_row(run, tmp_path) -> None:
+    """A prediction of noise alone reads nothing of the rows but how many there are."""
+    Path("d.csv").write_text("a,b\n" + "".join(f"{i},{i % 3}\n" for i in range(12)))
+    Path("m.bm").write_text(
+        """data D {
+  source = csv("d.csv")
+  columns { a: f32; b: f32 }
+  x = stack([a, b], axis = -1)
+}
+model M(x: f32[B, 2]) -> (code: f32[B, 2], drawn: f32[B, 2]) {
+  z: f32[B, 2] = normal()
+  dec = dense(2)
+  return dec(x), dec(z)
+}
+train M on D { loss = mse(code, x); predict = [drawn = drawn]; epochs = 1 }
+"""
+    )
+    assert run("train", "m.bm").code == 0
+    Path("rows.csv").write_text("b\n7\nnot a number\n9\n")
+    lines = run("predict", "m.bmz", "rows.csv").out.splitlines()
+    assert lines[0] == "drawn.0,drawn.1"
+    assert len(lines) == 1 + 3
+    assert len(set(lines)) == 4
+    Path("rows.csv").write_text("c\n7\n")
+    done = run("predict", "m.bmz", "rows.csv")
+    assert (done.code, "no column 'a'" in done.err) == (3, True)

@@ -45,6 +45,9 @@ CASES: dict[str, Diagnostic] = {
     "E0813-number": run_errors.outside_bound("y", 3, 7, "", 5),
     "E0815-statistic": run_errors.fitted_not_finite("fit(mean(a))", 1200, ["a", "a.valid", "b"], at("price")),
     "E0814-rows": run_errors.rows_do_not_split("sort", (at("log(price)"),)),
+    "E0816-matplotlib": run_errors.library_missing("matplotlib", "drawing", "plot"),
+    "E0817-ending": run_errors.no_picture("a.bmp", [".png", ".svg"]),
+    "E0818-nothing": run_errors.nothing_to_draw("m.bmz"),
 }
 
 

@@ -10,10 +10,11 @@ import click
 from bmc.cli.exits import DONE, INTERRUPTED
 from bmc.cli.log import LogWriter
 from bmc.cli.options import data_of, data_option, f64_option, overrides_of, set_option
-from bmc.cli.output import note, print_diagnostics
+from bmc.cli.output import note, print_diagnostics, result
 from bmc.cli.progress import TrainDisplay
 from bmc.driver.checkpoints import checkpoint_path
 from bmc.driver.load import find_source, load_unit
+from bmc.driver.plotting.plot import plot, require_drawing
 from bmc.driver.workflow import TrainOptions, train
 
 __all__ = ["command"]
@@ -28,6 +29,7 @@ __all__ = ["command"]
 @click.option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes; the result is the same.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint OUT.bmz.ckpt of a run that ended early, if there is one.")
 @click.option("--log", "log", metavar="FILE.jsonl", help="Write loss and metrics there, one JSON object a line.")
+@click.option("--plot", "picture", metavar="FILE.png|DIR", help="Draw curves, and what `bmc plot` shows, there at the end.")
 @f64_option
 def command(
     source: str,
@@ -38,6 +40,7 @@ def command(
     workers: int,
     resume: bool,
     log: str | None,
+    picture: str | None,
     f64: bool,
 ) -> int:
     """Train a model and write it, with all that prediction needs, to OUT.bmz.
@@ -48,6 +51,8 @@ def command(
     found = find_source(source, overrides, "f64" if f64 else "f32", select)
     unit = load_unit(found)
     print_diagnostics(unit.warnings)
+    if picture is not None:
+        require_drawing(Path(picture))
     path = Path(output if output is not None else _default_output(found.main.name))
     writer = LogWriter(log, append=resume) if log is not None else None
     display = TrainDisplay(writer)
@@ -55,11 +60,14 @@ def command(
         note(f"there is no checkpoint {checkpoint_path(path)}: training begins anew")
     base = os.curdir if found.main.name.startswith("<") else os.path.dirname(found.main.name) or os.curdir
     try:
-        _, report = train(unit, TrainOptions(path, dict(data_of(data)), workers, resume, base, overrides), display)
+        model, report = train(unit, TrainOptions(path, dict(data_of(data)), workers, resume, base, overrides), display)
     finally:
         display.stop()
         if writer is not None:
             writer.close()
+    if picture is not None and not report.interrupted:
+        for file in plot(model, Path(picture)).files:
+            result(f"wrote {file}")
     return INTERRUPTED if report.interrupted else DONE
 
 

@@ -93,4 +93,23 @@ ENTRIES: tuple[Entry, ...] = (
         "A mean, median or other statistic over the training rows came out as NaN or infinite: all cells of its column are missing "
         "in the training split, or one of them is infinite. Leave the column out, or mend the data.",
     ),
+    Entry(
+        "E0816",
+        "A library is not installed",
+        "Pictures, and other things that not everybody needs, use libraries that bmc does not bring along. The message names the "
+        "extra of the package that does: `pip install 'bmc-lang[plot]'`.",
+    ),
+    Entry(
+        "E0817",
+        "This is no name of a picture",
+        "`bmc plot` writes one picture, as its name's ending says, or several into a folder.",
+        "bmc plot model.bmz -o curves.bmp",
+        "bmc plot model.bmz -o curves.png",
+    ),
+    Entry(
+        "E0818",
+        "There is nothing to draw",
+        "Curves come from the history of training, all else from rows of the data; of this model there is neither. "
+        "`--data NAME=PATH` says where its data is.",
+    ),
 )

@@ -94,6 +94,7 @@ class TracedTraining:
     rules: dict[str, OptimizerRule] = field(default_factory=dict)
     loading: Loading = field(default_factory=Loading)
     traces: list[Trace] = field(default_factory=list)
+    outputs: tuple[OutputSpec, ...] = ()
 
 
 @record(frozen=True, eq=False)
@@ -665,6 +666,7 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
     try:
         traced = _run_model(core, block, result.bindings, Trace("eval", ROW, exact=True))
         result.traces.append(traced.trace)
+        result.outputs = tuple(OutputSpec(n, t.type, None) for n, t in traced.outputs)
         _eval_function(core, block, settings, traced, bound, result)
         _predict_function(core, block, settings, traced, result)
     except Failure as failure:

@@ -1,0 +1,1 @@
+"""Pictures of models: what there is to draw, and how."""
