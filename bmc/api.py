@@ -20,6 +20,7 @@ from bmc.driver.alone import predict_alone
 from bmc.driver.load import SourceText, check_source, find_source, load_unit, text_source
 from bmc.driver.trained import Evaluation, TrainedModel, open_model
 from bmc.driver.trainer import Trainer
+from bmc.driver.vocabulary import Vocabulary
 from bmc.driver.workflow import Observer, TrainOptions, train
 from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.unit import Unit
@@ -153,6 +154,13 @@ class Model:
         `data` as for `Program.train`. Raises BmcError: there is no such split, the data is not at hand.
         """
         return self._trained.evaluate(split, _sources_of(self.unit, data))
+
+    def vocabulary(self, output: str) -> Vocabulary:
+        """What the integers of the data output `output` stand for: `decode(integers)` gives text, `encode(text)` integers.
+
+        Raises BmcError when there is no such output, or when its integers are numbers like others.
+        """
+        return self._trained.vocabulary(output)
 
     def save(self, path: str | Path) -> None:
         """Write a `.bmz`, whole or not at all. The same model gives the same bytes. Raises BmcError."""

@@ -15,21 +15,36 @@ from bmc.driver import run_errors
 from bmc.errors import BmcError
 from bmc.frontend.unit import DataSpec, SplitSpec
 from bmc_runtime.binding import BoundFunction, Library
+from bmc_runtime.buckets import Buckets, padded_sizes
 from bmc_runtime.mapping import map_rows, run_whole
 from bmc_runtime.memory import Array
 from bmc_runtime.splits import by_hash, by_order, by_time, first_of_equals
-from bmc_runtime.table import Table, concat_tables
+from bmc_runtime.table import Indices, Table, concat_tables
 from bmc_runtime.training import Split
 
-__all__ = ["check_bound", "data_outputs", "fit_statistics", "kept_rows", "split_tables", "steps_of_columns"]
+__all__ = ["buckets_of", "check_bound", "data_outputs", "fit_statistics", "kept_rows", "split_tables", "steps_of_columns"]
 
 Libraries = Callable[[str], Library]
 """The library that has a function, by the function's name."""
 
 
+def buckets_of(
+    data: DataSpec, table: Table, libraries: Libraries, store: Mapping[str, Array], among: Collection[str] | None = None
+) -> Buckets | None:
+    """How long the rows of a table are, where outputs are padded in buckets. `among`: the run-time dims that matter."""
+    sizes: dict[str, Indices] = {}
+    specs = [b for b in data.buckets if among is None or b.symbol in among]
+    for spec in specs:
+        function = BoundFunction(libraries(spec.function), spec.function, store)
+        lengths = map_rows(function, table.inputs(), table.rows, steps_of_columns(data, table))[spec.symbol]
+        sizes[spec.symbol] = padded_sizes(lengths.astype(np.int64), spec.bucket, spec.most)
+    return Buckets(sizes, {b.symbol: b.most for b in specs}) if specs else None
+
+
 def steps_of_columns(data: DataSpec, table: Table) -> dict[str, int]:
-    """The run-time dims that ragged columns have, by symbol: the steps of the longest row."""
-    found: dict[str, int] = {}
+    """The run-time dims of a table by symbol: the steps of the longest row of its ragged columns, and the most of outputs that are
+    padded in buckets."""
+    found: dict[str, int] = {bucket.symbol: bucket.most for bucket in data.buckets}
     for column in data.columns:
         if column.ragged and column.name in table.columns:
             found[column.ragged] = max(found.get(column.ragged, 0), table.columns[column.name].longest)
@@ -107,7 +122,7 @@ def data_outputs(data: DataSpec, name: str, table: Table, libraries: Libraries, 
     for spec in data.outputs:
         if spec.below is not None and len(outputs.get(spec.name, ())) == table.rows:
             check_bound(spec.name, spec.below, outputs[spec.name], table)
-    return Split(name, table.rows, outputs, table.origin.counts())
+    return Split(name, table.rows, outputs, table.origin.counts(), buckets_of(data, table, libraries, store))
 
 
 def check_bound(name: str, below: int, values: Array, table: Table | None, errors: dict[int, str] | None = None) -> None:

@@ -17,7 +17,7 @@ from bmc.codegen.cache import ObjectCache
 from bmc.codegen.jit import load_object
 from bmc.codegen.target import Target, host_target
 from bmc.driver.compiled import Options, program_of
-from bmc.driver.preparing import check_bound, data_outputs, fit_statistics, kept_rows, split_tables, steps_of_columns
+from bmc.driver.preparing import buckets_of, check_bound, data_outputs, fit_statistics, kept_rows, split_tables, steps_of_columns
 from bmc.driver.transfer import Start, read_start
 from bmc.frontend.unit import NEXT, NEXT_STEP, DataSpec, PredictedColumn, PredictionSpec, TrainingSpec, Unit
 from bmc.ir import Poly, TensorType
@@ -25,7 +25,7 @@ from bmc.passes.shard import unsplittable
 from bmc.record import record
 from bmc_runtime.binding import BoundFunction, Library
 from bmc_runtime.evaluation import Evaluator
-from bmc_runtime.mapping import map_rows, run_whole
+from bmc_runtime.mapping import map_groups, map_rows, run_whole
 from bmc_runtime.memory import Array, allocate, dtype_name
 from bmc_runtime.plan import Program
 from bmc_runtime.table import Column, Table, text_column
@@ -33,7 +33,7 @@ from bmc_runtime.training import Plateau, Progress, RunSettings, Split, Stop, Tr
 
 __all__ = ["Session", "SessionOptions", "shards_of", "static_shape"]
 
-_LATE = {name: name for name in ("eval", "predict", NEXT, NEXT_STEP)}
+_LATE = {name: name for name in ("eval", "predict", "lengths", NEXT, NEXT_STEP)}
 """Functions compiled on their own, when first needed; all others are compiled together."""
 
 
@@ -186,7 +186,12 @@ class Session:
         """The prediction columns for each row of a raw table, then the kept columns. `errors`: what is wrong with a row, by its
         number; rows with an integer outside its bound are added. Without it such a row raises BmcError, as in training."""
         function = BoundFunction(self.library("predict"), "predict", self.store)
-        found = map_rows(function, table.inputs(), table.rows, steps_of_columns(self.data, table), seed=seed)
+        dims = steps_of_columns(self.data, table)
+        buckets = buckets_of(self.data, table, self.library, self.store, function.plan.dims)
+        if buckets is None:
+            found = map_rows(function, table.inputs(), table.rows, dims, seed=seed)
+        else:
+            found = map_groups(function, lambda rows, _: table.take(rows).inputs(), table.rows, dims, buckets, seed)
         for bound in self.prediction.bounded:
             if bound.below is not None:
                 check_bound(bound.name, bound.below, found[self.prediction.key_of_bounded(bound.name)], table, errors)

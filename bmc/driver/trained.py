@@ -23,6 +23,7 @@ from bmc.driver import run_errors
 from bmc.driver.load import FloatType, SourceText, load_unit
 from bmc.driver.locating import located, remember
 from bmc.driver.session import Session, SessionOptions
+from bmc.driver.vocabulary import Vocabulary, vocabulary_of
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec, DataSpec, Unit
 from bmc.record import record
@@ -103,7 +104,9 @@ class TrainedModel:
         if table.rows == 0:
             raise BmcError(run_errors.split_without_rows(split, None))
         outputs = self.session.outputs(split, table)
-        found = self.session.evaluator(self.session.dims(outputs))(outputs.data, outputs.rows, self._steps())
+        found = self.session.evaluator(self.session.dims(outputs))(
+            outputs.data, outputs.rows, self._steps(), buckets=outputs.buckets
+        )
         return evaluation_of(self.unit, split, table.rows, found)
 
     def _steps(self) -> int:
@@ -154,6 +157,15 @@ class TrainedModel:
         if not {p.key for p in function.params if p.role == "input"} <= set(rows.table.inputs()):
             return None
         return rows.table.rows - self.session.kept(rows.table).rows
+
+    # --- vocabularies ------------------------------------------------------------------------------------------
+    def vocabulary(self, output: str) -> Vocabulary:
+        """What the integers of a data output stand for. Raises BmcError: there is no such output, or its integers are numbers."""
+        known = {spec.name: vocabulary_of(spec, self.session.store) for spec in self.session.data.outputs}
+        found = known.get(output)
+        if found is None:
+            raise BmcError(run_errors.no_such_choice("vocabulary", output, [name for name, made in known.items() if made]))
+        return found
 
     # --- saving ------------------------------------------------------------------------------------------------
     @property

@@ -21,7 +21,6 @@ from bmc.errors import BmcError
 from bmc.frontend.unit import DataSpec, Unit
 from bmc.ir import TensorType
 from bmc_runtime.memory import Array
-from bmc_runtime.order import epoch_order
 from bmc_runtime.stepping import Stepper
 from bmc_runtime.training import Split
 
@@ -58,7 +57,7 @@ class Trainer:
         total = settings.steps if settings.steps is not None else (settings.epochs or 1) * per_epoch
         self._stepper = Stepper(
             session.library("train"), session.store, self._split.data, session.dims(self._split), settings.batch,
-            settings.accumulate, session.shards, settings.seed, total,
+            settings.accumulate, session.shards, settings.seed, total, buckets=self._split.buckets,
         )  # fmt: skip
         self._per_step = per_step
         self._first = self._rows
@@ -76,7 +75,7 @@ class Trainer:
     def _begin_epoch(self) -> None:
         self.epochs += 1
         if self._shuffle:
-            self._stepper.begin_epoch(epoch_order(self._seed, self.epochs, self._split.counts))
+            self._stepper.begin_epoch(self._split.order(self._seed, self.epochs, self._per_step))
         elif self.epochs == 0:
             self._stepper.begin_epoch(np.arange(self._rows))
         self._first = 0

@@ -33,7 +33,6 @@ from bmc.frontend.unit import Unit
 from bmc.record import record
 from bmc_runtime.binding import NotFinite
 from bmc_runtime.memory import Array, allocate
-from bmc_runtime.order import epoch_order
 from bmc_runtime.pool import WorkerLost
 from bmc_runtime.training import Progress, Split, TrainingRun
 
@@ -210,7 +209,7 @@ def _final(session: Session, splits: Mapping[str, Split], step: int) -> dict[str
     found = {}
     for name, split in splits.items():
         if split.rows:
-            results = session.evaluator(session.dims(split))(split.data, split.rows, step)
+            results = session.evaluator(session.dims(split))(split.data, split.rows, step, buckets=split.buckets)
             found[name] = evaluation_of(session.unit, name, split.rows, results)
     return found
 
@@ -240,7 +239,7 @@ def _explain(session: Session, run: TrainingRun) -> Diagnostic:
     """The failed step once more, operation by operation."""
     function, progress, settings = session.unit.module.function("train"), run.progress, run.settings
     split = run.splits["train"]
-    order = epoch_order(settings.seed, progress.epoch, split.counts)
+    order = split.order(settings.seed, progress.epoch, settings.batch * settings.accumulate)
     chosen = order[progress.row : progress.row + settings.batch * settings.accumulate]
     control, control_f = allocate("i64", (8,)), allocate("f64", (4,))
     control[:6] = (settings.seed, progress.step, 0, run.total_steps, progress.epoch, len(chosen))

@@ -28,6 +28,7 @@ from bmc.source import SourceFile, Span
 __all__ = [
     "NEXT",
     "NEXT_STEP",
+    "BucketSpec",
     "ColumnKind",
     "ColumnSpec",
     "DataSpec",
@@ -50,6 +51,7 @@ __all__ = [
     "StoredSpec",
     "TrainingSpec",
     "Unit",
+    "VocabularySpec",
     "WeightSpec",
 ]
 
@@ -200,12 +202,42 @@ class FitSpec:
 
 
 @record(frozen=True)
+class VocabularySpec:
+    """What the integers of an output stand for: literal `labels`, or entries of the fitted `table`, of which `count` are used;
+    bytes where there is neither. `unit`: whether each is a whole cell, or a word, a character or a byte of its text; `lower`: of
+    the text in lower case. The integer `size - 1` of a table means other."""
+
+    unit: Literal["whole", "words", "chars", "bytes"]
+    lower: bool
+    size: int
+    labels: tuple[str | int, ...] = ()
+    table: str | None = None
+    count: str | None = None
+
+
+@record(frozen=True)
 class OutputSpec:
-    """An output of the function `data`, with the exclusive upper bound of its integers where it is known."""
+    """An output of the function `data`, with the exclusive upper bound of its integers, and what these stand for, where known."""
 
     name: str
     type: TensorType
     below: int | None
+    vocabulary: VocabularySpec | None = None
+
+
+@record(frozen=True)
+class BucketSpec:
+    """Outputs padded in buckets have the run-time dim `symbol`: for one row its length, which the function `lengths.SYMBOL` gives
+    as the output of that name, rounded up to a multiple of `bucket`, at most `most`; for a training batch that of its longest
+    row; `most` where outputs of a whole split lie side by side."""
+
+    symbol: str
+    bucket: int
+    most: int
+
+    @property
+    def function(self) -> str:
+        return f"lengths.{self.symbol}"
 
 
 @record(frozen=True)
@@ -213,7 +245,7 @@ class DataSpec:
     """`columns`: every declared column. `used`: names of those that the functions of the unit (or the split) read, in order of
     declaration. `where`: whether there is a function `where`. `distinct`: names of columns whose equal rows count once, () for
     whole rows, None for no such clause. `base`: the model of `fitted`; `reused`: keys of fitted values that are taken from it, if
-    it was at hand."""
+    it was at hand. `buckets`: run-time dims of outputs that are padded in buckets."""
 
     name: str
     sources: tuple[SourceSpec, ...]
@@ -227,6 +259,7 @@ class DataSpec:
     distinct: tuple[str, ...] | None
     base: StoredSpec | None = None
     reused: tuple[str, ...] = ()
+    buckets: tuple[BucketSpec, ...] = ()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -9,14 +9,18 @@ chunk, or of all rows where an output has the dim.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
 
 from bmc_runtime.binding import Binding, BoundFunction
-from bmc_runtime.memory import Array, address_of, allocate
+from bmc_runtime.buckets import Buckets
+from bmc_runtime.memory import DTYPES, Array, address_of, allocate
 from bmc_runtime.plan import Buffer, evaluate_dim
-from bmc_runtime.table import Column, RowInput
+from bmc_runtime.table import Column, Indices, RowInput
 
-__all__ = ["CHUNK_ROWS", "map_rows", "run_whole", "steps_of"]
+__all__ = ["CHUNK_ROWS", "map_groups", "map_rows", "rows_of", "run_whole", "steps_of"]
 
 CHUNK_ROWS = 1024
 
@@ -90,6 +94,47 @@ def map_rows(
         binding.set_control(seed, step, first, step if steps is None else steps, 0, rows)
         binding.run()
     return results
+
+
+def map_groups(
+    function: BoundFunction,
+    pick: Callable[[Indices, Mapping[str, int]], Mapping[str, RowInput]],
+    rows: int,
+    dims: Mapping[str, int],
+    buckets: Buckets,
+    seed: int = 0,
+    step: int = 0,
+    steps: int | None = None,
+) -> dict[str, Array]:
+    """As `map_rows`, with rows padded in buckets: each row runs among rows of its own dims. `pick(rows, dims)` gives the inputs of
+    some rows. In the results cells behind a row's own size are 0."""
+    plan = function.plan
+    widest = {**dims, **buckets.most, plan.row or "B": rows}
+    outputs = [b for b in plan.buffers if b.kind == "output"]
+    results = {b.key: np.zeros(tuple(evaluate_dim(d, widest) for d in b.shape), DTYPES[b.dtype]) for b in outputs}
+    for chosen, sizes in buckets.groups():
+        found = map_rows(function, pick(chosen, sizes), len(chosen), {**dims, **sizes}, seed=seed, step=step, steps=steps)
+        for buffer in outputs:
+            part = found[buffer.key]
+            if buffer.rows:
+                inside: tuple[Any, ...] = (chosen, *(slice(size) for size in part.shape[1:]))
+                results[buffer.key][inside] = part
+            else:
+                results[buffer.key][...] = part
+    return results
+
+
+def rows_of(function: BoundFunction, data: Mapping[str, Array], rows: Indices, sizes: Mapping[str, int]) -> dict[str, RowInput]:
+    """What a function reads of some rows of arrays that are as wide as the longest row needs: each array cut to `sizes`."""
+    found: dict[str, RowInput] = {}
+    for buffer in function.plan.buffers:
+        if buffer.kind == "input" and buffer.key in data:
+            array = data[buffer.key]
+            if buffer.rows:
+                cut = [slice(None) if isinstance(d, int) else slice(evaluate_dim(d, sizes)) for d in buffer.shape[1:]]
+                array = np.ascontiguousarray(array[rows][(slice(None), *cut)])
+            found[buffer.key] = array
+    return found
 
 
 _MOST_BINDINGS = 8

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, ParamSpec
 
 from bmc_runtime.binding import Binding, NotFinite
+from bmc_runtime.buckets import Buckets
 from bmc_runtime.memory import Array, dtype_name
 from bmc_runtime.messages import DONE, NOT_FINITE, Command, write_setup
 from bmc_runtime.plan import Program, evaluate_dim
@@ -126,7 +127,13 @@ def at_stage(command: Command, stage: int, gather: bool) -> Command:
 
 
 def share(
-    store: dict[str, Array], data: Mapping[str, Array], program: Program, shards: int, dims: Mapping[str, int], batch: int
+    store: dict[str, Array],
+    data: Mapping[str, Array],
+    program: Program,
+    shards: int,
+    dims: Mapping[str, int],
+    batch: int,
+    buckets: Buckets | None = None,
 ) -> SharedBlock:
     """A block with everything that workers read or write: the store's arrays move into it, the split's are copied. `dims`: run-time
     dims other than the row dim, of which there are at most `batch`."""
@@ -135,7 +142,8 @@ def share(
     # Steps that run once run in the main process; what they leave for the shards lies where workers see it.
     once = evaluate_dim(plan.once_arena, {**dims, plan.row or "B": batch})
     wanted: dict[str, tuple[str, Sequence[int]]] = {"order": ("i64", (rows,)), "once": ("u8", (once,))}
-    for prefix, arrays in (("store/", store), ("data/", data)):
+    sizes: Mapping[str, Array] = {} if buckets is None else buckets.sizes
+    for prefix, arrays in (("store/", store), ("data/", data), ("bucket/", sizes)):
         for key, array in arrays.items():
             wanted[prefix + key] = (dtype_name(array), array.shape)
     for buffer in plan.buffers:
@@ -143,7 +151,7 @@ def share(
             for shard in range(shards):
                 wanted[f"partial/{shard}/{buffer.key}"] = (buffer.dtype, tuple(int(d) for d in buffer.shape))
     block = SharedBlock.create(wanted)
-    for prefix, source in (("store/", store), ("data/", data)):
+    for prefix, source in (("store/", store), ("data/", data), ("bucket/", sizes)):
         for key, array in source.items():
             block.array(prefix + key)[...] = array
     store.update(block.arrays("store/"))

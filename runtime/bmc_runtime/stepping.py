@@ -15,14 +15,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bmc_runtime.binding import Addition, Binding, BoundFunction, Library
+from bmc_runtime.buckets import Buckets
 from bmc_runtime.memory import Array, address_of, allocate
 from bmc_runtime.messages import Command
 from bmc_runtime.pool import WorkerPool, at_stage, partials_of
 from bmc_runtime.sharing import SharedBlock
+from bmc_runtime.table import Indices
 
-__all__ = ["Stepper"]
+__all__ = ["MOST_LAID_OUT", "Sizes", "Stepper", "dims_of_all"]
 
 BATCH, TRAIN = "batch", "train"
+
+
+Sizes = tuple[tuple[str, int], ...]
+"""Run-time dims that differ from batch to batch."""
+
+MOST_LAID_OUT = 64
+"""Batches of how many different sizes are kept laid out."""
+
+
+def dims_of_all(dims: Mapping[str, int]) -> dict[str, int]:
+    """The run-time dims of the whole split, by the names that the function `batch` has for them."""
+    return {f"{symbol}_all": size for symbol, size in dims.items()}
 
 
 @dataclass
@@ -39,7 +53,8 @@ class _Micro:
 class Stepper:
     """`data`: the training split's outputs by key, [N, ...] each. `dims`: run-time dims other than the row dim.
 
-    `batch` rows are processed at a time, `accumulate` times, before an update.
+    `batch` rows are processed at a time, `accumulate` times, before an update. `buckets`: how long the rows are, where batches are
+    padded to their longest; `dims` then has the most.
     """
 
     def __init__(
@@ -55,6 +70,7 @@ class Stepper:
         steps: int,
         pool: WorkerPool | None = None,
         block: SharedBlock | None = None,
+        buckets: Buckets | None = None,
     ) -> None:
         self._library = library
         self._train = BoundFunction(library, TRAIN, store, shards)
@@ -71,7 +87,8 @@ class Stepper:
         self._plain = pool is None and accumulate == 1
         self._partials = {} if block is None else partials_of(block)
         self._once = None if block is None else block.array("once")
-        self._micros: dict[int, _Micro] = {}
+        self._buckets = buckets
+        self._micros: dict[tuple[int, Sizes], _Micro] = {}
         self._sums: dict[str, Array] = {}
         # Stages up to and with the last sum repeat for each micro-batch; without a sum there is one stage and no accumulation.
         kinds = [step.kind for step in self._train.plan.steps]
@@ -102,7 +119,8 @@ class Stepper:
         """
         left = self._rows - first
         rows = self._per_step if left > self._per_step else left
-        known = self._micros.get(rows)
+        sizes = self._sizes(first, rows)
+        known = self._micros.get((rows, sizes))
         if known is not None and self._plain:
             # What stands in this branch is all that a step of a small model costs beside native code.
             known.gather.point("index", self._order_address + first * 8)
@@ -111,7 +129,7 @@ class Stepper:
             known.train.run()
             return float(known.loss)
         if self._accumulate == 1:
-            micro = self._micro(rows)
+            micro = self._micro(rows, sizes)
             self._begin(micro, Command(0, 1, first, rows, 0, rows, step, epoch, self._factor), self._before)
             micro.train.run(self._before)
             return float(micro.train.outputs["loss"])
@@ -119,7 +137,7 @@ class Stepper:
             ctypes.memset(address_of(array), 0, array.nbytes)
         for done in range(0, rows, self._batch):
             count = min(self._batch, rows - done)
-            micro = self._micro(count)
+            micro = self._micro(count, sizes)
             self._begin(micro, Command(0, 1, first + done, count, done, rows, step, epoch, self._factor), self._before)
             for add, left, right, cells in micro.into:
                 add(left, right, cells)
@@ -142,19 +160,29 @@ class Stepper:
             else:
                 micro.train.run(stage, stage + 1)
 
-    def _micro(self, rows: int) -> _Micro:
-        found = self._micros.get(rows)
+    def _sizes(self, first: int, rows: int) -> Sizes:
+        """The run-time dims of the effective batch at `first`: where rows are padded in buckets, those of its longest row."""
+        if self._buckets is None:
+            return ()
+        order: Indices = self._order  # type: ignore[assignment]
+        return tuple(self._buckets.dims(order[first : first + rows]).items())
+
+    def _micro(self, rows: int, sizes: Sizes) -> _Micro:
+        found = self._micros.get((rows, sizes))
         if found is None:
-            found = self._micros[rows] = self._lay_out(rows)
+            if len(self._micros) >= MOST_LAID_OUT:
+                self._micros.clear()
+            found = self._micros[rows, sizes] = self._lay_out(rows, sizes)
         return found
 
-    def _lay_out(self, rows: int) -> _Micro:
+    def _lay_out(self, rows: int, sizes: Sizes) -> _Micro:
         total = len(next(iter(self._data.values())))
         row, all_rows = self._train.plan.row or "B", self._gather.plan
         sources = {f"{key}.all": array for key, array in self._data.items()}
-        gather_dims = {**self._dims, row: rows, "N": total}
+        dims = {**self._dims, **dict(sizes)}
+        gather_dims = {**dims_of_all(self._dims), **dims, row: rows, "N": total}
         gather = self._gather.bind({name: gather_dims[name] for name in {*all_rows.dims, row}}, sources)
-        train_dims = {name: {**self._dims, row: rows}[name] for name in {*self._train.plan.dims, row}}
+        train_dims = {name: {**dims, row: rows}[name] for name in {*self._train.plan.dims, row}}
         if self._accumulate == 1:
             train = self._train.bind(train_dims, gather.outputs, None, self._partials, once=self._once)
             train.set_factor(self._factor)

@@ -13,11 +13,14 @@ import sys
 from typing import Any, BinaryIO
 
 from bmc_runtime.binding import Binding, BoundFunction, Library, NotFinite
+from bmc_runtime.buckets import Buckets
 from bmc_runtime.memory import address_of
 from bmc_runtime.messages import DONE, FAILED, NOT_FINITE, Command, read_setup
 from bmc_runtime.plan import Program
 from bmc_runtime.pool import partials_of
 from bmc_runtime.sharing import SharedBlock
+from bmc_runtime.stepping import MOST_LAID_OUT, Sizes, dims_of_all
+from bmc_runtime.table import Indices
 
 __all__ = ["main"]
 
@@ -38,12 +41,21 @@ class _Worker:
         self.mine = range(*setup["mine"])
         self.dims: dict[str, int] = setup["dims"]
         self.seed, self.steps = setup["seed"], setup["steps"]
-        self.bound: dict[int, tuple[Binding, Binding]] = {}
+        sizes = block.arrays("bucket/")
+        self.buckets = Buckets(sizes, self.dims) if sizes else None  # type: ignore[arg-type]  # i64, as the main process wrote them
+        self.rows: Indices = block.array("order")  # type: ignore[assignment]
+        self.bound: dict[tuple[int, Sizes], tuple[Binding, Binding]] = {}
 
     def run(self, command: Command) -> None:
-        if command.rows not in self.bound:
-            self.bound[command.rows] = self._bind(command.rows)
-        gather, train = self.bound[command.rows]
+        sizes: Sizes = ()
+        if self.buckets is not None:
+            first = command.start - command.first_row
+            sizes = tuple(self.buckets.dims(self.rows[first : first + command.all_rows]).items())
+        if (command.rows, sizes) not in self.bound:
+            if len(self.bound) >= MOST_LAID_OUT:
+                self.bound.clear()
+            self.bound[command.rows, sizes] = self._bind(command.rows, sizes)
+        gather, train = self.bound[command.rows, sizes]
         if command.gather:
             gather.point("index", self.order + command.start * 8)
             gather.run()
@@ -51,10 +63,10 @@ class _Worker:
             train.set_factor(command.factor)
         train.run_shards(command.stage, self.mine)
 
-    def _bind(self, rows: int) -> tuple[Binding, Binding]:
+    def _bind(self, rows: int, sizes: Sizes) -> tuple[Binding, Binding]:
         total = len(next(iter(self.data.values())))
         row = self.train.plan.row or "B"
-        known = {**self.dims, row: rows, "N": total}
+        known = {**dims_of_all(self.dims), **self.dims, **dict(sizes), row: rows, "N": total}
         gather = self.gather.bind({name: known[name] for name in {*self.gather.plan.dims, row}}, self.data)
         dims = {name: known[name] for name in {*self.train.plan.dims, row}}
         train = self.train.bind(dims, gather.outputs, None, self.partials, once=self.once)

@@ -26,7 +26,9 @@ from bmc.ir import Location, Shape, TensorType, Value
 from bmc.record import record, replace
 from bmc.source import Span
 
-__all__ = ["MAX_BODIES", "TYPE_NAMES", "Core", "FitRecord", "Fitting", "InOneMode", "Registry", "StateInfo", "WeightInfo"]
+__all__ = [
+    "Bucketing", "Core", "FitRecord", "Fitting", "InOneMode", "MAX_BODIES", "Registry", "StateInfo", "TYPE_NAMES", "WeightInfo",
+]  # fmt: skip
 
 MAX_BODIES = 100_000
 """Bodies that one elaboration writes out: some ten for each layer, twice, are what 5,000 layers have."""
@@ -94,12 +96,25 @@ class FitRecord:
     span: Span
 
 
+@record(frozen=True, eq=False)
+class Bucketing:
+    """Rows padded to their own length rounded up: `symbol` is the run-time dim, `lengths` (i32[B], of the data trace) how long each
+    row is, at most `most`. `of`: what is padded; what has the same lengths has the same dim."""
+
+    symbol: str
+    lengths: Value
+    most: int
+    bucket: int
+    of: object
+
+
 @dataclass(eq=False)
 class Fitting:
-    """The data block under elaboration: its fits in order, and the scope that names them."""
+    """The data block under elaboration: its fits in order, the scope that names them, and what is padded in buckets."""
 
     records: list[FitRecord] = field(default_factory=list)
     keys: KeyScope = field(default_factory=KeyScope)
+    bucketings: list[Bucketing] = field(default_factory=list)
 
 
 class Core(ABC):

@@ -45,9 +45,14 @@ __all__ = [
     "Special",
     "Tensor",
     "TupleValue",
+    "Unit",
     "describe",
     "is_number",
 ]
+
+
+Unit = Literal["whole", "words", "chars", "bytes"]
+"""What text is cut into."""
 
 
 class Poison:
@@ -61,12 +66,14 @@ POISON = Poison()
 class Categories:
     """What the integers of a tensor stand for: literal `labels`, or the fitted table of that key with `count` entries
     used. Slots of
-    `capacity` beyond those mean other."""
+    `capacity` beyond those mean other. `unit`: what of a text one integer is; `lower`: of the text in lower case."""
 
     capacity: int
     labels: tuple[str | int, ...] = ()
     table: str | None = None
     count: str | None = None
+    unit: Unit = "whole"
+    lower: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -139,7 +146,7 @@ class Parts:
     them."""
 
     text: Tensor
-    unit: Literal["whole", "words", "chars", "bytes"]
+    unit: Unit
     lower: bool = False
     codes: Codes | None = None
 

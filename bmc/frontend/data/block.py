@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from bmc.frontend.bodies.arithmetic import whole_rows
-from bmc.frontend.bodies.core import FitRecord, Fitting
+from bmc.frontend.bodies.core import Bucketing, FitRecord, Fitting
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.elaborator import Elaborator
 from bmc.frontend.bodies.keys import KeyScope
@@ -27,6 +27,7 @@ from bmc.frontend.transfer.fitted import on_one_line, reused_keys
 from bmc.frontend.transfer.loading import stored_at_hand, stored_spec
 from bmc.frontend.transfer.stored import Stored
 from bmc.frontend.unit import (
+    BucketSpec,
     ColumnKind,
     ColumnSpec,
     DataSpec,
@@ -36,8 +37,10 @@ from bmc.frontend.unit import (
     SourceSpec,
     SplitSpec,
     StoredSpec,
+    VocabularySpec,
 )
 from bmc.ir import Dim, Function, Poly, Result, TensorType
+from bmc.ir.dims import symbols
 from bmc.ops.registry import TypeRuleError
 from bmc.record import record, replace
 from bmc.source import Span
@@ -61,6 +64,7 @@ class DataBlock:
     where: Tensor | None = None
     distinct: tuple[str, ...] | None = None
     records: list[FitRecord] = field(default_factory=list)
+    bucketings: list[Bucketing] = field(default_factory=list)
     base: StoredSpec | None = None
     stored: Stored | None = None
 
@@ -174,6 +178,7 @@ def trace_data(core: Elaborator, scope: FileScope, declaration: syntax.Data) -> 
         _clauses(core, block, env)
     finally:
         block.records = core.fitting.records
+        block.bucketings = core.fitting.bucketings
         core.fitting = None
     return block
 
@@ -298,12 +303,21 @@ def _output(core: Elaborator, entry: syntax.Let | syntax.Output, env: Environmen
     value = core.evaluate(entry.value, env)
     if entry.type is not None:
         value = core.annotated(entry.type, value, entry.name.text, entry.value.span, env)
-    if isinstance(entry, syntax.Output) and isinstance(value, Tensor):
+    buckets = [Poly.symbol(b.symbol) for b in core.fitting.bucketings]
+    if isinstance(entry, syntax.Output) and isinstance(value, Tensor) and not any(d in buckets for d in value.shape):
         whole_rows(value, f"the output {entry.name.text}", entry.value.span)
     if isinstance(entry, syntax.Output) and not isinstance(value, Tensor):
         note = "`pad(max = n)` makes rows of one length" if isinstance(value, Parts) and value.unit != "whole" else None
         raise Failure(data_errors.output_rows(entry.value.span, entry.name.text, describe(value), note))
     return Bound(value, entry.value.span)
+
+
+def _vocabulary(output: Tensor) -> VocabularySpec | None:
+    """What the integers of an output stand for."""
+    known = output.categories
+    if known is not None and (known.labels or known.table is not None or known.unit == "bytes"):
+        return VocabularySpec(known.unit, known.lower, known.capacity, known.labels, known.table, known.count)
+    return VocabularySpec("bytes", False, 256) if output.dtype == "u8" else None
 
 
 # --- cutting -----------------------------------------------------------------------------------------------------------
@@ -326,6 +340,11 @@ def data_functions(
     tensors = [(n, t) for n, t in outputs if isinstance(t, Tensor)]
     if tensors:
         functions.append(trace.cut("data", [Result(t.value, "output", n) for n, t in tensors]))
+    open_dims = {s for _, t in tensors for d in t.shape for s in symbols(d)}
+    used = [b for b in block.bucketings if b.symbol in open_dims]
+    buckets = tuple(BucketSpec(b.symbol, b.bucket, b.most) for b in used)
+    for bucket, bucketing in zip(buckets, used, strict=True):
+        functions.append(trace.cut(bucket.function, [Result(bucketing.lengths, "output", bucket.symbol)]))
     wanted = {p.key for f in (*functions, *predict, *models) for p in f.params if p.role == "fitted"}
     wanted |= set(tables)
     fits: list[Function] = []
@@ -369,10 +388,11 @@ def data_functions(
         block.split,
         tuple(specs),
         tuple(sorted(fitted, key=lambda f: position[f.key])),
-        tuple(OutputSpec(n, t.type, t.below if isinstance(t.below, int) else None) for n, t in tensors),
+        tuple(OutputSpec(n, t.type, t.below if isinstance(t.below, int) else None, _vocabulary(t)) for n, t in tensors),
         block.where is not None,
         block.distinct,
         block.base,
         reused,
+        buckets,
     )
     return DataFunctions((*fits, *functions), spec)

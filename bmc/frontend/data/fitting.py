@@ -11,7 +11,7 @@ from bmc.frontend.bodies.arithmetic import to_dtype
 from bmc.frontend.bodies.core import Core, FitRecord
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.trace import Trace, cone
-from bmc.frontend.bodies.values import Categories, Codes, Datum, Parts, Tensor, describe
+from bmc.frontend.bodies.values import Categories, Codes, Datum, Parts, Tensor, Unit, describe
 from bmc.frontend.errors import data_errors, type_errors
 from bmc.ir import Operation, Value
 from bmc.ir.types import is_float
@@ -47,13 +47,14 @@ def fitted_codes(core: Core, x: Tensor | Parts, size: int, name: str, size_span:
     trace = core.trace
     text = x.text if isinstance(x, Parts) else x
     keep = trace.constant(True, "bool", text.shape)
-    unit, lower = (x.unit, x.lower) if isinstance(x, Parts) else ("whole", False)
+    unit: Unit = x.unit if isinstance(x, Parts) else "whole"
+    lower = isinstance(x, Parts) and x.lower
     values = trace.ops("distinct", text.value, keep, limit=size - 1, unit=unit, lower=lower)
     scope = core.fitting.keys.inner(core.fitting.keys.default(name))
     keys = tuple(scope.key(n) for n in ("table", "order", "count"))
     core.fitting.records.append(FitRecord(keys, values, span.text, span))
     table, order, _ = (trace.parameter("fitted", k, v.type) for k, v in zip(keys, values, strict=True))
-    return Codes(size, size_span, table, order, Categories(size, table=keys[0], count=keys[2]))
+    return Codes(size, size_span, table, order, Categories(size, table=keys[0], count=keys[2], unit=unit, lower=lower))
 
 
 def encoded(core: Core, x: Tensor, codes: Codes, lower: bool = False) -> Tensor:

@@ -7,15 +7,15 @@ read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
+from bmc.frontend.bodies.core import Bucketing
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
-from bmc.frontend.bodies.values import Codes, Datum, Parts, Tensor, describe
+from bmc.frontend.bodies.values import Categories, Codes, Datum, Parts, Tensor, Unit, describe
 from bmc.frontend.data import fitting
-from bmc.frontend.errors import type_errors
+from bmc.frontend.errors import data_errors, type_errors
 from bmc.frontend.primitives.steps import step_mask
-from bmc.ir import Dim, Value
+from bmc.ir import Dim, Poly, Value
 from bmc.record import replace
 
 __all__ = ["PRIMITIVES"]
@@ -47,12 +47,13 @@ def _lower(arguments: Arguments) -> Datum:
     return replace(parts, lower=True)
 
 
-def _cut(unit: Literal["words", "chars", "bytes"]) -> Callable[[Arguments], Datum]:
+def _cut(unit: Unit) -> Callable[[Arguments], Datum]:
     def expand(arguments: Arguments) -> Datum:
         parts = _text(arguments)
         if parts.unit != "whole":
             raise _refused(arguments, "it takes a whole text")
-        codes = Codes(_BYTES, arguments.span) if unit == "bytes" else None
+        bytes_ = Categories(_BYTES, unit="bytes", lower=parts.lower)
+        codes = Codes(_BYTES, arguments.span, categories=bytes_) if unit == "bytes" else None
         return replace(parts, unit=unit, codes=codes)
 
     return expand
@@ -131,16 +132,44 @@ def _length(arguments: Arguments) -> Datum:
 def _pad(arguments: Arguments) -> Datum:
     """The first steps of a series, or the integers of the first parts of a text, 0 behind them."""
     parts = _ragged(arguments)
-    size = arguments.dim("max")
-    if isinstance(size, int) and size < 1:
-        raise arguments.wrong("max", "a length of at least 1")
+    most = arguments.positive("max")
+    size: Dim = most
+    lengths: Value | None = None
+    if arguments.given("bucket"):
+        bucketing = _bucketing(arguments, parts, most)
+        size, lengths = Poly.symbol(bucketing.symbol), bucketing.lengths
     if isinstance(parts, Tensor):
-        return _padded_steps(arguments, parts, size)
+        return replace(_padded_steps(arguments, parts, size), lengths=lengths)
     if parts.codes is None:
         raise _refused(arguments, "`vocab(max = n)` or `hash(n)` makes integers of them, which can be padded")
     value = _padded(arguments, parts, parts.codes, size)
     made = arguments.core.tensor(value, origins=(*(parts.text.origins or (None,) * parts.text.rank), arguments.where("max")))
-    return replace(made, below=parts.codes.size, below_origin=parts.codes.origin, categories=parts.codes.categories)
+    return replace(
+        made, below=parts.codes.size, below_origin=parts.codes.origin, categories=parts.codes.categories, lengths=lengths
+    )
+
+
+def _bucketing(arguments: Arguments, x: Parts | Tensor, most: int) -> Bucketing:
+    """The run-time dim of rows padded in buckets: the same for all that is as long."""
+    core, trace = arguments.core, arguments.core.trace
+    bucket = arguments.positive("bucket")
+    if bucket > most:
+        raise arguments.wrong("bucket", f"a number up to {most}, the largest length")
+    if core.fitting is None:
+        raise Failure(data_errors.fit_outside(arguments.where("bucket")))
+    if isinstance(x, Parts) and x.text.rank != 1:
+        raise _refused(arguments, "in buckets go rows of one text each")
+    of = (x.text.value, x.unit, x.lower and x.unit == "bytes") if isinstance(x, Parts) else x.lengths
+    for known in core.fitting.bucketings:
+        if known.of == of and (known.most, known.bucket) == (most, bucket):
+            return known
+    counted = _count(arguments, x) if isinstance(x, Parts) else x.lengths
+    assert counted is not None
+    lengths = trace.op("minimum", counted, trace.constant(most, "i32", counted.type.shape))
+    name = core.fitting.keys.path[0] if core.fitting.keys.path else "row"
+    made = Bucketing(f"{name}_steps", lengths, most, bucket, of)
+    core.fitting.bucketings.append(made)
+    return made
 
 
 def _padded_steps(arguments: Arguments, x: Tensor, size: Dim) -> Tensor:
@@ -192,7 +221,12 @@ PRIMITIVES = (
     ),
     Primitive("hash", "x, n", "texts, words, characters or whole numbers as integers below n, by a hash", _hash, ragged=True),
     Primitive(
-        "pad", "x, max", "the first `max` steps of each row of a series, or integers of a text, 0 behind them", _pad, ragged=True
+        "pad",
+        "x, max, bucket = none",
+        "the first `max` steps of each row of a series, or integers of a text, 0 behind them; with `bucket = 8` no more of them "
+        "than a row needs, in multiples of 8",
+        _pad,
+        ragged=True,
     ),
     Primitive("length", "x", "how many steps or parts each row has", _length, ragged=True),
 )

@@ -8,7 +8,7 @@ evaluation trace, so that both are one computation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -51,7 +51,7 @@ from bmc.frontend.train.settings import (
 from bmc.frontend.transfer.loading import Loading, read_init
 from bmc.frontend.unit import GenerationSpec, MetricSpec, OutputSpec, PlateauSpec, PredictedColumn, PredictionSpec, StopSpec
 from bmc.ir import Function, Poly, Result, Value
-from bmc.ir.dims import product
+from bmc.ir.dims import product, symbols
 from bmc.ir.types import is_float, is_integer
 from bmc.ops.registry import TypeRuleError
 from bmc.record import record, replace
@@ -118,7 +118,9 @@ def _data_inputs(core: Elaborator, block: TrainBlock) -> dict[str, Bound]:
             continue
         value = core.trace.parameter("input", name, behind.type)
         valid = None if behind.valid is None else core.trace.parameter("input", f"{name}.valid", behind.valid.type)
-        made[name] = Bound(replace(behind, value=value, trace=core.trace, valid=valid, behind=behind), bound.span)
+        made[name] = Bound(
+            replace(behind, value=value, trace=core.trace, valid=valid, behind=behind, lengths=None), bound.span
+        )
     return made
 
 
@@ -533,12 +535,13 @@ def _predict_function(core: Elaborator, block: TrainBlock, settings: Settings, t
         except Failure as failure:
             core.report(failure.diagnostic)
     mapping = {t.value: t.behind.value for t in traced.inputs.values() if t.behind is not None}
+    lengths = [bucketing.symbol for bucketing in block.data.bucketings]
     columns: list[PredictedColumn] = []
     results: list[Result] = []
     mixing: list[Span | None] = []
     for name, value, span in values:
         try:
-            tensor = _predicted(core, name, value, span)
+            tensor = _predicted(core, name, value, span, lengths)
         except Failure as failure:
             core.report(failure.diagnostic)
             continue
@@ -558,7 +561,7 @@ def _predict_function(core: Elaborator, block: TrainBlock, settings: Settings, t
     results += [Result(t.value, "output", PredictionSpec.key_of_bounded(n)) for n, t in bounded]
     function = core.trace.cut("predict", results, earlier=block.data.trace, mapping=mapping)
     result.predict = function
-    read = {p.key.removesuffix(".valid") for p in function.params if p.role == "input"}
+    read = {p.key.removesuffix(".valid").removesuffix(".length") for p in function.params if p.role == "input"}
     needs = tuple(c.name for c in block.data.columns if c.name in read)
     limits = tuple(OutputSpec(n, t.type, t.below if isinstance(t.below, int) else None) for n, t in bounded)
     result.prediction = PredictionSpec(tuple(columns), needs, keep, limits)
@@ -572,14 +575,15 @@ def _may_be_outside(output: Tensor) -> bool:
     return not fitted and not (output.dtype == "u8" and output.below >= 256)
 
 
-def _predicted(core: Elaborator, name: str, value: Datum, span: Span) -> Tensor:
+def _predicted(core: Elaborator, name: str, value: Datum, span: Span, lengths: Collection[str]) -> Tensor:
+    """One value for each row, its dims known but for `lengths`, which have a most."""
     if isinstance(value, Poison):
         raise Failure
     tensor = arithmetic.scalar(core, value, span)
     row = Poly.symbol(ROW)
     if tensor.rank == 0:
         tensor = arithmetic.broadcast_tensor(core, tensor, (row,))
-    if tensor.shape[0] != row or not all(isinstance(d, int) for d in tensor.shape[1:]):
+    if tensor.shape[0] != row or not all(symbols(d) <= set(lengths) for d in tensor.shape[1:]):
         open_dims = any(core.trace.has_rows(d) for d in tensor.shape[1:])
         if open_dims:
             raise Failure(train_errors.mixes_rows(span, name, None))

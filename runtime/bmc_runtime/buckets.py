@@ -1,0 +1,67 @@
+"""Rows padded to their own length, rounded up: which length, which rows go together, in which order an epoch takes them.
+
+In: how long each row is. Out: run-time dims of batches. Guaranteed: all of it is a function of the lengths (and of seed and epoch,
+for the order): in evaluation and prediction a row's dims are its own, whatever rows stand beside it; in training they are those of
+the longest row of the whole batch, never of a shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bmc_runtime.hashing import mix, mix_one
+from bmc_runtime.table import Indices
+
+__all__ = ["WINDOW_BATCHES", "Buckets", "padded_sizes"]
+
+WINDOW_BATCHES = 64
+"""Batches whose rows are sorted by length together: more make less padding, and rows meet more often the same others."""
+
+_BATCHES = 3
+"""Apart from the purposes of `order`."""
+
+
+def padded_sizes(lengths: Indices, bucket: int, most: int) -> Indices:
+    """Lengths rounded up to multiples of `bucket`, at least one of them and at most `most`."""
+    rounded = -(-lengths.astype(np.int64) // bucket) * bucket
+    return np.minimum(np.maximum(rounded, bucket), most)
+
+
+@dataclass(frozen=True, eq=False)
+class Buckets:
+    """`sizes`: by run-time dim, the padded length `[N]` of each row. `most`: the largest that it may be."""
+
+    sizes: Mapping[str, Indices]
+    most: Mapping[str, int]
+
+    def dims(self, rows: Indices) -> dict[str, int]:
+        """The run-time dims of a batch of these rows: those of the longest."""
+        return {symbol: int(sizes[rows].max(initial=1)) for symbol, sizes in self.sizes.items()}
+
+    def groups(self) -> Iterator[tuple[Indices, dict[str, int]]]:
+        """All rows by their own dims: row numbers, ascending, and dims."""
+        names = list(self.sizes)
+        table = np.stack([self.sizes[name] for name in names], axis=1)
+        found, which = np.unique(table, axis=0, return_inverse=True)
+        which = which.reshape(-1)
+        for number, sizes in enumerate(found.tolist()):
+            yield np.flatnonzero(which == number), dict(zip(names, sizes, strict=True))
+
+    def order(self, order: Indices, per_step: int, seed: int, epoch: int) -> Indices:
+        """An epoch's order changed so that rows of similar length share a batch of `per_step`: within a window the rows are sorted
+        by length (equal ones stay in order) and its batches are permuted. What does not fill a batch stays at the end as it was."""
+        rows = order.copy()
+        whole = len(rows) // per_step * per_step
+        key = np.zeros(len(rows), np.int64)
+        for symbol, sizes in self.sizes.items():
+            key = key * (self.most[symbol] + 1) + sizes[rows]
+        stream = mix_one(mix_one(mix_one(seed) ^ epoch) ^ _BATCHES)
+        for start in range(0, whole, per_step * WINDOW_BATCHES):
+            stop = min(start + per_step * WINDOW_BATCHES, whole)
+            batches = rows[start:stop][np.argsort(key[start:stop], kind="stable")].reshape(-1, per_step)
+            numbers = np.arange(start, start + len(batches), dtype=np.uint64) + np.uint64(stream)
+            rows[start:stop] = batches[np.argsort(mix(numbers), kind="stable")].reshape(-1)
+        return rows

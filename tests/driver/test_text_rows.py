@@ -1,0 +1,137 @@
+"""The example programs that read text, from raw rows to predictions: they train, and a row alone is as among others."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import csv
+
+import bmc
+from bmc_runtime.characters import lower, words
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PLAIN = "the a film plot actor was is and of it I saw Yesterday naïve 中文 don't".split()  # noqa: SIM905
+GOOD, BAD = ["great", "Lovely", "SUPERB"], ["awful", "boring", "Terrible"]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def reviews(rows: int) -> dict[str, list[object]]:
+    """Texts whose one telling word says how many stars they give."""
+    draw = random.Random(5)
+    texts: list[object] = []
+    stars: list[object] = []
+    for row in range(rows):
+        text = draw.choices(PLAIN, k=draw.randint(1, 12))
+        text.insert(draw.randrange(len(text) + 1), draw.choice(GOOD if row % 2 else BAD))
+        texts.append(draw.choice([" ", ", ", " — "]).join(text) + draw.choice(["", ".", "!", "…"]))
+        stars.append(draw.choice([4, 5] if row % 2 else [1, 2]))
+    return {"text": texts, "stars": stars}
+
+
+def assert_alone_as_among_others(model: bmc.Model, columns: dict[str, list[object]], rows: int) -> None:
+    whole = model.predict(columns)
+    for chosen in (slice(0, 1), slice(rows // 2, rows // 2 + 3), slice(rows - 1, rows)):
+        part = model.predict({name: values[chosen] for name, values in columns.items()})
+        for name, values in part.items():
+            assert values.tobytes() == whole[name][chosen].tobytes()
+
+
+def encoder(pad: str = "pad(max = 32)") -> bmc.Program:
+    """The example, small: places for 32 words, 60 words known."""
+    text = (EXAMPLES / "encoder.bm").read_text(encoding="utf-8").replace("256", "32").replace("pad(max = 32)", pad)
+    small = {"V": 60, "D": 16, "heads": 2, "depth": 1, "epochs": 8, "batch": 32, "optimizer": "adamw(lr = 1e-2)"}
+    return bmc.compile(text, overrides=small)
+
+
+def test_encoder_learns_from_words_of_its_vocabulary() -> None:
+    columns = reviews(300)
+    model = encoder("pad(max = 32)").train(columns)
+    assert model.evaluate("test").metrics["auc"] > 0.95
+    texts = {"text": columns["text"]}
+    assert_alone_as_among_others(model, texts, 300)
+    # What is unknown is other, whichever it is; case does not count, and neither does what separates.
+    same = model.predict({"text": ["a GREAT zzz film", "a great qqq film", "«A» gReAt: ẞß — film!!"]})["prediction"]
+    assert same[0] == same[1] == same[2]
+
+
+def test_the_vocabulary_is_by_count_then_bytes_and_goes_both_ways() -> None:
+    columns = {"text": reviews(100)["text"], "stars": [1, 5] * 50}
+    model = bmc.compile(TINY.replace("SOURCE", "csv")).train({"A": columns})
+    counts: dict[str, int] = {}
+    for text in columns["text"]:
+        for word in words(lower(str(text))):
+            counts[word] = counts.get(word, 0) + 1
+    ranked = sorted(counts, key=lambda word: (-counts[word], word.encode()))
+    vocabulary = model.vocabulary("tok")
+    assert [part.decode() for part in vocabulary.parts] == ranked[:19]
+    assert vocabulary.other == 19
+    text = f"{ranked[2].upper()}, {ranked[0]}! Unheard"
+    assert vocabulary.encode(text) == [2, 0, 19]
+    assert vocabulary.decode([2, 0, 19]) == f"{ranked[2]} {ranked[0]} \ufffd"
+    raw = model.vocabulary("raw")
+    assert raw.decode(raw.encode("Né 中")) == "Né 中"
+    # The model sees what `encode` gives.
+    seen = model.predict({"text": [text]})
+    assert seen["tok"][0][:3].tolist() == [2, 0, 19]
+    assert not seen["tok"][0][3:].any()
+    assert seen["raw"][0][: len(text.encode())].tolist() == raw.encode(text)[:24]
+    with pytest.raises(bmc.BmcError, match="letters"):
+        model.vocabulary("letters")
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
+def test_the_same_bits_from_each_format(form: str, tmp_path: Path) -> None:
+    columns = reviews(200)
+    path = tmp_path / f"reviews.{form}"
+    table = pa.table(columns)
+    if form == "parquet":
+        pq.write_table(table, path)
+    elif form == "csv":
+        csv.write_csv(table, path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    kind = "parquet" if form == "parquet" else form
+    text = TINY.replace("SOURCE", kind)
+    model = bmc.compile(text).train({"A": str(path)})
+    memory = bmc.compile(text).train({"A": columns})
+    assert {k: v.tobytes() for k, v in model.weights.items()} == {k: v.tobytes() for k, v in memory.weights.items()}
+    opened = tmp_path / "m.bmz"
+    model.save(opened)
+    found = bmc.load(opened).predict({"text": columns["text"]})
+    assert found["prediction"].tobytes() == memory.predict({"text": columns["text"]})["prediction"].tobytes()
+
+
+TINY = """data A {
+  source = SOURCE("a.x")
+  columns {
+    text: str
+    stars: i32
+  }
+  let ids = text |> lower |> words |> vocab(max = 20)
+  tok = ids |> pad(max = 16)
+  letters = text |> chars |> hash(50) |> pad(max = 20)
+  raw = text |> bytes |> pad(max = 24)
+  len = length(ids) |> number
+  y = stars >= 4
+}
+model M(tok: i32[B, T], letters: i32[B, S], raw: i32[B, R], len: float[B]) -> (logit: f32[B]) {
+  a = tok |> embedding(20, 4) as words |> mean(axis = 1)
+  b = letters |> embedding(50, 4) as chars |> mean(axis = 1)
+  c = raw |> embedding(256, 4) as bytes |> mean(axis = 1)
+  return concat(a, b, c, unsqueeze(len, 1)) |> dense(1) as out |> squeeze(-1)
+}
+train M on A {
+  loss = bce(logit, y)
+  predict = [prediction = sigmoid(logit), tok = number(A.tok), raw = A.raw]
+  epochs = 2
+}
+"""
