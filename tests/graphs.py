@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from bmc.ir import Function, Location, Operation, Parameter, Poly, Result, TensorType, Value
+from bmc.ir import Function, Location, Operation, Parameter, Poly, Region, Result, TensorType, Value
 from bmc.ir.dims import evaluate as evaluate_dim
 from bmc.ir.text import print_function
 from bmc.ops.arrays import numpy_dtype, quiet
@@ -28,8 +28,10 @@ from bmc.ops.build import Builder
 from bmc.ops.choice import PREDICATES
 from bmc.ops.lowering import Elementwise, Reduction, Reshape, View
 from bmc.ops.order import ArgAttrs, TopKAttrs
+from bmc.ops.pool import PoolAttrs
 from bmc.ops.random import CONTROL, RandomAttrs
 from bmc.ops.registry import NoAttrs, Operator, RowMix, TypeRuleError, row_axes
+from bmc.ops.scan_parts import ScanAttrs
 from bmc.ops.sources import ConstantAttrs
 from bmc.ops.table import definition, operators
 from bmc.source import SourceFile, Span
@@ -55,6 +57,8 @@ class Options:
     smooth: only operators whose results move little when their operands do (for comparisons within a tolerance).
     gradient: a scalar output `loss` and outputs `grad.KEY` by every weight.
     opaque: operators with kernels of their own (gather, sort, concat, ...) too.
+    composed: sums over windows too, which the pass `expand` turns into others that add in another order.
+    regions: scans too.
     """
 
     dtype: str = "f64"
@@ -62,6 +66,8 @@ class Options:
     smooth: bool = False
     gradient: bool = False
     opaque: bool = True
+    composed: bool = True
+    regions: bool = True
     most: int = 60
 
 
@@ -376,6 +382,60 @@ class _Grower:
             else:
                 self.note(self.b.cumsum(x, x.type.rank - 1), -500, 500)
 
+    def spatial(self) -> None:
+        """Windows, convolutions and poolings: operators that walk an axis of places."""
+        kind = self.rng.choice(["windows", "convolution", "max_pool", "sum_pool"])
+        if kind in ("convolution", "sum_pool") and not self.options.composed:
+            raise _NoneFitsError
+        if kind == "windows":
+            x = self.pick(self.floats(lambda v: v.type.rank > 1))
+            axis = self.rng.choice([i for i in range(x.type.rank) if isinstance(x.type.shape[i], int)] or [0])
+            self.b.windows(x, axis, self.rng.randint(1, 3), self.rng.randint(1, 3), self.rng.randint(1, 2))
+            return
+        x = self.pick(self.floats(lambda v: v.type.rank in (3, 4) and all(isinstance(d, int) for d in v.type.shape[1:])))
+        x = self.small(x)
+        places = x.type.rank - 2
+        low, high = ([self.rng.randint(0, 2) for _ in range(places)] for _ in range(2))
+        sizes, strides, dilation = ([self.rng.randint(1, most) for _ in range(places)] for most in (3, 2, 2))
+        if kind == "convolution":
+            channels = x.type.shape[-1]
+            assert isinstance(channels, int)
+            groups = self.rng.choice([g for g in (1, 1, 2, 3) if channels % g == 0])
+            w = self.weight((*sizes, channels // groups, groups * self.rng.randint(1, 3)))
+            interior = [self.rng.choice([0, 0, 1]) for _ in range(places)]
+            made = self.b.convolution(
+                x, w, strides=strides, low=low, high=high, interior=interior, dilation=dilation, groups=groups
+            )
+            self.note(made, -1e4, 1e4)
+            return
+        attrs = PoolAttrs(tuple(sizes), tuple(strides), tuple(low), tuple(high), tuple(dilation))
+        reaches = [d * (k - 1) for d, k in zip(dilation, sizes, strict=True)]
+        if kind == "max_pool" and any(max(pads) > reach for pads, reach in zip(zip(low, high, strict=True), reaches, strict=True)):
+            raise _NoneFitsError  # a window of padding alone: its largest is -inf
+        self.note(self.b.emit(kind, x, attrs=attrs), *((-_LIMIT, _LIMIT) if kind == "max_pool" else (-100, 100)))
+
+    def scan(self) -> None:
+        """A recurrence along an axis: a carry, a sequence, an invariant, and a yield that sees the carry before."""
+        x = self.small(self.pick(self.floats(lambda v: v.type.rank > 1)))
+        if self.rows[x] == 0:
+            x = self.b.transpose(x, (1, 0, *range(2, x.type.rank)))
+        length, state = x.type.shape[0], x.type.with_shape(x.type.shape[1:])
+        if not isinstance(length, int) or length == 0:
+            raise _NoneFitsError
+        quarter = self.b.full(0.25, state)
+        self.settle()
+        start, scale = (self.small(self.pick(self.floats(lambda v: v.type == state) or [quarter])) for _ in range(2))
+        h, part, p = (Value(state, name) for name in ("h", "part", "p"))
+        turn = self.b.fresh()
+        new = turn.emit("tanh", turn.add(turn.mul(h, turn.mul(p, 0.25)), part))
+        results = new, turn.mul(h, new)
+        region = Region((h, part, p), tuple(turn.ops), results)
+        attrs = ScanAttrs(1, 1, self.rng.random() < 0.5, length)
+        last, stacked = self.b.operation("scan", (start, x, scale), attrs, (region,)).results
+        low, high = self.intervals[start]
+        self.note(last, -1, 1)
+        self.note(stacked, min(low, -1), max(high, 1))
+
     def indices(self, accept: Callable[[Value], bool] = lambda value: True) -> list[Value]:
         return self.pool(lambda v: v.type.dtype in ("i32", "i64") and accept(v))
 
@@ -430,6 +490,8 @@ def random_graph(rng: random.Random, options: Options = Options()) -> Function:
         (3, grower.dense),
         (2, grower.contract),
         (3 if options.opaque else 0, grower.opaque),
+        (3, grower.spatial),
+        (1 if options.regions else 0, grower.scan),
     ]
     weights = [weight for weight, _ in moves]
     for step in range(rng.randint(1, options.most)):

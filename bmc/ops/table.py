@@ -14,6 +14,7 @@ from bmc.ops import (
     index,
     kernel,
     order,
+    pool,
     random,
     reduce,
     scan,
@@ -29,7 +30,7 @@ from bmc.ops.registry import Operator
 __all__ = ["chapters", "definition", "operators"]
 
 _MODULES = (
-    unary, binary, choice, sources, random, shape, window, reduce, contract, index, order, text, text_parts, cache, control,
+    unary, binary, choice, sources, random, shape, window, pool, reduce, contract, index, order, text, text_parts, cache, control,
 )  # fmt: skip
 
 

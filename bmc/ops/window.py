@@ -308,7 +308,9 @@ def _convolution(np: Any, attrs: ConvolutionAttrs, arrays: Sequence[Any]) -> Seq
         ]
         seen = wide[(slice(None), *cells)]
         seen = seen.reshape((*seen.shape[:-1], attrs.groups, w.shape[-2]))
-        parts += np.einsum("...gc,cgo->...go", seen, kernel[taps])
+        lead = list(range(places + 1))
+        group, channel, feature = places + 1, places + 2, places + 3
+        parts += np.einsum(seen, [*lead, group, channel], kernel[taps], [channel, group, feature], [*lead, group, feature])
     return (parts.reshape((*parts.shape[:-2], w.shape[-1])),)
 
 

@@ -76,9 +76,9 @@ def slope(op: Operation, arrays: list[Any], operand: int, index: Any, weights: S
 
 def test_every_rule_is_tested() -> None:
     """Rules of operators that are not what their derivative says (`stop_gradient`), or that have regions
-    (`scan`), have tests of their own."""
+    (`scan`), or whose operands cannot move alone (`max_pool_grad`), have tests of their own."""
     ruled = {record.name for record in operators().values() if not isinstance(record.grad, NotDifferentiable)}
-    assert ruled - {record.name for record in MAPS_OF_FLOATS} == {"stop_gradient", "scan"}
+    assert ruled - {record.name for record in MAPS_OF_FLOATS} == {"stop_gradient", "scan", "max_pool_grad"}
 
 
 @pytest.mark.parametrize("record", MAPS_OF_FLOATS, ids=lambda record: record.name)
@@ -102,6 +102,20 @@ def test_rule_equals_central_differences(record: Operator) -> None:
                 assert found == pytest.approx(expected, rel=TOLERANCE, abs=TOLERANCE), (case, i, index)
                 compared += 1
     assert compared
+
+
+def test_the_gradient_of_a_maximum_is_differentiated_as_the_linear_map_that_it_is() -> None:
+    """For each c: <c, back(x, y, g)> = <g, its rule for c>; x and y send nothing back."""
+    for case in (c for c in cases() if c.record.name == "max_pool_grad" and c.sample.operands[0].dtype == "f64"):
+        op = case.build()
+        x, y, g = draw(case.sample, BINDINGS, seed=case.number)
+        c = np.random.default_rng(3).normal(size=x.shape)
+        (back,) = run(op, [x, y, g], BINDINGS)
+        by_x, by_y, by_g = pulled_back(op, [x, y, g], [c], BINDINGS)
+        assert by_x is None
+        assert by_y is None
+        # Sums of at most a few hundred products of size 1.
+        assert np.sum(c * back) == pytest.approx(np.sum(g * by_g), abs=1e-11)
 
 
 def gradient_at(name: str, *points: float, cotangent: float = 1.0, attrs: object = NoAttrs()) -> list[float | None]:

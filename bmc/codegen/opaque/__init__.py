@@ -17,6 +17,7 @@ from bmc.codegen.opaque.movement import (
     emit_scatter_along,
     emit_take_along,
 )
+from bmc.codegen.opaque.pooling import emit_max_pool_grad
 from bmc.codegen.opaque.search import emit_argmax, emit_argmin, emit_cumsum, emit_search_sorted, emit_sort, emit_top_k
 from bmc.codegen.opaque.text import emit_int_lookup, emit_str_equal, emit_str_lookup, emit_str_select
 from bmc.codegen.opaque.text_parts import emit_int_hash, emit_str_bytes, emit_str_count, emit_str_hash, emit_str_parts
@@ -34,6 +35,7 @@ OPAQUE_KERNELS: Final[Mapping[str, Callable[[ir.Module, str, Operation, bool], i
         "gather": emit_gather,
         "int_hash": emit_int_hash,
         "int_lookup": emit_int_lookup,
+        "max_pool_grad": emit_max_pool_grad,
         "pad": emit_pad,
         "scatter_add": emit_scatter_add,
         "scatter_along": emit_scatter_along,

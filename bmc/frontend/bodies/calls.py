@@ -182,6 +182,9 @@ class Calls(Expressions):
             if not isinstance(value, str):
                 raise wrong("a text")
         elif isinstance(default, ListValue):
+            equal = bool(default.items) and all(is_number(i) and i == default.items[0] for i in default.items)
+            if equal and isinstance(value, int) and not isinstance(value, bool):
+                return replace(given, value=ListValue((value,) * len(default.items)))  # one number for every axis
             if not isinstance(value, ListValue):
                 raise wrong("a list")
         elif isinstance(default, (Closure, Primitive, Generator, Constructed, LayerInstance)) and (

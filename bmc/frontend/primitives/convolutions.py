@@ -5,6 +5,8 @@ Tensors are channels last: [rows, places.., channels].
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bmc.frontend.bodies import arithmetic
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
@@ -73,20 +75,21 @@ def _fits(arguments: Arguments, tensor: Tensor, axis: int, padded: Dim, size: in
     return count
 
 
-def _convolve(arguments: Arguments) -> Datum:
-    tensor, core = _places(arguments), arguments.core
+def _operands(arguments: Arguments) -> tuple[Tensor, Tensor]:
+    """x and the kernel, whose channels fit in the groups."""
+    tensor = _places(arguments)
     kernel = arguments.floats("w")
     if tensor.dtype not in ("f32", "f64"):
         raise Failure(type_errors.dtype_mismatch(arguments.where("x"), "x", tensor.type, arguments.span, "floats", "number"))
     if tensor.valid is not None:
-        raise Failure(type_errors.may_be_missing(arguments.where("x"), describe(tensor), "`convolve`", tensor.origin(0)))
+        raise Failure(type_errors.may_be_missing(arguments.where("x"), describe(tensor), f"`{arguments.name}`", tensor.origin(0)))
     (tensor, kernel) = _one_dtype(arguments, tensor, kernel)
     places = tensor.rank - 2
     groups = arguments.positive("groups")
     taps = kernel.shape[:places]
     if kernel.rank != tensor.rank or not all(isinstance(t, int) and t > 0 for t in taps):
         wanted = f"it takes [{places} numbers of taps, channels, features] for {describe(tensor)}"
-        raise Failure(type_errors.operand_type(arguments.where("w"), "convolve", describe(kernel), wanted))
+        raise Failure(type_errors.operand_type(arguments.where("w"), arguments.name, describe(kernel), wanted))
     if kernel.shape[-2] * groups != tensor.shape[-1] or divide_exact(kernel.shape[-1], groups) is None:
         split = f" in {groups} groups" if groups > 1 else ""
         raise Failure(
@@ -96,6 +99,13 @@ def _convolve(arguments: Arguments) -> Datum:
                 f"{kernel.shape[-2]} channels and {kernel.shape[-1]} features{split}",
             )
         )
+    return tensor, kernel
+
+
+def _convolve(arguments: Arguments) -> Datum:
+    core = arguments.core
+    tensor, kernel = _operands(arguments)
+    places, groups, taps = tensor.rank - 2, arguments.positive("groups"), kernel.shape[: tensor.rank - 2]
     strides, dilation = _per_axis(arguments, "stride", places), _per_axis(arguments, "dilation", places)
     sizes = tuple(t for t in taps if isinstance(t, int))
     padding = _padding(arguments, tuple(d * (t - 1) for d, t in zip(dilation, sizes, strict=True)))
@@ -135,7 +145,7 @@ def _expect_channels_last(arguments: Arguments, tensor: Tensor, sizes: tuple[int
 def _one_dtype(arguments: Arguments, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     core = arguments.core
     spans = [arguments.where("x"), arguments.where("w")]
-    dtype = arithmetic.common_dtype(core, [x, w], spans, "convolve", arguments.span)
+    dtype = arithmetic.common_dtype(core, [x, w], spans, arguments.name, arguments.span)
     return arithmetic.to_dtype(core, x, dtype), arithmetic.to_dtype(core, w, dtype)
 
 
@@ -170,6 +180,90 @@ def _patches(arguments: Arguments) -> Datum:
     return core.tensor(value, origins=origins)
 
 
+def _pool(name: str) -> Callable[[Arguments], Datum]:
+    """The operator `name` over the windows of x."""
+
+    def expand(arguments: Arguments) -> Datum:
+        tensor, core = _places(arguments), arguments.core
+        if tensor.dtype not in ("f32", "f64"):
+            raise Failure(type_errors.dtype_mismatch(arguments.where("x"), "x", tensor.type, arguments.span, "floats", "number"))
+        if tensor.valid is not None:
+            where = arguments.where("x")
+            raise Failure(type_errors.may_be_missing(where, describe(tensor), f"`{arguments.name}`", tensor.origin(0)))
+        places = tensor.rank - 2
+        sizes, dilation = _per_axis(arguments, "size", places), _per_axis(arguments, "dilation", places)
+        strides = _per_axis(arguments, "stride", places) if arguments.given("stride") else sizes
+        padding = _padding(arguments, tuple(d * (s - 1) for d, s in zip(dilation, sizes, strict=True)))
+        for i, (low, high) in enumerate(padding):
+            _fits(arguments, tensor, 1 + i, tensor.shape[1 + i] + low + high, sizes[i], strides[i], dilation[i])
+        value = core.trace.op(
+            name,
+            tensor.value,
+            sizes=sizes,
+            strides=strides,
+            low=tuple(low for low, _ in padding),
+            high=tuple(high for _, high in padding),
+            dilation=dilation,
+        )
+        return core.tensor(value, origins=tensor.origins)
+
+    return expand
+
+
+def _convolve_transposed(arguments: Arguments) -> Datum:
+    """Each cell of x adds its multiple of the kernel to the places from `stride` times its own, less the padding: the
+    convolution of x, spread by the strides, with the kernel in reverse."""
+    tensor, kernel = _operands(arguments)
+    core, trace = arguments.core, arguments.core.trace
+    places = tensor.rank - 2
+    groups = arguments.positive("groups")
+    strides, dilation = _per_axis(arguments, "stride", places), _per_axis(arguments, "dilation", places)
+    taps = [t for t in kernel.shape[:places] if isinstance(t, int)]
+    reaches = tuple(d * (t - 1) for d, t in zip(dilation, taps, strict=True))
+    starts, stops = [0], [tensor.shape[0]]
+    low: list[int] = []
+    high: list[int] = []
+    for i, (before, after) in enumerate(_cut_off(arguments, reaches, strides)):
+        low.append(max(reaches[i] - before, 0))
+        high.append(max(reaches[i] - after, 0))
+        made = (tensor.shape[1 + i] - 1) * strides[i] + 1 + low[i] + high[i] - reaches[i]
+        start, stop = max(before - reaches[i], 0), made - max(after - reaches[i], 0)
+        if isinstance(stop, int) and stop <= start:
+            raise Failure(type_errors.bad_size(arguments.span, f"padding leaves nothing of dim {1 + i}, {made} places"))
+        starts.append(start)
+        stops.append(stop)
+    flipped = kernel.value
+    for i, t in enumerate(taps):
+        flipped = trace.slice(flipped, i, t - 1, -1, -1) if t > 1 else flipped
+    value = trace.op(
+        "convolution",
+        tensor.value,
+        flipped,
+        strides=(1,) * places,
+        low=tuple(low),
+        high=tuple(high),
+        interior=tuple(s - 1 for s in strides),
+        dilation=dilation,
+        groups=groups,
+    )
+    for i in range(places):
+        value = trace.slice(value, 1 + i, starts[1 + i], stops[1 + i])
+    origins = (tensor.origin(0), *(tensor.origin(1 + i) for i in range(places)), kernel.origin(kernel.rank - 1))
+    return core.tensor(value, origins=origins)
+
+
+def _cut_off(arguments: Arguments, reaches: tuple[int, ...], strides: tuple[int, ...]) -> list[tuple[int, int]]:
+    """How many places are cut off before and after each axis; below 0: further ones."""
+    numbers = arguments.integers("extra")
+    extra = numbers * len(reaches) if len(numbers) == 1 else numbers
+    if len(extra) != len(reaches) or any(not 0 <= n < s for n, s in zip(extra, strides, strict=False)):
+        raise arguments.wrong("extra", "a whole number from 0, less than the stride")
+    padding = _padding(arguments, reaches)
+    if arguments["pad"] == "same":
+        return [(low, reach + 1 - s - low) for (low, _), reach, s in zip(padding, reaches, strides, strict=True)]
+    return [(low, high - n) for (low, high), n in zip(padding, extra, strict=True)]
+
+
 def _per_axis_list(arguments: Arguments) -> Datum:
     value, count = arguments["x"], arguments.positive("n")
     items = value.items if isinstance(value, (ListValue, TupleValue)) else (value,) * count
@@ -185,6 +279,27 @@ PRIMITIVES = (
         "products of the kernel w[taps.., channels, features] with the window of x[rows, places.., channels] at each place;"
         ' `pad`: zeros around x: none (or "valid"), "same", "causal", or how many',
         _convolve,
+    ),
+    Primitive(
+        "convolve_transposed",
+        'x, w, stride = 1, pad = none, dilation = 1, groups = 1, extra = 0',
+        "each cell of x[rows, places.., channels] times the kernel w[taps.., channels, features], added up where the kernels"
+        " overlap, `stride` places apart; `pad`: how many places are cut off around the result, or \"same\" for `stride` times as"
+        " many as x has; `extra`: further places at the end",
+        _convolve_transposed,
+    ),
+    Primitive(
+        "pool_max",
+        'x, size, stride = none, pad = none, dilation = 1',
+        "the largest cell of each window of x[rows, places.., channels], side by side by default; the gradient goes to the first"
+        " of equals",
+        _pool("max_pool"),
+    ),
+    Primitive(
+        "pool_sum",
+        'x, size, stride = none, pad = none, dilation = 1',
+        "the sum of each window of x[rows, places.., channels]",
+        _pool("sum_pool"),
     ),
     Primitive(
         "patches",
