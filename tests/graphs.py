@@ -493,6 +493,7 @@ def random_graph(rng: random.Random, options: Options = Options()) -> Function:
         (3, grower.spatial),
         (1 if options.regions else 0, grower.scan),
     ]
+    moves = [move for move in moves if move[0]]  # hypothesis may draw the very end of the range
     weights = [weight for weight, _ in moves]
     for step in range(rng.randint(1, options.most)):
         grower.b.location = Location((Span(grower.text, 7 * step, 7 * step + 6),))
