@@ -143,6 +143,21 @@ def test_undo_walks_back_to_the_column(run_of: Callable[..., Any]) -> None:
     assert run.unit.prediction.needs == ("pair",)
 
 
+def test_undo_of_a_part_of_a_column(run_of: Callable[..., Any]) -> None:
+    """Fitted values of all places are taken to the places that the output holds."""
+    text = program(
+        "x = pair\n  let both = pair |> standardize\n  y = both[:, 1]\n  turned = transpose(reshape(2 * both, [-1, 2, 1]))[:, :, 1:]",
+        predict="[back = undo(out, y), raw = out, turned = undo(unsqueeze(unsqueeze(out, -1), -1), turned)]",
+    )
+    run = run_of(text, float_type="f64")
+    run.prepare(COLUMNS)
+    given = run("predict", {"pair": COLUMNS["pair"]})
+    pair = COLUMNS["pair"].astype(np.float64)
+    std, mean = pair[:, 1].std(), pair[:, 1].mean()
+    np.testing.assert_allclose(given["back"], given["raw"] * std + mean, rtol=1e-12)
+    np.testing.assert_allclose(given["turned"][:, 0, 0], given["raw"] / 2 * std + mean, rtol=1e-12)
+
+
 def test_labels_of_categories(run_of: Callable[..., Any]) -> None:
     text = """
 data D {

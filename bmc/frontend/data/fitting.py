@@ -111,8 +111,16 @@ def _imported(core: Core, data: Trace, value: Value, copies: dict[int, Value]) -
     return copies[id(value)]
 
 
+_MOVES = ("reshape", "slice", "transpose")
+"""Operators whose result holds cells of the operand, each at most once: what is computed cell by cell goes through them."""
+
+
 def undo(core: Core, x: Tensor, y: Datum, x_span: Span, y_span: Span, span: Span) -> Tensor:
-    """`x` taken back through the operations that made the data output `y` of its column. Raises Failure."""
+    """`x` taken back through the operations that made the data output `y` of its column. Raises Failure.
+
+    Of an output that is a part of the column (`scaled[:, 28]`) it gives that part: fitted values are taken through the same
+    moves of cells.
+    """
     if not isinstance(y, Tensor) or y.behind is None:
         raise Failure(type_errors.wrong_value(y_span, "y", "an output of the data block", describe(y)))
     behind = y.behind
@@ -126,6 +134,7 @@ def undo(core: Core, x: Tensor, y: Datum, x_span: Span, y_span: Span, span: Span
     columns = {id(p.value) for p in data.parameters.values() if p.role == "input"}
     copies: dict[int, Value] = {}
     at, result = behind.value, x.value
+    moves: list[Operation] = []  # from the last to the first
     while id(at) not in columns:
         through = data.seen_through.get(at)
         if through is not None:
@@ -137,10 +146,19 @@ def undo(core: Core, x: Tensor, y: Datum, x_span: Span, y_span: Span, span: Span
             raise Failure(data_errors.cannot_undo(span, y_span, "it does not depend on a column", None))
         record = definition(op.name)
         place = op.location.spans[0] if op.location.spans else None
+        if op.name in _MOVES:
+            moves.append(op)
+            at = op.operands[0]
+            continue
         if record.inverse is None or len(places) != 1:
             raise Failure(data_errors.cannot_undo(span, y_span, f"`{op.name}` has no way back", place))
         operands = [v if i == places[0] else _imported(core, data, v, copies) for i, v in enumerate(op.operands)]
         core.at(span)
+        for move in reversed(moves):
+            operands = [
+                v if i == places[0] else core.trace.builder.operation(move.name, [v], move.attrs).result
+                for i, v in enumerate(operands)
+            ]
         stand_in = Operation(op.name, tuple(operands), op.attrs, op.results, op.regions, core.trace.builder.location)
         result = record.inverse(core.trace.builder, stand_in, places[0], result)
         at = op.operands[places[0]]
