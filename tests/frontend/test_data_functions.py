@@ -146,7 +146,8 @@ def test_undo_walks_back_to_the_column(run_of: Callable[..., Any]) -> None:
 def test_undo_of_a_part_of_a_column(run_of: Callable[..., Any]) -> None:
     """Fitted values of all places are taken to the places that the output holds."""
     text = program(
-        "x = pair\n  let both = pair |> standardize\n  y = both[:, 1]\n  turned = transpose(reshape(2 * both, [-1, 2, 1]))[:, :, 1:]",
+        "x = pair\n  let both = pair |> standardize\n  y = both[:, 1]\n  "
+        "turned = transpose(reshape(2 * both, [-1, 2, 1]))[:, :, 1:]",
         predict="[back = undo(out, y), raw = out, turned = undo(unsqueeze(unsqueeze(out, -1), -1), turned)]",
     )
     run = run_of(text, float_type="f64")
