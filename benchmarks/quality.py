@@ -21,7 +21,7 @@ import bmc
 from bmc.driver.load import find_source, load_unit
 from bmc.driver.session import Session
 from bmc.driver.workflow import prepare
-from quality_twins import VAE, Twin
+from quality_twins import GPT, VAE, Twin
 
 MODELS = Path(__file__).parents[1] / "models"
 AT_MOST = 1.01
@@ -29,13 +29,14 @@ AT_MOST = 1.01
 
 @dataclass(frozen=True)
 class Study:
-    """`split`: where the loss is compared. `lr`: of each step out of so many."""
+    """`split`: where the loss is compared. `lr`: of each step out of so many. `clip`: the greatest norm of all gradients."""
 
     source: Path
     split: str
     twin: Callable[[], Twin]
     optimizer: Callable[[torch.nn.Module], torch.optim.Optimizer]
     lr: Callable[[int, int], float]
+    clip: float | None = None
 
 
 STUDIES = {
@@ -45,6 +46,14 @@ STUDIES = {
         lambda: VAE(784, 400, 20),
         lambda net: torch.optim.Adam(net.parameters(), 1e-3),
         lambda step, steps: cosine(2e-3, 0, step, steps),
+    ),
+    "gpt": Study(
+        MODELS / "shakespeare" / "shakespeare.bm",
+        "valid",
+        lambda: GPT(128, 64, 128, 4, 4),
+        lambda net: torch.optim.AdamW(net.parameters(), 2e-3, betas=(0.9, 0.95), weight_decay=0.1),
+        lambda step, steps: cosine(2e-3, 100, step, steps),
+        clip=1.0,
     ),
 }
 
@@ -79,6 +88,8 @@ def of_pytorch(
             group["lr"] = study.lr(step, steps)
         optimizer.zero_grad()
         net.loss(rows).backward()
+        if study.clip is not None:
+            torch.nn.utils.clip_grad_norm_(net.parameters(), study.clip)
         optimizer.step()
     net.eval()
     held = splits[study.split]

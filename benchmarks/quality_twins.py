@@ -14,14 +14,14 @@ Rows = Mapping[str, torch.Tensor]
 class Twin(nn.Module):  # type: ignore[misc]
     """A net with the loss that the program minimises, and evaluates. `parts`: its modules by the keys of the program's layers."""
 
-    parts: Mapping[str, nn.Module]
+    parts: dict[str, nn.Module]
 
     def begin(self, weights: Mapping[str, NDArray[Any]]) -> None:
         """Take the program's weights, each of which must have its place."""
         taken = set()
         with torch.no_grad():
             for key, part in self.parts.items():
-                names = {"g": "weight", "b": "bias"} if isinstance(part, nn.LayerNorm) else {"w": "weight", "b": "bias"}
+                names = {"g": "weight", "table": "weight", "w": "weight", "b": "bias"}
                 for ours, theirs in names.items():
                     if f"{key}.{ours}" in weights:
                         array = torch.from_numpy(weights[f"{key}.{ours}"].copy())
@@ -50,3 +50,37 @@ class VAE(Twin):
         rec = functional.binary_cross_entropy_with_logits(logits, rows["x"], reduction="none").sum(-1)
         kl = -0.5 * (1 + lv - mu**2 - lv.exp()).sum(-1)
         return cast(torch.Tensor, (rec + kl).mean())
+
+
+class GPT(Twin):
+    """`models/shakespeare/shakespeare.bm`: blocks with the norm in front, over tokens and learned positions."""
+
+    def __init__(self, vocabulary: int, length: int, width: int, heads: int, depth: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.wte, self.wpe = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=False)
+        self.blocks = nn.ModuleList()
+        self.parts = {"wte": self.wte, "wpe": self.wpe, "norm": self.norm, "head": self.head}
+        for n in range(depth):
+            block = {
+                "n1": nn.LayerNorm(width),
+                "attention.qkv": nn.Linear(width, 3 * width),
+                "attention.proj": nn.Linear(width, width),
+                "n2": nn.LayerNorm(width),
+                "wide.up": nn.Linear(width, 4 * width),
+                "wide.down": nn.Linear(4 * width, width),
+            }
+            self.parts |= {f"blk.{n}.b.{key}": part for key, part in block.items()}
+            self.blocks.append(nn.ModuleList(block.values()))
+
+    def loss(self, rows: Rows) -> torch.Tensor:
+        tokens = rows["tok"].long()
+        x = self.wte(tokens) + self.wpe.weight[: tokens.shape[1]]
+        for n1, qkv, proj, n2, up, down in self.blocks:
+            q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in qkv(n1(x)).chunk(3, -1))
+            seen = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            x = x + proj(seen.transpose(1, 2).flatten(2))
+            x = x + down(functional.gelu(up(n2(x))))
+        logits = self.head(self.norm(x))
+        return functional.cross_entropy(logits.flatten(0, 1), rows["y"].long().flatten())

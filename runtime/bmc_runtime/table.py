@@ -207,7 +207,7 @@ class Table:
         for name, column in self.columns.items():
             found[name] = column.data if column.runs is None else column
             if column.valid is not None:
-                found[f"{name}.valid"] = column.valid
+                found[f"{name}.valid"] = column.valid if column.runs is not None else _spread(column.valid, column.data)
             if column.runs is not None and column.runs.present is not None:
                 found[f"{name}.valid"] = column.runs.present
             if column.runs is not None and column.runs.size is None:
@@ -230,6 +230,11 @@ def text_column(values: Sequence[str | bytes | None], nullable: bool | None = No
         raise ValueError("a text is missing in a column that is not nullable")
     valid = np.fromiter((v is not None for v in values), np.bool_, len(values)) if missing or nullable else None
     return text_from_offsets(offsets, buffer, valid)
+
+
+def _spread(valid: Valid, data: NDArray[Any]) -> Valid:
+    """The mask of whole cells, for each number of a cell: what programs read."""
+    return np.ascontiguousarray(np.broadcast_to(valid.reshape(-1, *(1,) * (data.ndim - 1)), data.shape))
 
 
 def text_from_offsets(offsets: NDArray[np.integer[Any]], buffer: Bytes, valid: Valid | None = None) -> Column:
