@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.frozen import matches
-from bmc.frontend.bodies.values import Environment, ListValue, Special, describe
+from bmc.frontend.bodies.values import Environment, KeyedItem, ListValue, Special, describe
 from bmc.frontend.errors import train_errors, transfer_errors, type_errors
 from bmc.frontend.syntax import tree as syntax
 from bmc.frontend.transfer.stored import Stored, StoredTensor, Unreadable
@@ -159,16 +159,13 @@ def _text(value: object, name: str, span: Span) -> str:
 
 def _names(core: Core, expression: syntax.Expr, env: Environment) -> tuple[tuple[str, str], ...]:
     """`["w" = "weight"]`: parts of a key here, and what the file calls them."""
-    pairs: list[tuple[str, str]] = []
-    for item in expression.items if isinstance(expression, syntax.ListExpr) else ():
-        if not isinstance(item, syntax.Keyed):
-            break
-        here = item.key.text if isinstance(item.key, syntax.Name) else item.key.value
-        pairs.append((here, _text(core.evaluate(item.value, env), "names", item.value.span)))
-    else:
-        if pairs:
-            return tuple(pairs)
-    raise Failure(type_errors.wrong_value(expression.span, "names", 'pairs such as `["w" = "weight"]`', "something else"))
+    value = core.evaluate(expression, env)
+    items = value.items if isinstance(value, ListValue) else ()
+    pairs = [(i.key, i.value) for i in items if isinstance(i, KeyedItem)]
+    texts = tuple((here, there) for here, there in pairs if isinstance(there, str))
+    if not items or len(texts) != len(items):
+        raise Failure(type_errors.wrong_value(expression.span, "names", 'pairs such as `["w" = "weight"]`', describe(value)))
+    return texts
 
 
 def _transpose(value: object, span: Span) -> bool | tuple[int, ...]:
