@@ -6,12 +6,14 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
 import bmc
+from bmc.cli import main
 from bmc_runtime.characters import lower, words
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -35,6 +37,12 @@ def reviews(rows: int) -> dict[str, list[object]]:
         texts.append(draw.choice([" ", ", ", " — "]).join(text) + draw.choice(["", ".", "!", "…"]))
         stars.append(draw.choice([4, 5] if row % 2 else [1, 2]))
     return {"text": texts, "stars": stars}
+
+
+def cli(*arguments: object) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    assert end.value.code == 0
 
 
 def assert_alone_as_among_others(model: bmc.Model, columns: dict[str, list[object]], rows: int) -> None:
@@ -135,3 +143,80 @@ train M on A {
   epochs = 2
 }
 """
+
+
+def test_siamese_brings_the_two_sides_of_a_pair_together() -> None:
+    draw = random.Random(2)
+    topics = [[f"{name}{k}" for k in range(6)] for name in ("cat", "ship", "tax", "rock", "leaf", "sun", "bolt", "milk")]
+    pairs = [draw.choice(topics) for _ in range(600)]
+    left, right = ([" ".join(draw.choices(topic, k=draw.randint(2, 5))) for topic in pairs] for _ in range(2))
+    small = {"D": 16, "batch": 32, "epochs": 8, "optimizer": "adam(lr = 1e-2)"}
+    program = bmc.compile((EXAMPLES / "siamese.bm").read_text(encoding="utf-8"), overrides=small)
+    model = program.train({"a": left, "b": right})
+    # The loss of 32 pairs of which none is told from another is log(32) = 3.5; a pair shares its topic with 3 others.
+    assert model.history[-1]["valid.loss"] < 2.4
+    assert_alone_as_among_others(model, {"a": left}, 600)  # the other side is not needed
+
+
+def test_recurrent_learns_series_of_different_length() -> None:
+    rng = np.random.default_rng(4)
+    waves = [
+        np.sin(np.arange(int(n))[:, None] * (0.2 + 0.1 * k) + np.arange(12)) for k in range(9) for n in rng.integers(6, 30, 20)
+    ]
+    series = [(wave + 0.05 * rng.normal(size=wave.shape)).astype(np.float32) for wave in waves]
+    labels = [f"{row // 20 + 1}" for row in range(180)]
+    order = rng.permutation(180)
+    columns = {"series": [series[i] for i in order], "label": [labels[i] for i in order]}
+    parts = {name: {key: values[part] for key, values in columns.items()} for name, part in PARTS.items()}
+    small = {"H": 12, "depth": 1, "epochs": 15, "optimizer": "adam(lr = 1e-2)"}
+    program = bmc.compile((EXAMPLES / "recurrent.bm").read_text(encoding="utf-8"), overrides=small)
+    model = program.train(parts)
+    assert model.evaluate("test").metrics["accuracy"] > 0.75
+    raw = {"series": parts["test"]["series"]}
+    whole = model.predict(raw)["prediction"]
+    assert [model.predict({"series": [one]})["prediction"][0] for one in raw["series"][:5]] == list(whole[:5])
+
+
+PARTS = {"train": slice(0, 140), "test": slice(140, 180)}
+
+
+@pytest.fixture
+def ratings(tmp_path: Path) -> Path:
+    """A table with gaps, dates and users of whom some are rare."""
+    draw = random.Random(9)
+    lines = ["user_id,item_id,Sale Date,price,country,stars"]
+    for _ in range(900):
+        user, item = draw.choice([draw.randint(1, 30), draw.randint(10**9, 10**10)]), draw.randint(0, 40)
+        day = f"{draw.choice([2020, 2021, 2022, 2023])}-{draw.randint(1, 12):02}-{draw.randint(1, 28):02}"
+        price = draw.choice(["", "NA", f"{draw.uniform(1, 90):.2f}", f"{draw.uniform(1, 90):.2f}"])
+        country = draw.choice(["FR", "DE", "", "US", "中国"])
+        stars = 1 + (item % 3) + (1 if country == "FR" else 0) + draw.choice([0, 0, 0.5])
+        lines.append(f"{user},i{item},{day},{price},{country},{stars}")
+    (tmp_path / "ratings.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / "fields.bm").write_text("let ORIGIN = 2015\n", encoding="utf-8")
+    source = (EXAMPLES / "wide_deep.bm").read_text(encoding="utf-8")
+    (tmp_path / "m.bm").write_text(source, encoding="utf-8")
+    return tmp_path
+
+
+def test_wide_deep_trains_and_predicts_by_the_command_line(ratings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sets = {"USERS": 40, "ITEMS": 500, "dim": 2, "hidden": 8, "batch": 32, "epochs": 40}
+    rates = '["users.*" = sgd(lr = 0.02), "*" = adam(lr = 2e-2)]'
+    options = [part for name, value in {**sets, "optimizer": rates}.items() for part in ("--set", f"{name}={value}")]
+    model = ratings / "m.bmz"
+    cli("train", ratings / "m.bm", "-o", model, *options)
+    capsys.readouterr()
+    cli("eval", model, "--json")
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["split"] == "test"
+    assert scores["metrics"]["r2"] > 0.5
+    table = (ratings / "ratings.csv").read_text(encoding="utf-8").splitlines()
+    found = []
+    for name, rows in (("all", table[1:]), ("one", table[5:6])):
+        (ratings / f"{name}.csv").write_text(
+            "\n".join([table[0].replace(",stars", ""), *(r.rpartition(",")[0] for r in rows)]) + "\n"
+        )
+        cli("predict", model, ratings / f"{name}.csv", "-o", ratings / f"{name}.npz")
+        found.append(np.load(ratings / f"{name}.npz")["stars"])
+    assert len(found[0]) == 900
+    assert found[1].tobytes() == found[0][4:5].tobytes()
