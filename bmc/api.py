@@ -7,7 +7,7 @@ runs as on the command line, with the same bits; every error of the user's is a 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bmc.data import Given
 from bmc.driver import run_errors
 from bmc.driver.alone import predict_alone
+from bmc.driver.generation import GenerateOptions
 from bmc.driver.load import SourceText, check_source, find_source, load_unit, text_source
 from bmc.driver.trained import Evaluation, TrainedModel, open_model
 from bmc.driver.trainer import Trainer
@@ -161,6 +162,30 @@ class Model:
         Raises BmcError when there is no such output, or when its integers are numbers like others.
         """
         return self._trained.vocabulary(output)
+
+    def generate(
+        self,
+        prompt: str | bytes | Sequence[int] | NDArray[Any],
+        tokens: int = 200,
+        *,
+        seed: int = 0,
+        cache: bool = True,
+        **settings: float | None,
+    ) -> str | bytes | NDArray[Any]:
+        """What follows a prompt, `tokens` positions of it, by the `next` of the train block.
+
+        A text gives a text, bytes give bytes; integers `[length]` give an array of integers, and several rows of them,
+        `[rows, length]`, are continued each on its own. `settings`: `temperature`, `top_k`, `top_p` instead of those in the file,
+        None for no limit. `cache = False` computes the whole prefix anew for each position, which gives the same.
+
+        Raises BmcError: the model has no `next`, the prompt is empty or does not fit, the positions end.
+        """
+        found = self._trained.generate(prompt, GenerateOptions(tokens, seed, settings, cache))
+        if isinstance(prompt, str | bytes):
+            raw = b"".join(found.pieces())
+            return raw if isinstance(prompt, bytes) else raw.decode("utf-8", "replace")
+        numbers = np.array(list(found.numbers), np.int64).reshape(tokens, -1).T
+        return numbers if np.ndim(prompt) == 2 else numbers[0]
 
     def save(self, path: str | Path) -> None:
         """Write a `.bmz`, whole or not at all. The same model gives the same bytes. Raises BmcError."""

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "eval": ("evaluate", "Loss and metrics of a trained model on a split."),
         "predict": ("predict", "Predict raw rows of a table."),
         "plot": ("plot", "Draw loss, metrics, confusion and images of a model."),
+        "generate": ("generate", "Go on from a text, by the `next` of a model."),
         "fmt": ("fmt", "Format a source, in place."),
         "explain": ("explain", "What an error code means, with an example."),
         "dump": ("dump", "Print what a stage of the compiler makes of a source."),

@@ -19,7 +19,7 @@ from bmc.codegen.target import Target, host_target
 from bmc.driver.compiled import Options, program_of
 from bmc.driver.preparing import buckets_of, check_bound, data_outputs, fit_statistics, kept_rows, split_tables, steps_of_columns
 from bmc.driver.transfer import Start, read_start
-from bmc.frontend.unit import NEXT, NEXT_STEP, DataSpec, PredictedColumn, PredictionSpec, TrainingSpec, Unit
+from bmc.frontend.unit import ENCODE, NEXT, NEXT_STEP, DataSpec, PredictedColumn, PredictionSpec, TrainingSpec, Unit
 from bmc.ir import Poly, TensorType
 from bmc.passes.shard import unsplittable
 from bmc.record import record
@@ -33,7 +33,7 @@ from bmc_runtime.training import Plateau, Progress, RunSettings, Split, Stop, Tr
 
 __all__ = ["Session", "SessionOptions", "shards_of", "static_shape"]
 
-_LATE = {name: name for name in ("eval", "predict", "lengths", NEXT, NEXT_STEP)}
+_LATE = {name: name for name in ("eval", "predict", "lengths", NEXT, NEXT_STEP, ENCODE)}
 """Functions compiled on their own, when first needed; all others are compiled together."""
 
 

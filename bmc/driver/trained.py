@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 from bmc.artefact import Artefact, read_artefact, require_same_parameters, write_artefact
 from bmc.data import Given, Rows, read_rows, read_source
 from bmc.driver import run_errors
+from bmc.driver.generation import GenerateOptions, Prompt, Prompted, Texts, continuation, prompt_of, texts_of
 from bmc.driver.load import FloatType, SourceText, load_unit
 from bmc.driver.locating import located, remember
 from bmc.driver.session import Session, SessionOptions
@@ -32,7 +33,7 @@ from bmc.version import version
 from bmc_runtime.memory import Array
 from bmc_runtime.table import Column, Table, concat_tables
 
-__all__ = ["ALL", "ERROR_COLUMN", "Evaluation", "Predictions", "TrainedModel", "open_model", "unit_in"]
+__all__ = ["ALL", "ERROR_COLUMN", "Evaluation", "Generated", "Predictions", "TrainedModel", "open_model", "unit_in"]
 
 ALL = "all"
 """The name by which `evaluate` takes the rows of every split together."""
@@ -63,6 +64,21 @@ class Predictions:
     rows: int
     dropped: int | None
     errors: Mapping[int, str]
+
+
+@record(frozen=True, eq=False)
+class Generated:
+    """`numbers`: for each position the integers of all rows, computed when asked for. `texts`: what they stand for, if anything."""
+
+    prompt: Prompt
+    numbers: Iterator[Array]
+    texts: Texts | None
+
+    def pieces(self) -> Iterator[bytes]:
+        """The first row as UTF-8, position by position; as numbers where they stand for nothing else."""
+        for found in self.numbers:
+            number = int(found[0])
+            yield f" {number}".encode() if self.texts is None else self.texts.piece(number)
 
 
 @dataclass(eq=False)
@@ -166,6 +182,12 @@ class TrainedModel:
         if found is None:
             raise BmcError(run_errors.no_such_choice("vocabulary", output, [name for name, made in known.items() if made]))
         return found
+
+    # --- generation --------------------------------------------------------------------------------------------
+    def generate(self, given: Prompted, options: GenerateOptions) -> Generated:
+        """What follows a prompt. Raises BmcError before the first position."""
+        prompt = prompt_of(self.session, given)
+        return Generated(prompt, continuation(self.session, prompt, options), texts_of(self.session))
 
     # --- saving ------------------------------------------------------------------------------------------------
     @property

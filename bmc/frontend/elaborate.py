@@ -147,11 +147,15 @@ def _train_unit(core: Elaborator, program: Program, block: syntax.Train) -> Unit
     outputs = [n for n in data.outputs if n in used]
     shown = () if traced.prediction is None else traced.prediction.columns
     tables = [k for c in shown for k in (c.table, c.count) if k is not None]
-    made = data_functions(core, data, outputs, [traced.predict], [traced.train, traced.eval], tables)
+    going = traced.generation
+    encode = () if going is None or going.encode is None else (going.encode,)
+    if going is not None and going.spec.prompt is not None:
+        tables += [k for k in (going.spec.prompt.table, going.spec.prompt.count) if k is not None]
+    made = data_functions(core, data, outputs, [traced.predict, *encode], [traced.train, traced.eval], tables)
     functions = [_init(core), *made.functions, traced.train, traced.eval, traced.predict]
-    if traced.next is not None:
+    if going is not None:
         # Once as it is meant, once for the pass that keeps what does not change.
-        functions += [traced.next, replace(traced.next, name=NEXT_STEP)]
+        functions += [going.next, replace(going.next, name=NEXT_STEP), *encode]
     return Unit(
         training.name,
         closure.name,
@@ -163,7 +167,7 @@ def _train_unit(core: Elaborator, program: Program, block: syntax.Train) -> Unit
         made.spec,
         _training_spec(traced),
         traced.prediction,
-        traced.generation,
+        None if going is None else going.spec,
         _report(traced),
         program.files(),
         tuple(core.diagnostics),

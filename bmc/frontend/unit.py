@@ -32,6 +32,7 @@ __all__ = [
     "ColumnKind",
     "ColumnSpec",
     "DataSpec",
+    "ENCODE",
     "FitSpec",
     "FittedSpec",
     "GenerationSpec",
@@ -43,6 +44,7 @@ __all__ = [
     "PlateauSpec",
     "PredictedColumn",
     "PredictionSpec",
+    "PromptSpec",
     "SettingReport",
     "SourceSpec",
     "SplitSpec",
@@ -121,6 +123,9 @@ class MomentSpec:
 
 NEXT, NEXT_STEP = "next", "next.step"
 """The functions of generation: over the whole prefix, and over new positions alone; and the output of either."""
+
+ENCODE = "encode"
+"""The function from the cells of a prompt to the integers that `next` continues."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -351,10 +356,26 @@ class PredictionSpec:
 
 
 @record(frozen=True)
+class PromptSpec:
+    """What stands at one position of a text: the input `column` of the function `encode`, whose output is the data output that
+    grows. `lower`: the text is put into lower case first. Integers stand for `labels`, or for the entries of the fitted `table`, of
+    which `count` are used; `same`: for the cells themselves."""
+
+    unit: Literal["bytes", "chars", "words", "numbers"]
+    lower: bool
+    column: str
+    labels: tuple[str | int, ...] = ()
+    table: str | None = None
+    count: str | None = None
+    same: bool = False
+
+
+@record(frozen=True)
 class GenerationSpec:
     """How a sequence goes on. `input`: the data output, of integers `dtype[B, T]` below `below`, that grows; it is an input of the
     function `next`, whose output `next` has one integer for each row. `settings`: its other inputs, rank-0 f64, with the values in
-    the file. `limit`: the longest prefix, where the slice at `limited_by` bounds it. `span`: the item of `next`."""
+    the file. `limit`: the longest prefix, where the slice at `limited_by` bounds it. `span`: the item of `next`. `prompt`: None
+    where text does not become the input position by position."""
 
     input: str
     dtype: str
@@ -363,6 +384,7 @@ class GenerationSpec:
     limit: int | None
     limited_by: Span | None
     span: Span
+    prompt: PromptSpec | None = None
 
 
 @record(frozen=True)

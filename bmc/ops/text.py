@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from bmc.ir import Operation, Poly, TensorType
+from bmc.ops.incremental import PLAIN
 from bmc.ops.index import LOOKED_UP, infer_lookup, look_up, lookup_rows
 from bmc.ops.lowering import Host, Opaque
 from bmc.ops.registry import NotDifferentiable, Operator, RowMix, Sample, TypeRuleError
@@ -163,6 +164,7 @@ _B = Poly.symbol("B")
 OPERATORS = (
     Operator(
         name="str_equal",
+        incremental=PLAIN,
         doc="Whether each text equals the literal, byte for byte.",
         arity=1,
         attrs=EqualAttrs,
@@ -179,6 +181,7 @@ OPERATORS = (
     ),
     Operator(
         name="str_select",
+        incremental=PLAIN,
         doc="The text where the condition holds, else the literal.",
         arity=2,
         attrs=TextAttrs,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from bmc.ir import Dim, Poly, TensorType
+from bmc.ops.incremental import PLAIN
 from bmc.ops.lowering import Opaque
 from bmc.ops.registry import NotDifferentiable, Operator, Sample, TypeRuleError
 from bmc.ops.rules import is_negative, require_dtype, rows_elementwise
@@ -211,6 +212,7 @@ OPERATORS = (
     ),
     Operator(
         name="str_hash",
+        incremental=PLAIN,
         doc="An integer below `n` for each text: FNV-1a of its bytes in 64 bits, mixed by splitmix64, modulo n.",
         arity=1,
         attrs=StrHashAttrs,
@@ -227,6 +229,7 @@ OPERATORS = (
     ),
     Operator(
         name="int_hash",
+        incremental=PLAIN,
         doc="An integer below `n` for each integer: splitmix64 of it, twice, modulo n.",
         arity=1,
         attrs=IntHashAttrs,

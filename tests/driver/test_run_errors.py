@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bmc.driver import run_errors
+from bmc.driver import generation_errors, run_errors
 from bmc.errors import Diagnostic
 from bmc.errors.catalogue.run import ENTRIES
 from bmc.errors.render import render_all
@@ -44,6 +44,17 @@ CASES: dict[str, Diagnostic] = {
     "E0813-text": run_errors.outside_bound("y", 3, -1, "d.csv", 5),
     "E0813-number": run_errors.outside_bound("y", 3, 7, "", 5),
     "E0815-statistic": run_errors.fitted_not_finite("fit(mean(a))", 1200, ["a", "a.valid", "b"], at("price")),
+    "E0830-train": generation_errors.no_next("LM", trained=True),
+    "E0830-alone": generation_errors.no_next("LM", trained=False),
+    "E0831-empty": generation_errors.empty_prompt(at("log(price)")),
+    "E0832-range": generation_errors.bad_prompt("it has 300, outside 0..255", at("log(price)")),
+    "E0833-tokens": generation_errors.too_long(10, 300, 256, at("price")),
+    "E0833-prompt": generation_errors.too_long(300, 1, 256, None),
+    "E0834-name": generation_errors.no_such_setting("temp", ["temperature", "top_k"], at("log(price)")),
+    "E0834-none": generation_errors.no_such_setting("heat", [], None),
+    "E0834-value": generation_errors.bad_setting("top_p", "a probability, above 0 and at most 1, or `none`", 1.5, at("price")),
+    "E0835-text": generation_errors.no_text("tok", at("price")),
+    "W0830-chars": generation_errors.unknown_cells("chars", list("äöüßéèêñ¿¡")),
     "E0814-rows": run_errors.rows_do_not_split("sort", (at("log(price)"),)),
     "E0816-matplotlib": run_errors.library_missing("matplotlib", "drawing", "plot"),
     "E0817-ending": run_errors.no_picture("a.bmp", [".png", ".svg"]),
@@ -61,5 +72,6 @@ def test_the_text_of_an_error(name: str, golden: Callable[[str, str], None]) -> 
 def test_every_error_of_a_run_has_a_case() -> None:
     tested = {name.partition("-")[0] for name in CASES}
     explained = {entry.code for entry in ENTRIES}
-    written = set(re.findall(r'"(E08\d\d)"', inspect.getsource(run_errors)))
+    sources = inspect.getsource(run_errors) + inspect.getsource(generation_errors)
+    written = set(re.findall(r'"([EW]08\d\d)"', sources))
     assert written == explained == tested

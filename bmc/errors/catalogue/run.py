@@ -112,4 +112,51 @@ ENTRIES: tuple[Entry, ...] = (
         "Curves come from the history of training, all else from rows of the data; of this model there is neither. "
         "`--data NAME=PATH` says where its data is.",
     ),
+    Entry(
+        "E0830",
+        "The model does not say how a sequence goes on",
+        "`bmc generate` needs `next` in the train block. It is part of the compiled program, so the model is trained again, or "
+        "its source is changed and its weights are taken over by `init`.",
+        "train LM on Text { loss = cross_entropy(logits, y) }",
+        "train LM on Text {\n  loss = cross_entropy(logits, y)\n  next = [tok = sample(logits[:, -1], temperature = 0.8)]\n}",
+    ),
+    Entry(
+        "E0831",
+        "The prompt is empty",
+        "The next position is computed from those before it, so there must be one. A line break is a prompt, too.",
+        'bmc generate lm.bmz --prompt ""',
+        "bmc generate lm.bmz --prompt $'\\n'",
+    ),
+    Entry(
+        "E0832",
+        "The prompt does not fit the model",
+        "A prompt goes the way that the data block goes: bytes, characters, words, or numbers below the bound of the input.",
+    ),
+    Entry(
+        "E0833",
+        "The text would be longer than the model can read",
+        "A table of learned positions, read by `pos[:T]`, has an end. Rotary or sinusoidal positions, and recurrent layers, have "
+        "none.",
+        "bmc generate lm.bmz --prompt Once --tokens 1000    # pos: float[256, D]",
+        "bmc generate lm.bmz --prompt Once --tokens 250",
+    ),
+    Entry(
+        "E0834",
+        "Generation has no such setting",
+        "`sample` of `next` has `temperature`, `top_k` and `top_p`; these can be set when a text is generated. All else belongs to "
+        "the trained model.",
+        "bmc generate lm.bmz --prompt Once --set temp=0.5",
+        "bmc generate lm.bmz --prompt Once --set temperature=0.5",
+    ),
+    Entry(
+        "E0835",
+        "A text cannot become the input of this model",
+        "The input is computed from the column otherwise than cell by cell, or from several columns, or cells are "
+        "integers by a hash. Then only the integers themselves can be continued, from Python.",
+    ),
+    Entry(
+        "W0830",
+        "The prompt has what the model does not know",
+        "The vocabulary was fitted on the training split; everything else shares its last slot.",
+    ),
 )

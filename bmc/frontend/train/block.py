@@ -37,7 +37,7 @@ from bmc.frontend.errors import layer_errors, train_errors, type_errors
 from bmc.frontend.generic import outputs_of, rigid_input
 from bmc.frontend.scope import FileScope
 from bmc.frontend.syntax import tree as syntax
-from bmc.frontend.train.generation import trace_generation
+from bmc.frontend.train.generation import Generation, trace_generation
 from bmc.frontend.train.settings import (
     HIGHER_IS_BETTER,
     Clip,
@@ -49,7 +49,7 @@ from bmc.frontend.train.settings import (
     rule_for,
 )
 from bmc.frontend.transfer.loading import Loading, read_init
-from bmc.frontend.unit import GenerationSpec, MetricSpec, OutputSpec, PlateauSpec, PredictedColumn, PredictionSpec, StopSpec
+from bmc.frontend.unit import MetricSpec, OutputSpec, PlateauSpec, PredictedColumn, PredictionSpec, StopSpec
 from bmc.ir import Function, Poly, Result, Value
 from bmc.ir.dims import product, symbols
 from bmc.ir.types import is_float, is_integer
@@ -83,11 +83,10 @@ class TracedTraining:
     train: Function | None = None
     eval: Function | None = None
     predict: Function | None = None
-    next: Function | None = None
     bindings: tuple[tuple[str, str], ...] = ()
     metrics: tuple[MetricSpec, ...] = ()
     prediction: PredictionSpec | None = None
-    generation: GenerationSpec | None = None
+    generation: Generation | None = None
     stop: StopSpec | None = None
     plateau: PlateauSpec | None = None
     loss: str = ""
@@ -628,16 +627,12 @@ def _require_watched(
 
 def _guarded_generation(core: Elaborator, block: TrainBlock, entry: syntax.Setting, result: TracedTraining) -> None:
     try:
-        found = trace_generation(
-            core, block.declaration, block.scope, block.model, block.data, entry, dict(result.bindings)
-        )
+        bindings = dict(result.bindings)
+        result.generation = trace_generation(core, block.declaration, block.scope, block.model, block.data, entry, bindings)
     except Failure as failure:
         core.report(failure.diagnostic)
     except TypeRuleError as error:
         core.report(type_errors.rule_violated(entry.span, error.message))
-    else:
-        if found is not None:
-            result.next, result.generation = found
 
 
 # --- all of it ---------------------------------------------------------------------------------------------------------

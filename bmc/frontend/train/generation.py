@@ -31,20 +31,30 @@ from bmc.frontend.errors import train_errors
 from bmc.frontend.generic import outputs_of
 from bmc.frontend.scope import FileScope
 from bmc.frontend.syntax import tree as syntax
+from bmc.frontend.train.prompts import trace_prompt
 from bmc.frontend.unit import NEXT, GenerationSpec
 from bmc.ir import Dim, Function, Poly, Result
 from bmc.ir.dims import evaluate, symbols
 from bmc.ir.types import is_integer
 from bmc.ops.shape import SliceAttrs
-from bmc.record import replace
+from bmc.record import record, replace
 from bmc.source import Span
 
-__all__ = ["POSITIONS", "trace_generation"]
+__all__ = ["POSITIONS", "Generation", "trace_generation"]
 
 POSITIONS = "T"
 """The symbol of the length of the input that grows; `bmc.passes.prefix` knows it by the same name."""
 
 _LONGEST = 1 << 30
+
+
+@record(frozen=True, eq=False)
+class Generation:
+    """`encode`: from text to the input, where there is such a way."""
+
+    next: Function
+    encode: Function | None
+    spec: GenerationSpec
 
 
 def trace_generation(
@@ -55,8 +65,8 @@ def trace_generation(
     data: DataBlock,
     entry: syntax.Setting,
     bindings: Mapping[str, str],
-) -> tuple[Function, GenerationSpec] | None:
-    """The function `next` and its specification; None after a report. `bindings`: data outputs by model input. Raises Failure."""
+) -> Generation | None:
+    """The functions and their specification; None after a report. `bindings`: data outputs by model input. Raises Failure."""
     item = _item(core, entry, model)
     name = item.key.text if isinstance(item.key, syntax.Name) else item.key.value
     inputs = {p.name.text: p for p in model.declaration.inputs}
@@ -99,7 +109,9 @@ def trace_generation(
     limit, by = _limit(function)
     settings = tuple((trace.settings or {}).items())
     below = sequence.below if isinstance(sequence.below, int) else None
-    return function, GenerationSpec(output, sequence.dtype, below, settings, limit, by, item.span)
+    prompt = trace_prompt(data, output, sequence)
+    spec = GenerationSpec(output, sequence.dtype, below, settings, limit, by, item.span, None if prompt is None else prompt[1])
+    return Generation(function, None if prompt is None else prompt[0], spec)
 
 
 def _item(core: Elaborator, entry: syntax.Setting, model: Closure) -> syntax.Keyed:
