@@ -17,17 +17,21 @@ import torch  # noqa: E402
 
 from bmc_steps import bmc_step  # noqa: E402
 from compare import LOSS_STEPS, Bound, options, verdict  # noqa: E402
-from measure import Contender, interleave, losses_agree, table  # noqa: E402
+from measure import Contender, interleave, table  # noqa: E402
 from workloads import HERE, Adam, Batch, Weights, Workload  # noqa: E402
 
-# Batch norm divides by what it measures, so that the net magnifies rounding more than a perceptron does.
-LOSS_TOLERANCE = 1e-3
+# Adam divides by what it measures, and the largest of equal cells may change: in f32 PyTorch's own losses are off from those
+# in f64 by 2e-4 after 20 steps (with or without the convolutions' biases, whose gradients batch norm makes nearly 0).
+DRIFT = 3.0
+"""Times PyTorch's own largest distance from its losses in f64, over all steps: as far as ours may be."""
 
 
 class TorchCnn:
     """The twin in PyTorch's own layers. `channels_last`: its other order of memory."""
 
-    def __init__(self, weights: Weights, batches: Sequence[Batch], channels_last: bool) -> None:
+    def __init__(
+        self, weights: Weights, batches: Sequence[Batch], channels_last: bool, dtype: torch.dtype = torch.float32
+    ) -> None:
         torch.set_num_threads(1)
         self.name = "torch eager, channels last" if channels_last else "torch eager"
         nn = torch.nn
@@ -49,9 +53,9 @@ class TorchCnn:
         ]
         self._model = nn.Sequential(*blocks, nn.Flatten(), head)
         form = torch.channels_last if channels_last else torch.contiguous_format
-        self._model = self._model.to(memory_format=form)
+        self._model = self._model.to(memory_format=form, dtype=dtype)
         self._optimizer = torch.optim.Adam(self._model.parameters(), 1e-3)
-        images = [torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=form) for x, _ in batches]
+        images = [torch.from_numpy(x).to(dtype).permute(0, 3, 1, 2).contiguous(memory_format=form) for x, _ in batches]
         labels = [torch.from_numpy(y).long() for _, y in batches]
         self._batches = cycle(list(zip(images, labels, strict=True)))
         self._last = torch.zeros(())
@@ -89,6 +93,19 @@ def batches(batch: int, count: int = 8) -> list[Batch]:
     return made
 
 
+def drifts(exact: TorchCnn, contenders: Sequence[Contender], steps: int) -> list[float]:
+    """The largest relative distance of each contender's losses from the exact ones, over `steps` steps of all."""
+    largest = [0.0] * len(contenders)
+    for _ in range(steps):
+        exact.step()
+        for n, contender in enumerate(contenders):
+            contender.step()
+            largest[n] = max(largest[n], abs(contender.loss() / exact.loss() - 1))
+    for contender, distance in zip(contenders, largest, strict=True):
+        print(f"  losses of {steps} steps at most {distance:.1e} from those of PyTorch in f64  {contender.name}")
+    return largest
+
+
 def main() -> int:
     """Compare; 0 if losses agree and the bound holds."""
     chosen = options(__doc__)
@@ -98,7 +115,8 @@ def main() -> int:
     contenders: list[Contender] = [TorchCnn(first, data, False), TorchCnn(first, data, True)]
     if not chosen.peers_only:
         contenders.append(bmc_step(workload, first, data))
-    agree = losses_agree(contenders, LOSS_STEPS, LOSS_TOLERANCE)
+    from_exact = drifts(TorchCnn(first, data, False, torch.float64), contenders, LOSS_STEPS)
+    agree = max(from_exact) <= DRIFT * from_exact[0]
     timings = interleave(contenders, chosen.rounds)
     print(table(timings))
     return 0 if verdict(timings, Bound("torch eager", at_most=1.0)) and agree else 1
