@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bmc.codegen.kernel.columns import BLOCK_ROWS, WHOLE_CELLS
 from bmc.codegen.kernel.folds import LANES, SAVED_BYTES
 from bmc.ir import Dim, Function, Operation, Parameter, Poly, Result, TensorType, Value
 from bmc.ops.build import Builder
@@ -103,6 +104,26 @@ def test_columns_fold_in_one_chain(name: str) -> None:
             for edge in ("end", "start"):
                 (found,) = native.run([x], bindings, edge)
                 np.testing.assert_array_equal(found, wanted, err_msg=f"{op.operands[0].type} over {axes}")
+
+
+@pytest.mark.parametrize("columns", [64, 52, 36])
+def test_columns_of_many_rows_keep_their_chain(columns: int) -> None:
+    """More rows than a cache holds go down a few at a time: several folds, a value of each column, a result of full shape."""
+    b, x, gain = Builder(), typed("f32", 2, B, columns), typed("f32", columns)
+    scaled = b.mul(x, b.broadcast_to(gain, x.type.shape))
+    total, largest = b.reduce("reduce_sum", scaled, (1,)), b.reduce("reduce_max", x, (1,))
+    result = b.sub(total, largest)
+    (native,) = compile_kernels([kernel("reduce", (x, gain), b.ops, (result, scaled, largest))])
+    factor = numbers("f32", (columns,), seed=1)
+    for rows in (WHOLE_CELLS // columns, WHOLE_CELLS // columns + 1, WHOLE_CELLS // columns + BLOCK_ROWS + 3):
+        array = numbers("f32", (2, rows, columns))
+        wanted_full = array * factor
+        sums = np.stack([fold_column("reduce_sum", "f32", part) for part in wanted_full])
+        most = np.stack([fold_column("reduce_max", "f32", part) for part in array])
+        for edge in ("end", "start"):
+            found = native.run([array, factor], {"B": rows}, edge)
+            for got, wanted in zip(found, (sums - most, wanted_full, most), strict=True):
+                np.testing.assert_array_equal(got, wanted, err_msg=f"{rows} rows")
 
 
 def test_rows_with_strides_end_where_memory_ends() -> None:

@@ -13,8 +13,9 @@ from llvmlite import ir
 
 from bmc.codegen.contract.spec import VectorBytes
 from bmc.codegen.kernel.code import WIDTH, Code, DimCode
+from bmc.codegen.kernel.columns import emit_columns
 from bmc.codegen.kernel.demands import demands_of, set_levels
-from bmc.codegen.kernel.folds import emit_columns, emit_rows
+from bmc.codegen.kernel.folds import emit_rows
 from bmc.codegen.kernel.maps import emit_map
 from bmc.codegen.kernel.products import emit_product
 from bmc.codegen.typed import attributes
@@ -122,7 +123,7 @@ def _emit_elements(
     if not folded:
         emit_map(code)
     elif columns:
-        emit_columns(code, len(kept))
+        emit_columns(code, len(kept), scratch)
     else:
         emit_rows(code, len(kept), scratch)
 

@@ -1,4 +1,4 @@
-"""Reduce kernels: folds over trailing axes (rows) or over leading and middle axes (columns), with element work around them.
+"""Reduce kernels: folds over trailing axes (rows), with element work around them; `columns.py` has those over other axes.
 
 The order of every fold is fixed by the types alone. Over trailing axes: element j of the innermost axis belongs to logical lane
 j mod 16; each lane folds its elements in ascending order from the identity, and the lanes fold in a fixed tree (l with l + 8,
@@ -22,7 +22,7 @@ from bmc.codegen.value import I64, Value, size_of
 from bmc.ops.lowering import Reduction
 from bmc.ops.table import definition
 
-__all__ = ["LANES", "emit_columns", "emit_rows", "identity_value"]
+__all__ = ["LANES", "SAVED_BYTES", "combine", "emit_rows", "identity_value"]
 
 LANES = 16
 
@@ -54,55 +54,6 @@ def combine(lanes: Lanes, demand: Demand, a: Value, b: Value) -> Value:
     result = getattr(lanes, fold_of(demand).combine)(a, b)
     assert isinstance(result, Value)
     return result
-
-
-def emit_columns(code: Code, kept: int) -> None:
-    """`code.order`: `kept` loops over kept axes, vectors along the last of them; then the reduced axes, all in one chain."""
-    analysed = code.analysed
-    folds = [d for d in analysed.order if d.is_reduction]
-    depth = len(code.order)
-
-    def inside(scope: Scope) -> None:
-        """One vector of columns."""
-        code.compute(scope, [d for d in analysed.order if d.level < kept and d.stage == 0])
-        start = [identity_value(code.wide if d.vector else code.scalar, d) for d in folds]
-        ends = chain(scope, kept, start)
-        for demand, value in zip(folds, ends, strict=True):
-            scope.values[demand] = value
-        code.compute(scope, [d for d in analysed.order if d.level < kept])
-        for output, (_, access) in enumerate(analysed.results):
-            if not _inner(code, access, kept):
-                code.store(scope, output)
-
-    def chain(scope: Scope, position: int, values: Sequence[Value]) -> list[Value]:
-        if position == depth:
-            code.compute(scope, [d for d in analysed.order if d.stage == 0])
-            for output, (_, access) in enumerate(analysed.results):
-                if _inner(code, access, kept):
-                    code.store(scope, output)
-            return [
-                combine(code.wide if d.vector else code.scalar, d, v, code.element(scope, d.operands[0], d.vector))
-                for d, v in zip(folds, values, strict=True)
-            ]
-
-        def turn(variable: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
-            inner = code.enter(scope, variable)
-            code.compute(inner, [d for d in analysed.order if d.level <= position and d.stage == 0])
-            current = [Value(c, v.dtype) for c, v in zip(carried, values, strict=True)]
-            return [v.ir for v in chain(inner, position + 1, current)]
-
-        zero, one = ir.Constant(I64, 0), ir.Constant(I64, 1)
-        ends = for_range(code.builder, zero, code.size[position], one, [v.ir for v in values], turn)
-        return [Value(e, v.dtype) for e, v in zip(ends, values, strict=True)]
-
-    def descend(scope: Scope, position: int) -> None:
-        code.compute(scope, [d for d in analysed.order if d.level < position and d.stage == 0])
-        if position == kept - 1:
-            code.vector_loop(scope, position, inside)
-        else:
-            code.loop(position, lambda variable: descend(code.enter(scope, variable), position + 1))
-
-    descend(code.root(), 0)
 
 
 def _inner(code: Code, access: Affine, kept: int) -> bool:
