@@ -125,3 +125,13 @@ def test_integers_are_looked_up_over_their_whole_range(dtype: str) -> None:
     cells = np.array([bounds.min, bounds.max, 0, 5, -7, 6, -8, 1], kind)
     check(op, kernel, [cells, table, order], {"B": 8, "T": 5})
     check(op, kernel, [cells, table[:0], order[:0]], {"B": 8, "T": 0})
+
+
+def test_lower_case_of_texts_that_the_scratch_does_not_hold() -> None:
+    """Above a mebibyte lower case is made while comparing; both ways find the same."""
+    op, kernel = native("str_lookup", typed("str", B), typed("str", T), typed("i32", T), attrs=LookupAttrs(lower=True))
+    long = "ÀBc" * (1 << 18)
+    table = texts("z", long.lower(), long.lower() + "a", "àbc")
+    order = np.array([0, 3, 1, 2], np.int32)
+    cells = texts(long, long + "A", long + "B", long[:-1], "ÀBC", "Z")
+    assert check(op, kernel, [cells, table, order], {"B": len(cells), "T": 4})[0].tolist() == [1, 2, -1, -1, 3, 0]

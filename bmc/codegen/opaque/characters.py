@@ -137,6 +137,9 @@ def _kind_function(module: ir.Module) -> ir.Function:
 
     def write(builder: ir.IRBuilder, args: Sequence[ir.Value]) -> None:
         (point,) = args
+        with builder.if_then(builder.icmp_unsigned("<", point, _i64(0x80)), likely=True):
+            small = builder.gep(_small_kinds(module), [point], source_etype=BYTE)
+            builder.ret(builder.zext(builder.load(small, typ=BYTE), I64))
         for apostrophe in APOSTROPHES:
             with builder.if_then(builder.icmp_unsigned("==", point, _i64(apostrophe))):
                 builder.ret(_i64(_APOSTROPHE))
@@ -147,6 +150,22 @@ def _kind_function(module: ir.Module) -> ir.Function:
         builder.ret(builder.select(separates, _i64(_BREAK), _i64(_LETTER)))
 
     return _internal(module, "bmc_character_kind", I64, [I64], write)
+
+
+def _small_kinds(module: ir.Module) -> ir.Value:
+    """The kinds of the code points of ASCII, a byte each."""
+    name = "bmc_small_kinds"
+    if name not in module.globals:
+        kinds = bytearray(_LETTER for _ in range(0x80))
+        for first, last in SEPARATORS:
+            for point in range(first, min(last, 0x7F) + 1):
+                kinds[point] = _APOSTROPHE if point in APOSTROPHES else _BREAK
+        kind = ir.ArrayType(BYTE, len(kinds))
+        constant = ir.GlobalVariable(module, kind, name)
+        constant.linkage = "internal"
+        constant.global_constant = True
+        constant.initializer = ir.Constant(kind, kinds)
+    return module.globals[name].bitcast(POINTER)
 
 
 def _lower_function(module: ir.Module) -> ir.Function:
@@ -171,6 +190,11 @@ def lower_bytes_function(module: ir.Module) -> ir.Function:
 
     def write(builder: ir.IRBuilder, args: Sequence[ir.Value]) -> None:
         text, position, length = args
+        head = byte_at(builder, text, position)
+        with builder.if_then(builder.icmp_unsigned("<", head, _i64(0x80)), likely=True):
+            capital = builder.icmp_unsigned("<", builder.sub(head, _i64(0x41)), _i64(26))
+            small = builder.add(head, builder.select(capital, _i64(32), _i64(0)))
+            builder.ret(_struct(builder, _TRIPLE, _i64(1), small, _i64(1)))
         found = builder.call(character_function(module), [text, position, length])
         point, size = builder.extract_value(found, 0), builder.extract_value(found, 1)
         with builder.if_then(builder.icmp_unsigned(">=", point, _i64(_ODD))):

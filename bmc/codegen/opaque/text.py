@@ -17,8 +17,17 @@ from bmc.ops.text import EqualAttrs, LookupAttrs, TextAttrs
 
 __all__ = ["emit_int_lookup", "emit_str_equal", "emit_str_lookup", "emit_str_select"]
 
-KeyOrder = Callable[[Arrays, ir.Value, ir.Value, ir.Value, ir.Value], ir.Value]
-"""(code, cells, index, table, entry) -> i64: negative, 0 or positive as the cell comes before, is or comes after the entry."""
+Key = tuple[ir.Value, ...]
+"""What is looked up, as registers hold it."""
+
+MakeKey = Callable[[Arrays, ir.Value, ir.Value, ir.Value], Key]
+"""(code, cells, index, scratch) -> the cell as a key"""
+
+KeyOrder = Callable[[Arrays, Key, ir.Value, ir.Value], ir.Value]
+"""(code, key, table, entry) -> i64: negative, 0 or positive as the key comes before, is or comes after the entry."""
+
+_MOST_LOWERED = 1 << 20
+"""Texts up to this length are put into lower case once, in the scratch block, which they may outgrow by half."""
 
 
 def emit_str_equal(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
@@ -61,70 +70,83 @@ def emit_str_select(module: ir.Module, name: str, op: Operation, fused: bool) ->
 
 def emit_str_lookup(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
     """Position of a cell in a table of texts, -1 where absent: a binary search through `order`, whose unused end is -1."""
-    compare = _compare_lower_function(module) if attributes(op, LookupAttrs).lower else _compare_function(module)
+    compare = _compare_function(module)
+    lower = attributes(op, LookupAttrs).lower
 
-    def key_order(code: Arrays, cells: ir.Value, i: ir.Value, table: ir.Value, entry: ir.Value) -> ir.Value:
+    def key(code: Arrays, cells: ir.Value, i: ir.Value, scratch: ir.Value) -> Key:
         address, size = code.text(cells, i)
-        other, other_size = code.text(table, entry)
-        return code.builder.call(compare, [address, size, other, other_size])
+        if not lower:
+            return address, size
+        small = code.builder.call(_lowered_function(module), [address, size, scratch])
+        fits = code.builder.icmp_signed(">=", small, i64(0))
+        return code.builder.select(fits, scratch, address), code.builder.select(fits, small, size), fits
 
-    return _lookup(module, name, op, fused, key_order)
+    def key_order(code: Arrays, key: Key, table: ir.Value, entry: ir.Value) -> ir.Value:
+        other, other_size = code.text(table, entry)
+        builder = code.builder
+        if not lower:
+            return builder.call(compare, [*key, other, other_size])
+        address, size, lowered = key
+        with builder.if_else(lowered, likely=True) as (short, long):
+            with short:
+                plain, from_short = builder.call(compare, [address, size, other, other_size]), builder.block
+            with long:
+                slow = builder.call(_compare_lower_function(module), [address, size, other, other_size])
+                from_long = builder.block
+        found = builder.phi(I64)
+        found.add_incoming(plain, from_short)
+        found.add_incoming(slow, from_long)
+        return found
+
+    return _lookup(module, name, op, fused, key, key_order)
 
 
 def emit_int_lookup(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
     """Position of an integer in a table, -1 where absent: a binary search through `order`, whose unused end is -1."""
     kind, table_kind = op.operands[0].type.dtype, op.operands[1].type.dtype
 
-    def key_order(code: Arrays, cells: ir.Value, i: ir.Value, table: ir.Value, entry: ir.Value) -> ir.Value:
-        x, y = code.integer(cells, i, kind), code.integer(table, entry, table_kind)
+    def key(code: Arrays, cells: ir.Value, i: ir.Value, scratch: ir.Value) -> Key:
+        return (code.integer(cells, i, kind),)
+
+    def key_order(code: Arrays, key: Key, table: ir.Value, entry: ir.Value) -> ir.Value:
+        x, y = key[0], code.integer(table, entry, table_kind)
         builder = code.builder
         less, more = builder.icmp_signed("<", x, y), builder.icmp_signed(">", x, y)
         return builder.sub(builder.zext(more, I64), builder.zext(less, I64))
 
-    return _lookup(module, name, op, fused, key_order)
+    return _lookup(module, name, op, fused, key, key_order)
 
 
-def _lookup(module: ir.Module, name: str, op: Operation, fused: bool, key_order: KeyOrder) -> ir.Function:
+def _lookup(module: ir.Module, name: str, op: Operation, fused: bool, make_key: MakeKey, key_order: KeyOrder) -> ir.Function:
     function, builder, dims = kernel_function(module, name, op)
     code = Arrays(module, builder, dims, fused)
     cells, table, order, target = function.args[:4]
     size = dims(op.operands[2].type.shape[0])
     entries = dims(op.operands[1].type.shape[0])
-    steps = 64
+    scratch = function.args[-1]
 
     def one(i: ir.Value) -> None:
-        def turn(_: ir.Value, carried: list[ir.Value]) -> tuple[ir.Value, ...]:
+        key = make_key(code, cells, i, scratch)
+
+        def turn(carried: list[ir.Value]) -> tuple[ir.Value, ...]:
+            """Halves the interval, or closes it at what is found."""
             low, high, found = carried
-            open_ = builder.icmp_signed("<", low, high)
             middle = builder.add(low, builder.ashr(builder.sub(high, low), i64(1)))
-            # A closed interval may lie past the end: look at entry 0 and change nothing.
-            safe = builder.select(open_, middle, i64(0))
-            entry = code.integer(order, safe, "i32")
+            entry = code.integer(order, middle, "i32")
             # Unused ends are -1; an entry beyond the table, which only a forged model has, counts as unused too.
             used = builder.icmp_unsigned("<", entry, entries)
             at = builder.select(used, entry, i64(0))
-            sign = key_order(code, cells, i, table, at)
-            sign = builder.select(used, sign, i64(-1))
-            equal = builder.and_(open_, builder.icmp_signed("==", sign, i64(0)))
+            sign = builder.select(used, key_order(code, key, table, at), i64(-1))
+            equal = builder.icmp_signed("==", sign, i64(0))
             before = builder.icmp_signed("<", sign, i64(0))
             new_low = builder.select(before, low, builder.add(middle, i64(1)))
-            new_high = builder.select(before, middle, high)
-            low = builder.select(builder.and_(open_, builder.not_(equal)), new_low, low)
-            high = builder.select(equal, low, builder.select(open_, new_high, high))
-            return low, high, builder.select(equal, at, found)
+            new_high = builder.select(before, middle, builder.select(equal, new_low, high))
+            return new_low, new_high, builder.select(equal, at, found)
 
-        # The interval halves each turn: 64 turns close any.
-        bits = builder.sub(i64(steps), builder.ctlz(size, ir.Constant(ir.IntType(1), 0)))
-        _, _, found = code.fold(builder.add(bits, i64(1)), [i64(0), size, i64(-1)], turn)
+        _, _, found = while_true(builder, (i64(0), size, i64(-1)), lambda c: builder.icmp_signed("<", c[0], c[1]), turn)
         code.store(Value(builder.trunc(found, ir.IntType(32)), "i32"), target, i)
 
-    empty = Value(ir.Constant(ir.IntType(32), -1), "i32")
-    count = dims(op.operands[0].type.elements)
-    with builder.if_else(builder.icmp_signed(">", size, i64(0))) as (some, none):
-        with some:
-            code.each(count, one)
-        with none:
-            code.each(count, lambda i: code.store(empty, target, i))
+    code.each(dims(op.operands[0].type.elements), one)
     builder.ret_void()
     return function
 
@@ -198,4 +220,35 @@ def _compare_lower_function(module: ir.Module) -> ir.Function:
 
     _, reached = while_true(builder, (i64(0), i64(0)), lambda c: builder.icmp_signed("<", c[0], a_length), body)
     builder.ret(builder.sub(reached, b_length))
+    return function
+
+
+def _lowered_function(module: ir.Module) -> ir.Function:
+    """`i64 bmc_lowered(text*, i64 length, target*)`: puts the lower case of a text into the target and gives its length; -1, and
+    nothing is written, where the text is longer than `_MOST_LOWERED`."""
+    name = "bmc_lowered"
+    if name in module.globals:
+        return module.globals[name]
+    function = ir.Function(module, ir.FunctionType(I64, [POINTER, I64, POINTER]), name)
+    function.linkage = "internal"
+    text, length, target = function.args
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    with builder.if_then(builder.icmp_signed(">", length, i64(_MOST_LOWERED)), likely=False):
+        builder.ret(i64(-1))
+
+    def body(carried: list[ir.Value]) -> Sequence[ir.Value]:
+        at, end = carried
+        found = builder.call(lower_bytes_function(module), [text, at, length])
+        read, packed, written = (builder.extract_value(found, part) for part in range(3))
+
+        def put(inner: list[ir.Value]) -> Sequence[ir.Value]:
+            k, rest = inner
+            builder.store(builder.trunc(rest, BYTE), builder.gep(target, [builder.add(end, k)], source_etype=BYTE))
+            return builder.add(k, i64(1)), builder.lshr(rest, i64(8))
+
+        while_true(builder, (i64(0), packed), lambda c: builder.icmp_signed("<", c[0], written), put)
+        return builder.add(at, read), builder.add(end, written)
+
+    _, end = while_true(builder, (i64(0), i64(0)), lambda c: builder.icmp_signed("<", c[0], length), body)
+    builder.ret(end)
     return function
