@@ -20,8 +20,10 @@ RUN: Final = 3
 BUG: Final = 125
 INTERRUPTED: Final = 130
 
-_USAGE: Final = frozenset({"E0207", "E0208", "E0701", "E0702", "E0706", "E0732", "E0733", "E0807", "E0808", "E0812", "E0817"})
-"""What the command line named is not there: a file, a block, a setting, a source of data, a format."""
+_USAGE: Final = frozenset(
+    {"E0207", "E0208", "E0701", "E0702", "E0706", "E0732", "E0733", "E0807", "E0808", "E0812", "E0817", "E0819"}
+)
+"""What the command line named is not there: a file, a block, a setting, a source of data, a format; or cannot be made."""
 
 
 _ROWS_DO_NOT_SPLIT: Final = "E0814"

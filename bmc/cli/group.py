@@ -17,6 +17,7 @@ __all__ = ["COMMANDS", "bmc"]
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
+        "new": ("new", "Begin a project with a program and data to train it on."),
         "check": ("check", "Check types, shapes and columns, before any data is read."),
         "train": ("train", "Train a model and write it to a .bmz file."),
         "eval": ("evaluate", "Loss and metrics of a trained model on a split."),

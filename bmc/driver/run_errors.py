@@ -1,6 +1,6 @@
 """Errors of runs, as named constructors.
 
-In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0818 of `bmc.errors.catalogue.run`.
+In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0819 of `bmc.errors.catalogue.run`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from bmc.source import Span
 
 __all__ = [
     "cannot_write", "columns_do_not_fit", "data_not_at_hand", "fitted_not_finite", "input_not_finite", "library_missing",
-    "no_picture", "no_such_choice", "no_such_split", "not_finite", "not_trained", "nothing_to_draw", "nothing_to_train",
-    "outside_bound", "rows_do_not_split", "split_without_rows", "weight_not_finite", "weights_do_not_fit", "what_is_outside",
-    "worker_lost",
+    "no_picture", "no_project", "no_such_choice", "no_such_split", "not_finite", "not_trained", "nothing_to_draw",
+    "nothing_to_train", "outside_bound", "rows_do_not_split", "split_without_rows", "weight_not_finite", "weights_do_not_fit",
+    "what_is_outside", "worker_lost",
 ]  # fmt: skip
 
 
@@ -140,6 +140,11 @@ def library_missing(library: str, what: str, extra: str) -> Diagnostic:
 def no_picture(path: str, known: Sequence[str]) -> Diagnostic:
     """E0817"""
     return Diagnostic("E0817", f"no picture can be written to {path!r}", notes=(f"names of pictures end with {', '.join(known)}",))
+
+
+def no_project(path: str, reason: str) -> Diagnostic:
+    """E0819"""
+    return Diagnostic("E0819", f"cannot begin a project {path!r}: {reason}")
 
 
 def nothing_to_draw(path: str) -> Diagnostic:

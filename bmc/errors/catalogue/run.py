@@ -113,6 +113,11 @@ ENTRIES: tuple[Entry, ...] = (
         "`--data NAME=PATH` says where its data is.",
     ),
     Entry(
+        "E0819",
+        "A project cannot begin there",
+        "`bmc new NAME` makes a folder; it writes into none that holds something already.",
+    ),
+    Entry(
         "E0830",
         "The model does not say how a sequence goes on",
         "`bmc generate` needs `next` in the train block. It is part of the compiled program, so the model is trained again, or "

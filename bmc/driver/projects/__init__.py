@@ -1,0 +1,1 @@
+"""`bmc new`: a program with data of its own to begin with."""
