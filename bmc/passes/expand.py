@@ -1,8 +1,8 @@
 """Expand composed operators into those that they consist of.
 
 In: a function. Out: the same, where each operation whose lowering is `Expanded("expand", into)` has become what `into`
-builds, at the location of the operation. Guaranteed: linear in the operations; nothing composed is left, for what a
-rule builds is not composed.
+builds, at the location of the operation, in the regions of scans too. Guaranteed: linear in the operations; nothing composed
+is left, for what a rule builds is not composed.
 """
 
 from __future__ import annotations

@@ -73,7 +73,12 @@ GRAPH_PASSES: Final = (
     # Before the rest, so that gradient rules see operators as they were written, and what follows treats both directions alike.
     Pass("autodiff", "expand gradients by one reverse sweep", autodiff, ensures=(expanded("autodiff"),)),
     # After autodiff, which must see convolutions; before all that treats their products like any other.
-    Pass("expand", "make the operators of which it consists of each composed one", expand, ensures=(expanded("expand"),)),
+    Pass(
+        "expand",
+        "make the operators of which it consists of each composed one",
+        in_turns_too(expand),
+        ensures=(expanded("expand"),),
+    ),
     # Before canonicalise: 1 * 1 must be a 1 before x * (1 * 1) can be x.
     Pass("fold", "compute what is known and exactly rounded", in_turns_too(fold), optional=True),
     # Before cse: two ways to say one thing must look alike to be found equal.

@@ -18,7 +18,18 @@ from bmc.source import Span
 
 __all__ = ["PRIMITIVES"]
 
+_TOKEN = re.compile(r"\.\.\.|->|[(),]|[A-Za-z_][A-Za-z0-9_]*|1|[^\s(),A-Za-z_.]+|\S")
 _AXIS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|1")
+_REST = "..."
+
+
+@record(frozen=True)
+class _Word:
+    """A token of a pattern and where it stands in it."""
+
+    text: str
+    start: int
+    end: int
 
 
 @record(frozen=True)
@@ -29,46 +40,100 @@ class _Labelled:
     names: tuple[str, ...]
 
 
-def _bad(arguments: Arguments, reason: str) -> Failure:
-    return Failure(type_errors.bad_pattern(arguments.where("pattern"), reason))
+def _where(arguments: Arguments, words: Sequence[_Word]) -> Span:
+    """Where words of the pattern stand in the source; the whole of it where that is not known."""
+    where = arguments.where("pattern")
+    literal = where.file.text[where.start : where.end]
+    if words and literal == f'"{arguments.text("pattern")}"':  # no escapes, and no name that stands for it
+        return Span(where.file, where.start + 1 + words[0].start, where.start + 1 + words[-1].end)
+    return where
 
 
-def _sides(arguments: Arguments) -> tuple[str, str]:
+def _bad(arguments: Arguments, reason: str, words: Sequence[_Word] = ()) -> Failure:
+    """What is wrong with some words of the pattern, or with all of it."""
+    return Failure(type_errors.bad_pattern(_where(arguments, words), reason))
+
+
+def _sides(arguments: Arguments) -> tuple[list[_Word], list[_Word]]:
+    """The words on both sides of the arrow."""
     pattern = arguments.text("pattern")
-    left, arrow, right = pattern.partition("->")
-    if not arrow or "->" in right:
-        raise _bad(arguments, f'"{pattern}" has no single `->`')
-    return left, right
+    words = [_Word(m.group(), m.start(), m.end()) for m in _TOKEN.finditer(pattern)]
+    arrows = [i for i, w in enumerate(words) if w.text == "->"]
+    if len(arrows) != 1:
+        raise _bad(arguments, f'"{pattern}" has no single `->`', [words[arrows[1]]] if arrows else ())
+    return words[: arrows[0]], words[arrows[0] + 1 :]
+
+
+def _repeated(words: Sequence[_Word]) -> _Word | None:
+    """The first word that stood before."""
+    seen: set[str] = set()
+    for word in words:
+        if word.text in seen:
+            return word
+        seen.add(word.text)
+    return None
 
 
 # --- rearrange ---------------------------------------------------------------------------------------------------------
-def _groups(arguments: Arguments, text: str) -> list[list[str]]:
+def _groups(arguments: Arguments, words: Sequence[_Word]) -> list[list[_Word]]:
     """`b t (n h)` as [[b], [t], [n, h]]."""
-    groups: list[list[str]] = []
-    inside: list[str] | None = None
-    for word in text.replace("(", " ( ").replace(")", " ) ").split():
-        if word == "(" and inside is None:
-            inside = []
-        elif word == ")" and inside is not None:
+    groups: list[list[_Word]] = []
+    inside: list[_Word] | None = None
+    opened = None
+    for word in words:
+        if word.text == "(" and inside is None:
+            inside, opened = [], word
+        elif word.text == ")" and inside is not None:
             groups.append(inside)
             inside = None
-        elif _AXIS.fullmatch(word):
+        elif _AXIS.fullmatch(word.text) or word.text == _REST:
             if inside is None:
                 groups.append([word])
             else:
                 inside.append(word)
         else:
-            raise _bad(arguments, f"`{word}` cannot stand in a pattern")
-    if inside is not None:
-        raise _bad(arguments, "a bracket is not closed")
+            raise _bad(arguments, f"`{word.text}` cannot stand in a pattern", [word])
+    if inside is not None and opened is not None:
+        raise _bad(arguments, "a bracket is not closed", [opened])
     return groups
+
+
+def _spread(arguments: Arguments, groups: list[list[_Word]], rank: int, what: str) -> int:
+    """How many dims `...` on the left stands for."""
+    rests = [w for g in groups for w in g if w.text == _REST]
+    if len(rests) > 1:
+        raise _bad(arguments, "`...` stands once on a side", [rests[1]])
+    if rests and [rests[0]] not in groups:
+        raise _bad(arguments, "`...` stands by itself on the left", rests)
+    count = rank - len(groups) + len(rests)
+    if count < 0 or (count and not rests):
+        least = "at least " if rests else ""
+        words = [w for g in groups for w in g]
+        raise _bad(arguments, f"the left side has {least}{len(groups) - len(rests)} dims, but {what} has {rank}", words)
+    return count
+
+
+def _named(groups: list[list[_Word]], count: int) -> list[list[_Word]]:
+    """`...` as dims of their own, which no pattern can name."""
+    made: list[list[_Word]] = []
+    for group in groups:
+        rest = next((w for w in group if w.text == _REST), None)
+        if rest is None:
+            made.append(group)
+            continue
+        dims = [_Word(f"{_REST}{i}", rest.start, rest.end) for i in range(count)]
+        at = group.index(rest)
+        made.extend([[d] for d in dims] if len(group) == 1 else [[*group[:at], *dims, *group[at + 1 :]]])
+    return made
 
 
 def _rearrange(arguments: Arguments) -> Datum:
     core = arguments.core
     tensor = arguments.tensor("x")
-    left_text, right_text = _sides(arguments)
-    left, right = _groups(arguments, left_text), _groups(arguments, right_text)
+    left_words, right_words = _sides(arguments)
+    left, right = _groups(arguments, left_words), _groups(arguments, right_words)
+    count = _spread(arguments, left, tensor.rank, describe(tensor))
+    left, right = _named(left, count), _named(right, count)
     sizes: dict[str, Dim] = {}
     for bound in arguments.rest:
         raise Failure(layer_errors.too_many_arguments(bound.span, "rearrange", ["x", "pattern"], 3))
@@ -78,11 +143,7 @@ def _rearrange(arguments: Arguments) -> Datum:
         if isinstance(bound.value, bool) or not isinstance(bound.value, (int, Poly)):
             raise arguments.wrong(name, "a whole number")
         sizes[name] = bound.value
-    if len(left) != tensor.rank:
-        raise _bad(arguments, f"the left side has {len(left)} dims, but {describe(tensor)} has {tensor.rank}")
-    names = [n for g in left for n in g if n != "1"]
-    if len(set(names)) != len(names) or sorted(names) != sorted(n for g in right for n in g if n != "1"):
-        raise _bad(arguments, "both sides name the same dims, each once")
+    names = _same_names(arguments, left, right)
     for name in sizes:
         if name not in names:
             raise Failure(layer_errors.unknown_argument(arguments.where(name), "rearrange", name, names))
@@ -90,30 +151,46 @@ def _rearrange(arguments: Arguments) -> Datum:
     order: list[str] = []
     for group, dim, origin in zip(left, tensor.shape, tensor.origins or (None,) * tensor.rank, strict=True):
         _solve_group(arguments, group, dim, sizes, origin)
-        for name in group:
-            if name != "1":
-                split.append(sizes[name])
-                order.append(name)
-    origins = {g[0]: tensor.origin(i) for i, g in enumerate(left) if len(g) == 1}
+        for word in group:
+            if word.text != "1":
+                split.append(sizes[word.text])
+                order.append(word.text)
+    origins = {g[0].text: tensor.origin(i) for i, g in enumerate(left) if len(g) == 1}
     trace = core.trace
-    wanted = [n for g in right for n in g if n != "1"]
-    final = tuple(product(1 if n == "1" else sizes[n] for n in g) for g in right)
+    wanted = [w.text for g in right for w in g if w.text != "1"]
+    final = tuple(product(1 if w.text == "1" else sizes[w.text] for w in g) for g in right)
 
     def move(value: Value) -> Value:
         spread = trace.reshape(value, tuple(split))
         return trace.reshape(trace.transpose(spread, [order.index(n) for n in wanted]), final)
 
     valid = None if tensor.valid is None else move(tensor.valid)
-    result_origins = tuple(origins.get(g[0]) if len(g) == 1 else arguments.where("pattern") for g in right)
+    result_origins = tuple(origins.get(g[0].text) if len(g) == 1 else arguments.where("pattern") for g in right)
     return replace(tensor, value=move(tensor.value), valid=valid, origins=result_origins, behind=None)
 
 
-def _solve_group(arguments: Arguments, group: Sequence[str], dim: Dim, sizes: dict[str, Dim], origin: Span | None) -> None:
+def _same_names(arguments: Arguments, left: list[list[_Word]], right: list[list[_Word]]) -> list[str]:
+    """The names of the left, which both sides have, each once."""
+    sides = [[w for g in side for w in g if w.text != "1"] for side in (left, right)]
+    for words in sides:
+        twice = _repeated(words)
+        if twice is not None:
+            raise _bad(arguments, f"both sides name the same dims, each once: `{twice.text}` stands twice", [twice])
+    for words, others, side in ((sides[0], sides[1], "right"), (sides[1], sides[0], "left")):
+        for word in words:
+            if word.text not in {w.text for w in others}:
+                shown = _REST if word.text.startswith(_REST) else word.text
+                raise _bad(arguments, f"both sides name the same dims, each once: `{shown}` is not on the {side}", [word])
+    return [w.text for w in sides[0]]
+
+
+def _solve_group(arguments: Arguments, words: Sequence[_Word], dim: Dim, sizes: dict[str, Dim], origin: Span | None) -> None:
+    group = [w.text for w in words]
     unknown = [n for n in group if n != "1" and n not in sizes]
     known = product(sizes[n] for n in group if n in sizes)
     shown = f"({' '.join(group)})" if len(group) != 1 else group[0]
     if len(unknown) > 1:
-        raise _bad(arguments, f"give the size of {' or '.join(f'`{n}`' for n in unknown)} in {shown}: `{unknown[0]} = ...`")
+        raise _bad(arguments, f"give the size of {' or '.join(f'`{n}`' for n in unknown)} in {shown}: `{unknown[0]} = ...`", words)
     if unknown:
         rest = divide_exact(dim, known)
         if rest is None:
@@ -124,7 +201,7 @@ def _solve_group(arguments: Arguments, group: Sequence[str], dim: Dim, sizes: di
             others = product(sizes[n] for n in group if n not in ("1", name))
             if len(group) > 1 and sizes.get(name) == floor_divide(dim, others):  # what `//` made
                 raise _uneven(arguments, [n for n in group if n != name], dim, others, origin)
-        raise _bad(arguments, f"{shown} is {known}, but the dim is {dim}")
+        raise _bad(arguments, f"{shown} is {known}, but the dim is {dim}", words)
 
 
 def _uneven(arguments: Arguments, group: Sequence[str], dim: Dim, parts: Dim, origin: Span | None) -> Failure:
@@ -153,41 +230,70 @@ class _Rearrange(Primitive):
 
 
 # --- einsum ------------------------------------------------------------------------------------------------------------
-def _axis_names(arguments: Arguments, text: str) -> tuple[str, ...]:
-    words = text.split()
-    if len(words) == 1 and len(words[0]) > 1 and words[0].isalpha():
-        words = list(words[0])  # "bij": one letter each, as numpy writes it
-    if any(not _AXIS.fullmatch(w) for w in words):
-        raise _bad(arguments, f'"{text.strip()}" names no dims')
-    return tuple(words)
+def _axis_names(arguments: Arguments, words: Sequence[_Word]) -> list[_Word]:
+    if len(words) == 1 and len(words[0].text) > 1 and words[0].text.isalpha():
+        only = words[0]  # "bij": one letter each, as numpy writes it
+        words = [_Word(letter, only.start + i, only.start + i + 1) for i, letter in enumerate(only.text)]
+    for word in words:
+        if not _AXIS.fullmatch(word.text) and word.text != _REST:
+            raise _bad(arguments, f"`{word.text}` cannot stand in a pattern", [word])
+    twice = _repeated([w for w in words if w.text != "1"])
+    if twice is not None:
+        raise _bad(arguments, f"a dim stands twice in one operand: `{twice.text}`", [twice])
+    return list(words)
+
+
+def _operand_words(words: Sequence[_Word]) -> list[list[_Word]]:
+    """The left side, cut at its commas."""
+    parts: list[list[_Word]] = [[]]
+    for word in words:
+        if word.text == ",":
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return parts
+
+
+def _numbered(words: Sequence[_Word], count: int) -> list[_Word]:
+    """`...` as `count` dims, numbered from the last, so that those of all operands meet at the right."""
+    made: list[_Word] = []
+    for word in words:
+        if word.text == _REST:
+            made.extend(_Word(f"{_REST}{i}", word.start, word.end) for i in reversed(range(count)))
+        else:
+            made.append(word)
+    return made
 
 
 def _einsum(arguments: Arguments) -> Datum:
     core = arguments.core
     left, right = _sides(arguments)
-    inputs = [_axis_names(arguments, part) for part in left.split(",")]
-    output = _axis_names(arguments, right)
+    inputs = [_axis_names(arguments, part) for part in _operand_words(left)]
+    last = _axis_names(arguments, right)
     if len(inputs) != len(arguments.rest):
-        raise _bad(arguments, f"the pattern has {len(inputs)} operands, but {len(arguments.rest)} are given")
-    if len(set(output)) != len(output) or any(len(set(n)) != len(n) for n in inputs):
-        raise _bad(arguments, "a dim stands twice in one operand")
-    if any(n not in {m for names in inputs for m in names} for n in output):
-        raise _bad(arguments, "the right side names a dim that no operand has")
+        raise _bad(arguments, f"the pattern has {len(inputs)} operands, but {len(arguments.rest)} are given", left)
     spans = [b.span for b in arguments.rest]
     tensors = [arithmetic.scalar(core, b.value, b.span) for b in arguments.rest]
     dtype = arithmetic.common_dtype(core, tensors, spans, "einsum", arguments.span)
     tensors = [arithmetic.to_dtype(core, t, dtype) for t in tensors]
-    sizes: dict[str, tuple[Dim, Span]] = {}
-    for names, tensor, span in zip(inputs, tensors, spans, strict=True):
-        if len(names) != tensor.rank:
-            raise Failure(
-                type_errors.rank_mismatch(span, "einsum", describe(tensor), arguments.where("pattern"), f"{len(names)} dims")
-            )
-        for name, dim in zip(names, tensor.shape, strict=True):
-            known = sizes.setdefault(name, (dim, span))
-            if known[0] != dim:
-                raise _bad(arguments, f"`{name}` is {known[0]} in one operand and {dim} in another")
-    parts = [_Labelled(t, n) for t, n in zip(tensors, inputs, strict=True)]
+    sizes: dict[str, Dim] = {}
+    parts: list[_Labelled] = []
+    most = 0
+    for words, tensor, span in zip(inputs, tensors, spans, strict=True):
+        rest = any(w.text == _REST for w in words)
+        count = tensor.rank - len(words) + 1 if rest else 0
+        if count < 0 or (not rest and len(words) != tensor.rank):
+            wanted = f"{'at least ' if rest else ''}{len(words) - rest} dims"
+            raise Failure(type_errors.rank_mismatch(span, "einsum", describe(tensor), _where(arguments, words), wanted))
+        most = max(most, count)
+        named = _numbered(words, count)
+        for word, dim in zip(named, tensor.shape, strict=True):
+            known = sizes.setdefault(word.text, dim)
+            if known != dim:
+                shown = _REST if word.text.startswith(_REST) else word.text
+                raise _bad(arguments, f"`{shown}` is {known} in one operand and {dim} in another", [word])
+        parts.append(_Labelled(tensor, tuple(w.text for w in named)))
+    output = tuple(w.text for w in _output(arguments, _numbered(last, most), sizes))
     current = parts[0]
     for i, part in enumerate(parts[1:], 1):
         later = {n for p in parts[i + 1 :] for n in p.names} | set(output)
@@ -196,6 +302,13 @@ def _einsum(arguments: Arguments) -> Datum:
     order = [current.names.index(n) for n in output]
     value = core.trace.transpose(current.tensor.value, order)
     return core.tensor(value, origins=[current.tensor.origin(i) for i in order])
+
+
+def _output(arguments: Arguments, words: list[_Word], sizes: Mapping[str, Dim]) -> list[_Word]:
+    for word in words:
+        if word.text not in sizes:
+            raise _bad(arguments, f"the right side names a dim that no operand has: `{word.text}`", [word])
+    return words
 
 
 def _sum_out(core: Core, part: _Labelled, kept: set[str]) -> _Labelled:
