@@ -1,6 +1,6 @@
 """Errors of generation, as named constructors.
 
-In: names, values, spans. Out: `Diagnostic`s with codes E0830 to E0835 and W0830 of `bmc.errors.catalogue.run`.
+In: names, values, spans. Out: `Diagnostic`s with codes E0830 to E0835 and W0830 of `bmc.errors.catalogue.run`, and W0630.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from bmc.errors import Diagnostic, Label, Suggestion, nearest
 from bmc.source import Span
 
-__all__ = ["bad_prompt", "bad_setting", "empty_prompt", "no_next", "no_such_setting", "no_text", "too_long", "unknown_cells"]
+__all__ = [
+    "bad_prompt", "bad_setting", "empty_prompt", "grows", "no_next", "no_such_setting", "no_text", "too_long", "unknown_cells",
+]  # fmt: skip
 
 
 def _at(span: Span | None, text: str) -> tuple[Label, ...]:
@@ -65,6 +67,20 @@ def no_text(output: str, span: Span | None) -> Diagnostic:
     notes = ("from Python, `model.generate([3, 1, 4], ...)` takes the integers themselves",)
     message = f"a text cannot become `{output}`: it is not made position by position from one column"
     return Diagnostic("E0835", message, _at(span, "this is what a prompt must become"), notes)
+
+
+def grows(output: str, operation: str, spans: Sequence[Span], span: Span) -> Diagnostic:
+    """W0630: what each position costs goes with the number of those before it, attention aside."""
+    what = f"`{operation}` lets a position depend on later ones, or on how many there are"
+    labels = [Label(spans[0] if spans else span, what, primary=True)]
+    if spans:
+        labels.append(Label(span, "continued here", primary=False))
+    notes = (
+        "generation computes the sequence anew for each position from here on; what comes before is kept",
+        "in a causal model each position depends on itself and those before it",
+    )
+    message = f"each new position of `{output}` changes what was computed for those before it"
+    return Diagnostic("W0630", message, tuple(labels), notes, level="note")
 
 
 def unknown_cells(unit: str, cells: Sequence[str]) -> Diagnostic:

@@ -11,17 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from typing import Literal
 
-from bmc.driver import run_errors
+from bmc.driver import generation_errors, run_errors
 from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.elaborate import Checked, check, elaborate
 from bmc.frontend.errors import transfer_errors
 from bmc.frontend.syntax.read_source import read_source
-from bmc.frontend.unit import Unit
+from bmc.frontend.unit import NEXT, Unit
+from bmc.passes.prefix import growing_work
 from bmc.passes.shard import unsplittable
 from bmc.record import record
 from bmc.source import SourceFile
 
-__all__ = ["FloatType", "SourceText", "check_source", "find_source", "load_unit", "parse_overrides", "text_source"]
+__all__ = ["FloatType", "SourceText", "check_source", "find_source", "growing_note", "load_unit", "parse_overrides", "text_source"]
 
 FloatType = Literal["f32", "f64"]
 
@@ -83,13 +84,28 @@ def load_unit(source: SourceText) -> Unit:
 def check_source(source: SourceText) -> Checked:
     """What is wrong with any block of a file, warnings and notes included, and the units that are right."""
     found = check((source.main, *source.given), source.overrides, source.float_type, read_source if source.on_disk else None)
-    return replace(found, diagnostics=(*found.diagnostics, *_refused_shards(found.units), *_not_at_hand(found.units)))
+    units = found.units
+    more = (*_refused_shards(units), *_not_at_hand(units), *_growing(units))
+    return replace(found, diagnostics=(*found.diagnostics, *more))
 
 
 def _not_at_hand(units: Sequence[Unit]) -> list[Diagnostic]:
     """Files of other models that are not there: what is taken from them is checked when they are."""
     specs = [s for u in units for s in (*u.stored, *([u.data.base] if u.data is not None and u.data.base is not None else []))]
     return [transfer_errors.not_at_hand(s.span, s.shown) for s in {s.path: s for s in specs}.values() if not os.path.exists(s.path)]
+
+
+def _growing(units: Sequence[Unit]) -> list[Diagnostic]:
+    """Notes on sequences of which each new position costs work at all others."""
+    return [note for unit in units if (note := growing_note(unit)) is not None]
+
+
+def growing_note(unit: Unit) -> Diagnostic | None:
+    """A note, if generation cannot keep what it computes."""
+    if unit.generation is None:
+        return None
+    op = growing_work(unit.module.function(NEXT))
+    return None if op is None else generation_errors.grows(unit.generation.input, op.name, op.location.spans, unit.generation.span)
 
 
 def _refused_shards(units: Sequence[Unit]) -> list[Diagnostic]:

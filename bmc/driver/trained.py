@@ -20,12 +20,12 @@ import numpy as np
 from bmc.artefact import Artefact, read_artefact, require_same_parameters, write_artefact
 from bmc.data import Given, Rows, read_rows, read_source
 from bmc.driver import run_errors
-from bmc.driver.generation import GenerateOptions, Prompt, Prompted, Texts, continuation, prompt_of, texts_of
-from bmc.driver.load import FloatType, SourceText, load_unit
+from bmc.driver.generation import GenerateOptions, Prompted, Texts, continuation, prompt_of, texts_of
+from bmc.driver.load import FloatType, SourceText, growing_note, load_unit
 from bmc.driver.locating import located, remember
 from bmc.driver.session import Session, SessionOptions
 from bmc.driver.vocabulary import Vocabulary, vocabulary_of
-from bmc.errors import BmcError
+from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.unit import ColumnSpec, DataSpec, Unit
 from bmc.record import record
 from bmc.source import SourceFile
@@ -70,9 +70,9 @@ class Predictions:
 class Generated:
     """`numbers`: for each position the integers of all rows, computed when asked for. `texts`: what they stand for, if anything."""
 
-    prompt: Prompt
     numbers: Iterator[Array]
     texts: Texts | None
+    warnings: tuple[Diagnostic, ...] = ()
 
     def pieces(self) -> Iterator[bytes]:
         """The first row as UTF-8, position by position; as numbers where they stand for nothing else."""
@@ -187,7 +187,10 @@ class TrainedModel:
     def generate(self, given: Prompted, options: GenerateOptions) -> Generated:
         """What follows a prompt. Raises BmcError before the first position."""
         prompt = prompt_of(self.session, given)
-        return Generated(prompt, continuation(self.session, prompt, options), texts_of(self.session))
+        numbers = continuation(self.session, prompt, options)
+        note = growing_note(self.unit) if options.keep else None
+        warnings = prompt.warnings if note is None else (*prompt.warnings, note)
+        return Generated(numbers, texts_of(self.session), warnings)
 
     # --- saving ------------------------------------------------------------------------------------------------
     @property

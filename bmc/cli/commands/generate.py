@@ -33,7 +33,7 @@ def command(model: str, prompt: str, tokens: int, settings: tuple[str, ...], see
     """
     options = GenerateOptions(tokens, seed, _numbers(settings), not no_cache)
     found = open_model(model).generate(prompt, options)
-    print_diagnostics(found.prompt.warnings)
+    print_diagnostics(found.warnings)
     _write(os.fsencode(prompt))
     for piece in found.pieces():
         _write(piece)

@@ -230,6 +230,15 @@ ENTRIES: tuple[Entry, ...] = (
         "The loss depends on no parameter that an optimizer changes.",
     ),
     Entry(
+        "W0630",
+        "Each new position changes those before it",
+        "A generated position is computed once, and what later ones read of it is kept, where that provably does not change: "
+        "element by element, in attention behind `causal_mask` (or -inf where a later position would be seen), in scans that go "
+        "forward. Elsewhere all positions are computed anew for each, which gives the same text in time that grows with it.",
+        "x = x + mean(x, axis = 1, keep = true)",
+        "x = x + (x |> multi_head_attention(4, causal = true) as attn)",
+    ),
+    Entry(
         "W0641",
         "The file to start from is not at hand",
         "The program is checked without it; keys and shapes are compared with it where it is there, and before training.",
