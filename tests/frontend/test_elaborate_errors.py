@@ -37,6 +37,12 @@ def data(entries: str) -> str:
     return DATA.replace("  y =", f"  {entries}\n  y =")
 
 
+def ragged(entries: str) -> str:
+    return DATA.replace('npz("d.npz")', 'parquet("d.parquet")').replace("f: f32 }", "f: f32; series: f32[T, 2] }").replace(
+        "  y =", f"  {entries}\n  y ="
+    )
+
+
 def train(entries: str) -> str:
     return f"{DATA}{MODEL}train M on D {{\n  {entries}\n}}\n"
 
@@ -120,6 +126,22 @@ CASES = {
     "E0312-if": model("if sum(x) > 0 { x = -x }\n  return x"),
     "E0312-hyper": model("return x |> dense(argmax(x)) as d"),
     "E0313-bool": model("return x * (x > 0)"),
+    "E0313-pad-whole": data("z = s |> lower |> pad(max = 4)"),
+    "E0313-pad-words": data("z = s |> words |> pad(max = 4)"),
+    "E0313-pad-numbers": data("z = a |> pad(max = 4)"),
+    "E0313-words-twice": data("z = s |> words |> chars |> hash(5) |> pad(max = 4)"),
+    "E0313-words-number": data("z = k |> words |> hash(5) |> pad(max = 4)"),
+    "E0313-lower-late": data("z = s |> words |> hash(5) |> lower |> pad(max = 4)"),
+    "E0313-coded-twice": data("z = s |> words |> hash(5) |> vocab(max = 3) |> pad(max = 4)"),
+    "E0313-length": data("z = length(a)"),
+    "E0313-ragged-index": ragged("z = series[:, 0]"),
+    "E0313-ragged-product": ragged("z = series @ series"),
+    "E0313-ragged-concat": ragged("z = concat(series, series)"),
+    "E0313-ragged-output": ragged("z = series |> standardize"),
+    "E0319-words": data("z = q |> words |> hash(5) |> pad(max = 4)"),
+    "E0322-vocab": data("z = s |> vocab(max = 1)"),
+    "E0322-bucket": data("z = s |> words |> hash(5) |> pad(max = 4, bucket = 8)"),
+    "E0322-pad": data("z = s |> words |> hash(5) |> pad(max = 0)"),
     "E0313-text": model("return x", before=data("z = s + 1") + TRAIN),
     "E0314-labels": DATA.replace("category(3)", "category(12)") + MODEL + TRAIN,
     "E0314-embedding": DATA + "model M(y: i32[B]) -> (out: f32[B]) { return y |> embedding(2, 5) |> sum(axis = -1) }\n"
@@ -231,6 +253,7 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0509-fractions": data("split = by_hash(train = 0.8, valid = 0.3)"),
     "E0510-where": data("where f"),
     "E0511-output": data("z = 3"),
+    "E0511-words": data("z = s |> words |> vocab(max = 9)"),
     "E0512-fit": DATA + MODEL + "train M on D { loss = cross_entropy(standardize(out), y) }\n",
     "E0513-rows": data("z = fit(f)"),
     "E0514-undo": data('o = s |> onehot(["a"])')
