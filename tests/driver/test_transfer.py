@@ -161,6 +161,14 @@ def test_fitted_values_are_reused_where_they_are_the_same(folder: Path) -> None:
     assert plain["x.standardize.mean"].tobytes() != mine["x.standardize.mean"].tobytes()
 
 
+def test_statistics_of_the_other_precision_are_reused_too(folder: Path) -> None:
+    program(folder, fitted='fitted = "base.bmz"')
+    model = bmc.compile(folder / "fine.bm", f64=True).train()
+    mine, base = (m._trained.session.store["x.standardize.mean"] for m in (model, bmc.load(folder / "base.bmz")))
+    assert (mine.dtype, base.dtype) == (np.float64, np.float32)
+    assert np.array_equal(mine, base)
+
+
 def test_texts_of_a_reused_category_live_on(folder: Path) -> None:
     text = FINE.replace("INIT", "predict = [label = label_of(logits, y)]").replace("OPTIMIZER", "adam()")
     text = text.replace("FITTED", 'fitted = "base.bmz"').replace("max = 3", "max = 4").replace("K = 3", "K = 4")

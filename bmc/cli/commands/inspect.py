@@ -43,6 +43,7 @@ def command(model: str, sources: bool, history: bool) -> None:
         f"sources   {', '.join(Path(s.name).name if not s.name.startswith('<') else s.name for s in found.sources)}",
         f"overrides {', '.join(f'{k}={v}' for k, v in found.overrides) or 'none'}",
         f"data      {found.data}",
+        *(f"began from {name} {content}" for name, content in found.started_from.items()),
         f"weights   {digest.hexdigest()}",
         f"history   {len(found.history)} epochs",
     ]

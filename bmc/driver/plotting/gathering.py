@@ -193,8 +193,10 @@ def _spread(rows: int, count: int) -> NDArray[Any]:
 
 
 # --- images ------------------------------------------------------------------------------------------------------------
-def _side(count: int) -> int | None:
+def _side(count: object) -> int | None:
     """The side of a square picture of so many cells."""
+    if not isinstance(count, int):  # a length that differs from row to row
+        return None
     side = math.isqrt(count)
     return side if side * side == count and side >= _LEAST_SIDE else None
 
@@ -210,7 +212,7 @@ def _image_columns(model: TrainedModel) -> list[str]:
     else."""
     columns = [c for c in model.session.data.columns if c.dtype in ("u8", "i32", "f32", "f64")]
     shaped = [c.name for c in columns if _is_image(c.cell)]
-    flat = [c.name for c in columns if len(c.cell) == 1 and c.dtype == "u8" and _side(c.cell[0]) is not None]
+    flat = [c.name for c in columns if len(c.cell) == 1 and c.dtype == "u8" and _side(c.cell[0])]
     return shaped or flat
 
 

@@ -13,6 +13,7 @@ from bmc.frontend.bodies.core import Core
 from bmc.frontend.errors import transfer_errors
 from bmc.frontend.transfer.stored import Stored
 from bmc.frontend.unit import FitSpec, FittedSpec, StoredSpec
+from bmc.ir.types import is_float
 from bmc.source import Span
 
 __all__ = ["on_one_line", "reused_keys"]
@@ -48,7 +49,7 @@ def reused_keys(
             said.add(name)
             reason = reasons[0] if reasons else f"it depends on `{depends[0].partition('.')[0]}`, which is"
             core.report(transfer_errors.fitted_anew(places.get(name, specs[fit.keys[0]].span), name, file.shown, reason))
-    if fits and not reused and not said:
+    if fits and not reused:
         names = list(dict.fromkeys(k.partition(".")[0] for k in stored.fitted))
         core.report(transfer_errors.nothing_reused(file.span, file.shown, names))
     return tuple(k for k in specs if k in reused)
@@ -63,6 +64,7 @@ def _difference(spec: FittedSpec, stored: Stored) -> str | None:
     made = stored.made.get(name)
     if made is not None and made != spec.made:
         return f"there it is `{made}`"
-    if str(found) != str(spec.type):
+    same = found.dtype == spec.type.dtype or (is_float(found.dtype) and is_float(spec.type.dtype))
+    if found.shape != spec.type.shape or not same:
         return f"`{spec.key}` is {spec.type} here and {found} there"
     return None

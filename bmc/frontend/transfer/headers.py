@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import stat
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -41,8 +42,9 @@ _TYPE = re.compile(r"([a-z]+\d*)\[((?:\d+(?:, \d+)*)?)\]")
 
 def read_stored(path: str) -> Stored:
     """The header of a file. Raises OSError, Unreadable."""
-    if os.path.isdir(path):
-        raise Unreadable("it is a folder")
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):  # a pipe would be waited for, a device may never end
+        raise Unreadable("it is a folder" if stat.S_ISDIR(mode) else "it is no file")
     with open(path, "rb") as file:
         start = file.read(8)
         if start[:4] == b"PK\x03\x04":

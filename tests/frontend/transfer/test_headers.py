@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,13 @@ HOSTILE = {
 def test_a_hostile_header_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(Unreadable):
         read(tmp_path / "a", HOSTILE[name])
+
+
+def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(Unreadable, match="no file"):
+            read_stored(str(place))
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
