@@ -64,6 +64,9 @@ class TrainDisplay(Observer):
         if self._terminal:
             self._start_bar(steps, resumed_at)
 
+    def on_note(self, text: str) -> None:
+        note(text)
+
     def _start_bar(self, steps: int, resumed_at: int) -> None:
         from rich.console import Console  # noqa: PLC0415 - a tenth of a second, and only where there is a terminal
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415

@@ -5,17 +5,17 @@ In: names, values, spans of declarations. Out: `Diagnostic`s with codes E0720 to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bmc.data.cells import type_text
 from bmc.errors import Diagnostic, Label, Suggestion, nearest
-from bmc.frontend.unit import ColumnSpec
+from bmc.frontend.unit import ColumnSpec, SourceSpec
 from bmc.source import Span
 
 __all__ = [
-    "cannot_convert", "cannot_read", "cannot_write", "different_lengths", "duplicate_header", "empty_file", "is_a_directory",
-    "malformed", "missing_cell", "more_errors", "no_such_column", "no_such_data", "no_such_source", "nul_byte", "not_utf8",
-    "ragged_row", "unknown_format", "wrong_type",
+    "cannot_convert", "cannot_read", "cannot_write", "different_files", "different_lengths", "duplicate_header",
+    "empty_file", "is_a_directory", "malformed", "missing_cell", "more_errors", "no_pillow", "no_such_column", "no_such_data",
+    "no_such_source", "no_window", "nul_byte", "not_utf8", "ragged_row", "unknown_format", "wrong_type",
 ]  # fmt: skip
 
 _WHERE = "the source is declared here"
@@ -143,6 +143,25 @@ def no_such_source(name: str, names: Sequence[str]) -> Diagnostic:
 def unknown_format(path: str, formats: Sequence[str]) -> Diagnostic:
     """E0733"""
     return Diagnostic("E0733", f"the name {path!r} does not say which format it is", notes=(f"formats are: {', '.join(formats)}",))
+
+
+def no_window(source: SourceSpec, series: int) -> Diagnostic:
+    """E0724: rows are windows, and nothing is as long as one."""
+    size = source.window.size if source.window is not None else 0
+    what = "it is" if series == 1 else f"all of its {series} series are"
+    return Diagnostic("E0724", f"{source.name} has no window of {size}: {what} shorter", _declared(source.span, _WHERE))
+
+
+def different_files(source: SourceSpec, counts: Mapping[str, int]) -> Diagnostic:
+    """E0731: a file for each column."""
+    shown = ", ".join(f"{name!r} has {files}" for name, files in counts.items())
+    return Diagnostic("E0731", "columns must have the same number of files", _declared(source.span, _WHERE), (shown,))
+
+
+def no_pillow(span: Span | None) -> Diagnostic:
+    """E0735"""
+    notes = ("`pip install 'bmc-lang[images]'` installs it",)
+    return Diagnostic("E0735", "pictures are read by Pillow, which is not installed", _declared(span, _WHERE), notes)
 
 
 def cannot_write(path: str, reason: str) -> Diagnostic:

@@ -17,8 +17,10 @@ import numpy as np
 
 from bmc.data import data_errors
 from bmc.data.cells import type_text
+from bmc.data.pictures import picture_names
 from bmc.data.read import Given, files_of
 from bmc.errors import BmcError
+from bmc.frontend.data.sources import IMAGES
 from bmc.frontend.unit import DataSpec
 
 __all__ = ["fingerprint"]
@@ -35,7 +37,8 @@ def fingerprint(spec: DataSpec, overrides: Mapping[str, Given] | None = None) ->
         if isinstance(replaced, Mapping):
             content: list[list[Any]] = [[str(key), _hash_memory(replaced[key])] for key in sorted(replaced, key=str)]
         else:
-            content = [[path.name, *_hash_file(path)] for path in files_of(source, replaced)]
+            found = files_of(source, replaced)
+            content = [[path.name, *(_hash_folder(path) if path.is_dir() else _hash_file(path))] for path in found]
         parts.append([source.split, content])
     text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
@@ -53,6 +56,15 @@ def _hash_file(path: Path) -> tuple[int, str]:
     except OSError as error:
         raise BmcError(data_errors.cannot_read(str(path), error.strerror or str(error), None)) from None
     return size, digest.hexdigest()
+
+
+def _hash_folder(folder: Path) -> tuple[int, str]:
+    """(number of pictures, hash of the names, sizes and ends of each)."""
+    digest = hashlib.sha256()
+    names = picture_names(folder, IMAGES)
+    for name in names:
+        digest.update(json.dumps([name, *_hash_file(folder / name)]).encode("utf-8", "surrogatepass"))
+    return len(names), digest.hexdigest()
 
 
 def _hash_memory(values: Any) -> str:

@@ -22,9 +22,9 @@ from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec
 from bmc_runtime.table import Column
 
-__all__ = ["read_memory", "read_npz"]
+__all__ = ["DAMAGE", "read_memory", "read_npz"]
 
-_DAMAGE = (
+DAMAGE = (
     ValueError, TypeError, KeyError, OverflowError, MemoryError, EOFError, OSError, SyntaxError, RuntimeError, struct.error,
     tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
@@ -36,7 +36,7 @@ def read_npz(data: bytes, name: str, columns: Sequence[ColumnSpec], na: Sequence
     arrays: dict[str, Any] = {}
     try:
         file = np.load(io.BytesIO(data), allow_pickle=False)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = "this is not an npz file" if isinstance(error, ValueError) else f"this npz file cannot be read: {error}"
         raise BmcError(data_errors.malformed(name, "", reason)) from None
     if not isinstance(file, np.lib.npyio.NpzFile):
@@ -45,7 +45,7 @@ def read_npz(data: bytes, name: str, columns: Sequence[ColumnSpec], na: Sequence
     for spec in columns:
         try:
             arrays[spec.header] = file[spec.header]
-        except _DAMAGE as error:
+        except DAMAGE as error:
             if isinstance(error, ValueError) and "pickle" in str(error):
                 raise BmcError(data_errors.wrong_type(spec, name, "Python objects, which are not loaded")) from None
             reason = f"its array {spec.header!r} is damaged ({str(error)[:80]})"
@@ -64,7 +64,7 @@ def _rows_of(file: Any, key: str) -> int:
     """The rows of an array that is not wanted itself; 0 where it cannot be read."""
     try:
         array = file[key]
-    except _DAMAGE:
+    except DAMAGE:
         return 0
     return len(array) if array.ndim else 0
 

@@ -8,24 +8,30 @@ name of a file with raw rows. Out: `Table`s. Guaranteed: files of a pattern are 
 from __future__ import annotations
 
 import glob
+import gzip
 import os
 import stat
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from bmc.data import data_errors
+from bmc.data.array_formats import read_arrays
+from bmc.data.corpus import corpus_of, mapped
 from bmc.data.csv_format import read_csv
 from bmc.data.jsonl_format import read_jsonl
 from bmc.data.npz_format import read_memory, read_npz
+from bmc.data.pictures import read_folder
 from bmc.data.raw import RawTable
 from bmc.data.ts_format import read_ts
+from bmc.data.windowing import Items, Windows, windows_of
 from bmc.errors import BmcError, Diagnostic
-from bmc.frontend.unit import ColumnSpec, DataSpec, SourceSpec
-from bmc.record import record
+from bmc.frontend.unit import ColumnSpec, DataSpec, SourceKind, SourceSpec
+from bmc.record import record, replace
 from bmc.source import Span
 from bmc_runtime.table import Origin, Table, concat_tables
 
@@ -34,7 +40,12 @@ __all__ = ["FORMATS", "Given", "Rows", "files_of", "format_of", "read_rows", "re
 Given = str | Path | Mapping[str, Any]
 """What a source may be replaced by: a path (or pattern), or columns in memory by header."""
 
-FORMATS = ("csv", "parquet", "npz", "jsonl", "arrow", "ts")
+FORMATS = ("csv", "parquet", "npz", "jsonl", "arrow", "ts", "npy", "idx", "text", "bytes", "folder")
+"""Kinds of sources, and of raw rows to predict."""
+
+_TABLES = ("csv", "parquet", "npz", "jsonl", "arrow", "ts")
+"""Formats whose files hold columns by name, so that they may stand in for one another."""
+
 _SHOWN_ERRORS = 3
 _IN_MEMORY = "columns in memory"
 
@@ -68,31 +79,66 @@ def read_source(
 
 
 def files_of(source: SourceSpec, given: str | Path | None = None) -> list[Path]:
-    """The files of a source in the order of reading. Raises BmcError when there are none."""
+    """The files of a source in the order of reading; of pictures their folders. Raises BmcError when there are none."""
+    if source.kind == "folder" and (given is None or Path(given).is_dir()):
+        return folders_of(source, given)
+    if source.kind in ("npy", "idx") and given is not None and Path(given).is_dir():
+        return [path for paths in paths_by_column(source, given, []) for path in paths.values()]
     patterns = [str(given)] if given is not None else list(source.paths)
     found: list[Path] = []
     for pattern in patterns:
         path = Path(pattern) if given is not None else Path(source.folder) / pattern
-        if path.exists():
-            matches = [path]
-        else:
-            matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if not Path(match).is_dir())
-        if not matches:
-            raise BmcError(data_errors.no_such_data(str(path), source.span if given is None else None))
-        found.extend(match for match in matches if match not in found)
+        found.extend(match for match in _matches(path, source, given, folders=False) if match not in found)
     return found
+
+
+def folders_of(source: SourceSpec, given: str | Path | None) -> list[Path]:
+    """The folders of a source of pictures. Raises BmcError when there are none."""
+    if given is not None:
+        return [Path(given)]
+    found: list[Path] = []
+    for pattern in source.paths:
+        found.extend(match for match in _matches(Path(source.folder) / pattern, source, given, folders=True) if match not in found)
+    return found
+
+
+def paths_by_column(source: SourceSpec, given: str | Path | None, headers: Sequence[str]) -> list[dict[str, Path]]:
+    """The files of each column, by its header, as often as the patterns match. Raises BmcError: the columns have different numbers
+    of files. `given` is a folder in which the files are called the same, or the only file."""
+    patterns = dict(source.files)
+    if not patterns:
+        only = headers[0] if headers else ""
+        return [{only: path} for path in files_of(replace(source, kind="npz"), given)]
+    home = Path(source.folder) if given is None else Path(given)
+    names = {header: pattern if given is None else os.path.basename(pattern) for header, pattern in patterns.items()}
+    wanted = headers or list(patterns)
+    found = {header: _matches(home / names[header], source, given, folders=False) for header in wanted}
+    if len({len(paths) for paths in found.values()}) > 1:
+        raise BmcError(data_errors.different_files(source, {header: len(paths) for header, paths in found.items()}))
+    return [dict(zip(found, paths, strict=True)) for paths in zip(*found.values(), strict=True)]
+
+
+def _matches(path: Path, source: SourceSpec, given: str | Path | None, *, folders: bool) -> list[Path]:
+    if path.exists():
+        matches = [path]
+    else:
+        matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_dir() == folders)
+    if not matches:
+        raise BmcError(data_errors.no_such_data(str(path), source.span if given is None else None))
+    return matches
 
 
 def format_of(path: str | Path) -> str | None:
     """The format that a file's name says, None if it says none."""
-    suffix = Path(path).suffix.lower().removeprefix(".")
+    suffix = Path(str(path).lower().removesuffix(".gz")).suffix.removeprefix(".")
     suffix = {"tsv": "csv", "pq": "parquet", "ndjson": "jsonl", "feather": "arrow", "ipc": "arrow"}.get(suffix, suffix)
-    return suffix if suffix in FORMATS else None
+    return suffix if suffix in (*_TABLES, "npy", "idx") else None
 
 
 def read_rows(
     given: Given,
     columns: Sequence[ColumnSpec],
+    source: SourceSpec | None = None,
     *,
     na: Sequence[str] = ("",),
     separator: str | None = None,
@@ -101,9 +147,16 @@ def read_rows(
 ) -> Rows:
     """Rows to predict on: `given` is a path, `-` for standard input, or columns in memory.
 
-    `form`: the format where the name does not say it (csv for standard input). `keep_bad`: rows with bad cells are kept and their
-    errors reported in the result, instead of raising BmcError for the first of them.
+    `source`: what training read, for the kinds whose names do not say what a file is, and whether rows are windows. `form`: the
+    format where the name does not say it (csv for standard input). `keep_bad`: rows with bad cells are kept and their errors
+    reported in the result, instead of raising BmcError for the first of them.
     """
+    if source is not None:
+        na, separator = source.na, dict(source.options).get("separator")
+        given_kind = _kind_given(given, source, form)
+        if given_kind is not None:
+            tables = _tables_of(replace(source, kind=given_kind, files=source.files), given, columns)
+            return Rows(concat_tables(tables), {})
     if isinstance(given, Mapping):
         name, raw = _IN_MEMORY, read_memory(given, _IN_MEMORY, columns, na)
     else:
@@ -122,17 +175,84 @@ def read_rows(
     return Rows(_table(raw, name), errors)
 
 
+def _kind_given(given: Given, source: SourceSpec, form: str | None) -> SourceKind | None:
+    """As what kind of source rows to predict are read, None for those that are read as one table."""
+    kind: SourceKind | None = next((kind for kind in get_args(SourceKind) if kind == form), None)
+    if isinstance(given, Mapping):
+        return source.kind if source.window is not None else None
+    if str(given) == "-":
+        return None
+    if kind is None:
+        kind = source.kind if source.kind not in _TABLES else None
+        if format_of(given) in _TABLES and kind not in ("text", "bytes"):
+            kind = None
+    if kind is None and source.window is not None:
+        kind = next((found for found in get_args(SourceKind) if found == format_of(given)), source.kind)
+    return kind if kind not in _TABLES or source.window is not None else None
+
+
 def _tables_of(source: SourceSpec, given: Given | None, columns: Sequence[ColumnSpec]) -> list[Table]:
     if isinstance(given, Mapping):
-        return [_checked(read_memory(given, _IN_MEMORY, columns, source.na), _IN_MEMORY, columns, source)]
+        return [_from_memory(source, given, columns)]
+    if source.window is None:
+        return [part for part in _files(source, given, columns) if isinstance(part, Table)]
+    windows = windows_of([_items(part) for part in _files(source, given, columns)], source.window)
+    if windows.table.rows == 0:
+        raise BmcError(data_errors.no_window(source, windows.series))
+    return [replace(windows.table, notes=_short(windows))]
+
+
+def _short(windows: Windows) -> tuple[str, ...]:
+    if not windows.short:
+        return ()
+    return (f"{windows.short} of {windows.series} series are shorter than a window, and give none",)
+
+
+def _from_memory(source: SourceSpec, given: Mapping[str, Any], columns: Sequence[ColumnSpec]) -> Table:
+    """Columns in memory. Where rows are windows, they are given as such: `[N, size, *cell]`."""
+    if source.window is not None:
+        columns = [replace(spec, cell=(source.window.size, *spec.cell)) for spec in columns]
+    return _checked(read_memory(given, _IN_MEMORY, columns, source.na), _IN_MEMORY, columns, source)
+
+
+def _items(part: Table | Items) -> Items:
+    if isinstance(part, Items):
+        return part
+    return Items(part.origin.files[0][0], part.columns, part.rows)
+
+
+def _files(source: SourceSpec, given: str | Path | None, columns: Sequence[ColumnSpec]) -> Iterator[Table | Items]:
+    """What each file of a source has. Raises BmcError."""
+    span = source.span if given is None else None
     separator = dict(source.options).get("separator")
-    tables = []
+    if source.kind == "folder" and (given is None or Path(given).is_dir()):
+        for path in folders_of(source, given):
+            endings = tuple(value for name, value in source.options if name == "ending")
+            yield _checked(read_folder(path, columns, endings, source.span), str(path), columns, source)
+        return
+    if source.kind in ("npy", "idx") and (given is None or Path(given).is_dir() or format_of(given) not in _TABLES):
+        for paths in paths_by_column(source, given, [column.header for column in columns]):
+            name = str(next(iter(paths.values()))) if len(paths) == 1 else os.path.dirname(str(next(iter(paths.values())))) or "."
+            contents = {header: (str(path), _bytes_of(path, span)) for header, path in paths.items()}
+            yield _checked(read_arrays(contents, name, source.kind, columns, source.na), name, columns, source)
+        return
     for path in files_of(source, given):
+        if source.kind in ("text", "bytes"):
+            yield _corpus(path, source, columns, span)
+            continue
         form = (format_of(path) if given is not None else None) or source.kind
-        data = _bytes_of(path, source.span if given is None else None)
+        data = _bytes_of(path, span)
         raw = _read(data, str(path), form, columns, source.na, separator or _separator_of(path), source.span)
-        tables.append(_checked(raw, str(path), columns, source))
-    return tables
+        yield _checked(raw, str(path), columns, source)
+
+
+def _corpus(path: Path, source: SourceSpec, columns: Sequence[ColumnSpec], span: Span | None) -> Table | Items:
+    column = corpus_of(mapped(path, span), str(path), "bytes" if source.kind == "bytes" else source.items or "lines")
+    found = {spec.name: column for spec in columns}
+    if source.window is not None:
+        return Items(str(path), found, len(column))
+    rows = len(column)
+    return Table(found, rows, Origin(((str(path), rows),), np.arange(rows, dtype=np.int64)))
 
 
 def _checked(raw: RawTable, name: str, columns: Sequence[ColumnSpec], source: SourceSpec) -> Table:
@@ -143,18 +263,28 @@ def _checked(raw: RawTable, name: str, columns: Sequence[ColumnSpec], source: So
 
 
 def _separator_of(path: str | Path) -> str:
-    return "\t" if str(path).lower().endswith(".tsv") else ","
+    return "\t" if str(path).lower().removesuffix(".gz").endswith(".tsv") else ","
 
 
 def _bytes_of(path: Path, span: Span | None) -> bytes:
     try:
         if stat.S_ISDIR(os.stat(path).st_mode):
             raise BmcError(data_errors.is_a_directory(str(path), span))
-        return path.read_bytes()
+        return _expanded(path, path.read_bytes(), span)
     except (FileNotFoundError, NotADirectoryError):
         raise BmcError(data_errors.no_such_data(str(path), span)) from None
     except (OSError, ValueError) as error:  # ValueError: a path that holds a NUL
         raise BmcError(data_errors.cannot_read(str(path), getattr(error, "strerror", None) or str(error), span)) from None
+
+
+def _expanded(path: Path, data: bytes, span: Span | None) -> bytes:
+    """The content of a file that is compressed by gzip, as its name says."""
+    if path.suffix.lower() != ".gz":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise BmcError(data_errors.cannot_read(str(path), f"it is no gzip file, or damaged: {error}", span)) from None
 
 
 def _read(

@@ -13,7 +13,7 @@ from bmc.ir.dims import substitute, symbols
 from bmc.ops.build import Builder
 from bmc.ops.shape import SliceAttrs
 
-__all__ = ["ALL_ROWS", "batch_function"]
+__all__ = ["ALL_ROWS", "batch_function", "row_inputs"]
 
 ALL_ROWS = "N"
 

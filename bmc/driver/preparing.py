@@ -13,16 +13,19 @@ import numpy as np
 
 from bmc.driver import run_errors
 from bmc.errors import BmcError
-from bmc.frontend.unit import DataSpec, SplitSpec
+from bmc.frontend.unit import AUGMENT, DataSpec, SplitSpec
 from bmc_runtime.binding import BoundFunction, Library
 from bmc_runtime.buckets import Buckets, padded_sizes
+from bmc_runtime.feeding import Feed, OutsideBound
 from bmc_runtime.mapping import map_rows, run_whole
 from bmc_runtime.memory import Array
-from bmc_runtime.splits import by_hash, by_order, by_time, first_of_equals
+from bmc_runtime.split import Split
+from bmc_runtime.splits import apart, by_hash, by_order, by_time, first_of_equals
 from bmc_runtime.table import Indices, Table, concat_tables
-from bmc_runtime.training import Split
 
-__all__ = ["buckets_of", "check_bound", "data_outputs", "fit_statistics", "kept_rows", "split_tables", "steps_of_columns"]
+__all__ = [
+    "buckets_of", "check_bound", "data_outputs", "fit_statistics", "kept_rows", "outside_bound", "split_tables", "steps_of_columns",
+]  # fmt: skip
 
 Libraries = Callable[[str], Library]
 """The library that has a function, by the function's name."""
@@ -83,7 +86,7 @@ def _assign(spec: SplitSpec, data: DataSpec, table: Table) -> Array:
         names = spec.key or tuple(column.name for column in data.columns)
         return by_hash({name: table.columns[name] for name in names}, spec.fractions, spec.seed)
     if spec.method == "order":
-        return by_order(table.rows, spec.fractions)
+        return apart(by_order(table.rows, spec.fractions), table)
     return by_time(table.columns[spec.key[0]], spec.boundaries)
 
 
@@ -116,13 +119,28 @@ def fit_statistics(
 
 
 def data_outputs(data: DataSpec, name: str, table: Table, libraries: Libraries, store: Mapping[str, Array]) -> Split:
-    """The outputs of the data block for all rows of a table. Raises BmcError when an integer lies outside its declared bound."""
+    """The outputs of the data block for all rows of a table. Raises BmcError when an integer lies outside its declared bound.
+
+    Where columns are windows, or training draws at random, outputs are not computed here but batch by batch (`Split.feed`).
+    """
     function = BoundFunction(libraries("data"), "data", store)
+    augmented = BoundFunction(libraries(AUGMENT), AUGMENT, store) if data.augmented and name == "train" else None
+    if augmented is not None or any(c.runs is not None and c.runs.size is not None for c in table.columns.values()):
+        below = {spec.name: spec.below for spec in data.outputs if spec.below is not None}
+        return Split(name, table.rows, {}, table.origin.counts(), None, Feed(function, augmented, table, below))
     outputs = map_rows(function, table.inputs(), table.rows, steps_of_columns(data, table))
     for spec in data.outputs:
         if spec.below is not None and len(outputs.get(spec.name, ())) == table.rows:
             check_bound(spec.name, spec.below, outputs[spec.name], table)
     return Split(name, table.rows, outputs, table.origin.counts(), buckets_of(data, table, libraries, store))
+
+
+def outside_bound(data: DataSpec, error: OutsideBound) -> BmcError:
+    """What a feed found while a split was trained on or evaluated."""
+    below = next(spec.below for spec in data.outputs if spec.name == error.name)
+    assert below is not None
+    file, line = error.table.origin.locate(error.row)
+    return BmcError(run_errors.outside_bound(error.name, below, error.value, file, line + 1, of_text=True))
 
 
 def check_bound(name: str, below: int, values: Array, table: Table | None, errors: dict[int, str] | None = None) -> None:

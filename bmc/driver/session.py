@@ -17,7 +17,16 @@ from bmc.codegen.cache import ObjectCache
 from bmc.codegen.jit import load_object
 from bmc.codegen.target import Target, host_target
 from bmc.driver.compiled import Options, program_of
-from bmc.driver.preparing import buckets_of, check_bound, data_outputs, fit_statistics, kept_rows, split_tables, steps_of_columns
+from bmc.driver.preparing import (
+    buckets_of,
+    check_bound,
+    data_outputs,
+    fit_statistics,
+    kept_rows,
+    outside_bound,
+    split_tables,
+    steps_of_columns,
+)
 from bmc.driver.transfer import Start, read_start
 from bmc.frontend.unit import ENCODE, NEXT, NEXT_STEP, DataSpec, PredictedColumn, PredictionSpec, TrainingSpec, Unit
 from bmc.ir import Poly, TensorType
@@ -25,11 +34,13 @@ from bmc.passes.shard import unsplittable
 from bmc.record import record
 from bmc_runtime.binding import BoundFunction, Library
 from bmc_runtime.evaluation import Evaluator
+from bmc_runtime.feeding import OutsideBound
 from bmc_runtime.mapping import map_groups, map_rows, run_whole
 from bmc_runtime.memory import Array, allocate, dtype_name
 from bmc_runtime.plan import Program
+from bmc_runtime.split import Split
 from bmc_runtime.table import Column, Table, text_column
-from bmc_runtime.training import Plateau, Progress, RunSettings, Split, Stop, TrainingRun, shards_by_rule
+from bmc_runtime.training import Plateau, Progress, RunSettings, Stop, TrainingRun, shards_by_rule
 
 __all__ = ["Session", "SessionOptions", "shards_of", "static_shape"]
 
@@ -133,9 +144,12 @@ class Session:
         """Run-time dims other than the row dim, from the arrays of a split."""
         function = self.unit.module.function("train" if self.unit.training else "predict")
         found: dict[str, int] = {}
+        shapes = {key: array.shape for key, array in split.data.items()}
+        if split.feed is not None:
+            shapes = {key: shape for key, (_, shape) in split.feed.types(1).items()}
         for param in function.params:
-            if param.role == "input" and param.key in split.data:
-                for dim, size in zip(param.value.type.shape, split.data[param.key].shape, strict=True):
+            if param.role == "input" and param.key in shapes:
+                for dim, size in zip(param.value.type.shape, shapes[param.key], strict=True):
                     if isinstance(dim, Poly) and str(dim) != function.row and dim == Poly.symbol(str(dim)):
                         found[str(dim)] = size
         return found
@@ -180,6 +194,14 @@ class Session:
 
     def evaluator(self, dims: Mapping[str, int]) -> Evaluator:
         return Evaluator(lambda: self.library("eval"), self.store, dims, self.training.seed)
+
+    def evaluate(self, split: Split, step: int) -> dict[str, Array]:
+        """Loss and metrics of a split with the weights of now, `step` steps old. Raises BmcError: an integer of a split that is
+        computed batch by batch lies outside its bound."""
+        try:
+            return self.evaluator(self.dims(split))(split.data, split.rows, step, buckets=split.buckets, feed=split.feed)
+        except OutsideBound as error:
+            raise outside_bound(self.data, error) from None
 
     # --- prediction --------------------------------------------------------------------------------------------
     def predict(self, table: Table, seed: int = 0, errors: dict[int, str] | None = None) -> dict[str, Column]:

@@ -26,7 +26,7 @@ from bmc.driver.locating import located, remember
 from bmc.driver.session import Session, SessionOptions
 from bmc.driver.vocabulary import Vocabulary, vocabulary_of
 from bmc.errors import BmcError, Diagnostic
-from bmc.frontend.unit import ColumnSpec, DataSpec, Unit
+from bmc.frontend.unit import ColumnSpec, DataSpec, SourceSpec, Unit
 from bmc.record import record
 from bmc.source import SourceFile
 from bmc.version import version
@@ -120,9 +120,7 @@ class TrainedModel:
         if table.rows == 0:
             raise BmcError(run_errors.split_without_rows(split, None))
         outputs = self.session.outputs(split, table)
-        found = self.session.evaluator(self.session.dims(outputs))(
-            outputs.data, outputs.rows, self._steps(), buckets=outputs.buckets
-        )
+        found = self.session.evaluate(outputs, self._steps())
         return evaluation_of(self.unit, split, table.rows, found)
 
     def _steps(self) -> int:
@@ -148,14 +146,13 @@ class TrainedModel:
         if only is not None and only not in names:
             raise BmcError(run_errors.no_such_choice("prediction", only, names))
         spec = self.session.data
-        wanted = {*prediction.needs, *prediction.keep}
-        columns = [column for column in spec.columns if column.name in wanted]
         source = spec.sources[0]
-        separator = dict(source.options).get("separator")
+        wanted = {*prediction.needs, *prediction.keep, *(spec.cut_by(source) if not isinstance(given, Mapping) else ())}
+        columns = [column for column in spec.columns if column.name in wanted]
         if columns:
-            rows = read_rows(given, columns, na=source.na, separator=separator, form=form, keep_bad=keep_bad)
+            rows = read_rows(given, columns, source, form=form, keep_bad=keep_bad)
         else:
-            rows = _counted(given, spec.columns, source.na, separator, form)
+            rows = _counted(given, spec.columns, source, form)
         errors = dict(rows.errors)
         found = self.session.predict(rows.table, spec_seed(self.unit), errors if keep_bad else None)
         if only is not None:
@@ -255,12 +252,12 @@ def evaluation_of(unit: Unit, split: str, rows: int, found: Mapping[str, Array])
     return Evaluation(split, rows, float(found["loss"]), metrics)
 
 
-def _counted(given: Given, columns: Sequence[ColumnSpec], na: Sequence[str], separator: str | None, form: str | None) -> Rows:
+def _counted(given: Given, columns: Sequence[ColumnSpec], source: SourceSpec, form: str | None) -> Rows:
     """Rows of which no cell is needed, as for samples that depend on noise alone: as many as any declared column has."""
     wrong: BmcError | None = None
     for column in columns:
         try:
-            found = read_rows(given, [column], na=na, separator=separator, form=form, keep_bad=True)
+            found = read_rows(given, [column], source, form=form, keep_bad=True)
         except BmcError as error:
             wrong = wrong or error
         else:

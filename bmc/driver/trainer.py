@@ -21,8 +21,8 @@ from bmc.errors import BmcError
 from bmc.frontend.unit import DataSpec, Unit
 from bmc.ir import TensorType
 from bmc_runtime.memory import Array
+from bmc_runtime.split import Split
 from bmc_runtime.stepping import Stepper
-from bmc_runtime.training import Split
 
 __all__ = ["Trainer", "set_weights", "split_of"]
 
@@ -56,8 +56,8 @@ class Trainer:
         per_epoch = -(-self._rows // per_step)
         total = settings.steps if settings.steps is not None else (settings.epochs or 1) * per_epoch
         self._stepper = Stepper(
-            session.library("train"), session.store, self._split.data, session.dims(self._split), settings.batch,
-            settings.accumulate, session.shards, settings.seed, total, buckets=self._split.buckets,
+            session.library("train"), session.store, self._split, session.dims(self._split), settings.batch,
+            settings.accumulate, session.shards, settings.seed, total,
         )  # fmt: skip
         self._per_step = per_step
         self._first = self._rows

@@ -26,15 +26,19 @@ from bmc.data import Given, fingerprint, read_source
 from bmc.driver import run_errors
 from bmc.driver.checkpoints import CheckpointWriter, checkpoint_path, program_identity, restore
 from bmc.driver.diagnosing import explain_not_finite
+from bmc.driver.gathering import row_inputs
+from bmc.driver.preparing import outside_bound
 from bmc.driver.session import Session, SessionOptions
 from bmc.driver.trained import Evaluation, TrainedModel, evaluation_of
 from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.unit import Unit
 from bmc.record import record
 from bmc_runtime.binding import NotFinite
+from bmc_runtime.feeding import OutsideBound
 from bmc_runtime.memory import Array, allocate
 from bmc_runtime.pool import WorkerLost
-from bmc_runtime.training import Progress, Split, TrainingRun
+from bmc_runtime.split import Split
+from bmc_runtime.training import Progress, TrainingRun
 
 __all__ = ["Observer", "Silent", "TrainOptions", "TrainingReport", "prepare", "train"]
 
@@ -44,6 +48,9 @@ class Observer(Protocol):
 
     def on_start(self, unit: Unit, rows: Mapping[str, int], steps: int, resumed_at: int) -> None:
         """Before the first step: the rows of each split, steps in all, and the step at which a resumed run goes on (else 0)."""
+
+    def on_note(self, text: str) -> None:
+        """Of how rows were made from the data: series too short for a window, say."""
 
     def on_step(self, progress: Progress, loss: float, rows: int, total_steps: int) -> None:
         """After each step."""
@@ -59,6 +66,8 @@ class Silent:
     """An observer that does nothing."""
 
     def on_start(self, unit: Unit, rows: Mapping[str, int], steps: int, resumed_at: int) -> None: ...
+
+    def on_note(self, text: str) -> None: ...
 
     def on_step(self, progress: Progress, loss: float, rows: int, total_steps: int) -> None: ...
 
@@ -113,12 +122,16 @@ class _Listener:
             self._writer.write(run)
 
 
-def prepare(session: Session, data: Mapping[str, Given]) -> dict[str, Split]:
+def prepare(session: Session, data: Mapping[str, Given], observer: Observer | None = None) -> dict[str, Split]:
     """Read, cut, fit, and compute the data block's outputs. Raises BmcError."""
     unit = session.unit
     if unit.data is None or unit.training is None:
         raise BmcError(run_errors.nothing_to_train(unit.name))
-    tables = session.split(read_source(unit.data, data))
+    read = read_source(unit.data, data)
+    if observer is not None:
+        for text in (text for table in read.values() for text in table.notes):
+            observer.on_note(text)
+    tables = session.split(read)
     if tables["train"].rows == 0:
         raise BmcError(run_errors.split_without_rows("train", unit.data.sources[0].span))
     session.fit(tables["train"])
@@ -135,7 +148,7 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
         _require_place(options.output)
     session = Session(unit, options.session)
     session.begin_from_others()
-    splits = prepare(session, options.data)
+    splits = prepare(session, options.data, watcher)
     data_identity = fingerprint(unit.data, options.data)
     session.initialise(unit.training.seed)
     progress: Progress | None = None
@@ -164,6 +177,8 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
             run.run(_Listener(unit, watcher, writer, rows))
     except NotFinite:
         raise BmcError(_explain(session, run)) from None
+    except OutsideBound as error:
+        raise outside_bound(unit.data, error) from None
     except WorkerLost as error:
         raise BmcError(run_errors.worker_lost(str(error))) from None
     finally:
@@ -209,7 +224,7 @@ def _final(session: Session, splits: Mapping[str, Split], step: int) -> dict[str
     found = {}
     for name, split in splits.items():
         if split.rows:
-            results = session.evaluator(session.dims(split))(split.data, split.rows, step, buckets=split.buckets)
+            results = session.evaluate(split, step)
             found[name] = evaluation_of(session.unit, name, split.rows, results)
     return found
 
@@ -244,12 +259,18 @@ def _explain(session: Session, run: TrainingRun) -> Diagnostic:
     control, control_f = allocate("i64", (8,)), allocate("f64", (4,))
     control[:6] = (settings.seed, progress.step, 0, run.total_steps, progress.epoch, len(chosen))
     control_f[0] = progress.factor
+    values: Mapping[str, Array]
+    if split.feed is not None:
+        values = split.feed.chosen(chosen, settings.seed, progress.step, run.total_steps, progress.epoch)
+    else:
+        rows = {param.key for param in row_inputs(function)}
+        values = {key: np.ascontiguousarray(array[chosen]) if key in rows else array for key, array in split.data.items()}
     arrays: dict[str, Array] = {}
     for param in function.params:
         if param.role == "control":
             arrays[param.key] = control if param.key == "control" else control_f
         elif param.role == "input":
-            arrays[param.key] = np.ascontiguousarray(split.data[param.key][chosen])
+            arrays[param.key] = values[param.key]
         else:
             arrays[param.key] = run.store[param.key]
     dims = {**session.dims(split), function.row or "B": len(chosen)}

@@ -26,6 +26,7 @@ from bmc.record import record
 from bmc.source import SourceFile, Span
 
 __all__ = [
+    "AUGMENT",
     "NEXT",
     "NEXT_STEP",
     "BucketSpec",
@@ -46,6 +47,7 @@ __all__ = [
     "PredictionSpec",
     "PromptSpec",
     "SettingReport",
+    "SourceKind",
     "SourceSpec",
     "SplitSpec",
     "StateSpec",
@@ -55,6 +57,7 @@ __all__ = [
     "Unit",
     "VocabularySpec",
     "WeightSpec",
+    "WindowSpec",
 ]
 
 
@@ -131,6 +134,19 @@ ENCODE = "encode"
 # ---------------------------------------------------------------------------------------------------------------------
 # Data
 
+SourceKind = Literal["csv", "parquet", "npz", "npy", "idx", "jsonl", "ts", "arrow", "text", "bytes", "folder"]
+
+
+@record(frozen=True)
+class WindowSpec:
+    """Rows that are windows of `size` consecutive items, one every `stride` of them. `by`: columns whose equal values make a series
+    of its own; `order`: the column by which the items of a series are sorted, "" for the order of the file."""
+
+    size: int
+    stride: int
+    by: tuple[str, ...] = ()
+    order: str = ""
+
 
 @record(frozen=True)
 class SourceSpec:
@@ -138,19 +154,26 @@ class SourceSpec:
     folder of
     the file that has the block ("" for the current one). `name` is what `--data NAME=PATH` calls it: the split's name where
     sources are named by split, and the data block's name otherwise. `na`: texts of missing cells. `options`: the rest of the
-    call's settings (`separator`), in order."""
+    call's settings (`separator`), in order. `items`: into what text is cut, "" for lines. `files`: patterns by column, where each
+    column is a file of its own (npy, idx); `paths` then has them too."""
 
     name: str
-    kind: Literal["csv", "parquet", "npz", "jsonl", "ts", "arrow"]
+    kind: SourceKind
     paths: tuple[str, ...]
     folder: str
     na: tuple[str, ...]
     split: str | None
     options: tuple[tuple[str, str], ...]
     span: Span
+    items: Literal["", "words", "chars"] = ""
+    window: WindowSpec | None = None
+    files: tuple[tuple[str, str], ...] = ()
 
 
 ColumnKind = Literal["plain", "date", "timestamp"]
+
+AUGMENT = "augment"
+"""The function that stands for `data` in training steps, see `DataSpec.augmented`."""
 
 
 @record(frozen=True)
@@ -250,7 +273,9 @@ class DataSpec:
     """`columns`: every declared column. `used`: names of those that the functions of the unit (or the split) read, in order of
     declaration. `where`: whether there is a function `where`. `distinct`: names of columns whose equal rows count once, () for
     whole rows, None for no such clause. `base`: the model of `fitted`; `reused`: keys of fitted values that are taken from it, if
-    it was at hand. `buckets`: run-time dims of outputs that are padded in buckets."""
+    it was at hand. `buckets`: run-time dims of outputs that are padded in buckets. `augmented`: whether there is a function
+    `augment`, which gives what `data` gives but draws at random where the block says so; it makes the inputs of training steps, and
+    only these."""
 
     name: str
     sources: tuple[SourceSpec, ...]
@@ -265,6 +290,13 @@ class DataSpec:
     base: StoredSpec | None = None
     reused: tuple[str, ...] = ()
     buckets: tuple[BucketSpec, ...] = ()
+    augmented: bool = False
+
+    @staticmethod
+    def cut_by(source: SourceSpec) -> tuple[str, ...]:
+        """The columns by which the rows of a source are cut into windows."""
+        window = source.window
+        return () if window is None else (*window.by, *([window.order] if window.order else []))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -68,9 +68,13 @@ class Library:
         """Make a column of runs dense: `target` is `[N, steps, *step]`, longer runs are cut off. ValueError: another shape."""
         if column.runs is None or target.shape[:1] != column.data.shape or target.shape[2:] != column.runs.step:
             raise ValueError(f"runs of {column.dtype} do not fit {target.dtype}{list(target.shape)}")
+        self.copy_runs(target, column.data, column.step_bytes)
+
+    def copy_runs(self, target: Array, runs: Array, step_bytes: int) -> None:
+        """The same for runs as they lie in memory, `[N]`; nothing is checked."""
         if target.size:
             row_bytes = target.nbytes // len(target)
-            self._copy_runs(address_of(target), address_of(column.data), len(column), row_bytes, column.step_bytes)
+            self._copy_runs(address_of(target), address_of(runs), len(runs), row_bytes, step_bytes)
 
 
 Call = tuple[Callable[[int, int, int], int], int, int]

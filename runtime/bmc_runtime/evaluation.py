@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from bmc_runtime.binding import BoundFunction, Library
 from bmc_runtime.buckets import Buckets
+from bmc_runtime.feeding import Feed
 from bmc_runtime.mapping import map_groups, map_rows, rows_of, run_whole
 from bmc_runtime.memory import Array
 
@@ -26,24 +27,30 @@ class Evaluator:
         self._dims, self._seed = dict(dims), seed
 
     def __call__(
-        self, data: Mapping[str, Array], rows: int, step: int = 0, steps: int | None = None, buckets: Buckets | None = None
+        self,
+        data: Mapping[str, Array],
+        rows: int,
+        step: int = 0,
+        steps: int | None = None,
+        buckets: Buckets | None = None,
+        feed: Feed | None = None,
     ) -> dict[str, Array]:
-        """`loss` and the metrics of `rows` rows; `data` are the outputs of the data block, [rows, ...] each. `step`: how many steps
-        of training the weights have seen, of `steps` in all (by default these are all): schedules in the loss have their value
-        there. `buckets`: how long the rows are, where they are padded in buckets: each is evaluated as long as it is, and what the
-        reductions see behind that is 0.
+        """`loss` and the metrics of `rows` rows; `data` are the outputs of the data block, [rows, ...] each, and `feed` makes those
+        that are not there. `step`: how many steps of training the weights have seen, of `steps` in all (by default these are all):
+        schedules in the loss have their value there. `buckets`: how long the rows are, where they are padded in buckets: each is
+        evaluated as long as it is, and what the reductions see behind that is 0.
         """
         library = self._library()
         by_rows = BoundFunction(library, "eval.rows", self._store)
         finish = BoundFunction(library, "eval.finish", self._store)
         dims = self._dims if buckets is None else {**self._dims, **buckets.most}
         if buckets is None:
-            cuts = map_rows(by_rows, data, rows, self._dims, seed=self._seed, step=step, steps=steps)
+            cuts = map_rows(by_rows, data, rows, self._dims, seed=self._seed, step=step, steps=steps, feed=feed)
         else:
             cuts = map_groups(
                 by_rows, lambda chosen, sizes: rows_of(by_rows, data, chosen, {**dims, **sizes}), rows, dims, buckets,
                 self._seed, step, steps,
             )  # fmt: skip
         row = finish.plan.row or by_rows.plan.row or "B"
-        results = run_whole(finish, {**data, **cuts}, {**dims, row: rows}, self._seed, step, steps)
+        results = run_whole(finish, {**data, **cuts}, {**dims, row: rows}, self._seed, step, steps, feed)
         return {key: array.copy() for key, array in results.items()}

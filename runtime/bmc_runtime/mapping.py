@@ -16,8 +16,9 @@ import numpy as np
 
 from bmc_runtime.binding import Binding, BoundFunction
 from bmc_runtime.buckets import Buckets
+from bmc_runtime.feeding import Feed
 from bmc_runtime.memory import DTYPES, Array, address_of, allocate
-from bmc_runtime.plan import Buffer, evaluate_dim
+from bmc_runtime.plan import Buffer, FunctionPlan, evaluate_dim
 from bmc_runtime.table import Column, Indices, RowInput
 
 __all__ = ["CHUNK_ROWS", "map_groups", "map_rows", "rows_of", "run_whole", "steps_of"]
@@ -49,10 +50,12 @@ def map_rows(
     seed: int = 0,
     step: int = 0,
     steps: int | None = None,
+    feed: Feed | None = None,
 ) -> dict[str, Array]:
     """The outputs of `function` for all rows. `inputs`: by key, [rows, ...] where per row. Outputs without rows come as they are.
     `step` of `steps` (by default the last): where schedules stand. `dims`: run-time dims; those that ragged columns fix chunk by
-    chunk count where an output has them, or where no column that is read does.
+    chunk count where an output has them, or where no column that is read does. `feed`: what makes the inputs that `inputs` does
+    not have.
     """
     plan = function.plan
     row = plan.row
@@ -65,6 +68,7 @@ def map_rows(
     everything = {**open_dims, **dims, row: rows}
     widths = {**open_dims, **dims}
     fixed = widths if _have(made.values(), widths) else {name: size for name, size in dims.items() if name not in open_dims}
+    fed = _fed(plan, inputs, feed)
     results = {key: allocate(b.dtype, tuple(evaluate_dim(d, everything) for d in b.shape)) for key, b in made.items()}
     widest = max((column.longest * column.step_bytes for column in runs.values()), default=0)
     chunk = max(1, min(chunk, _DENSE_BYTES // max(widest, 1)))
@@ -88,6 +92,10 @@ def map_rows(
                 function.library.fill(binding.inputs[key], parts[key])
             elif b.rows:
                 binding.point(key, _row_address(value, first))
+        if fed and feed is not None:
+            computed = feed.between(first, first + count)
+            for key in fed:
+                binding.point(key, address_of(computed[key]))
         for key, b in made.items():
             if b.rows:
                 binding.point_output(key, _row_address(results[key], first))
@@ -152,6 +160,12 @@ def _laid_out(value: RowInput, buffer: Buffer, rows: int, dims: Mapping[str, int
     return value[:rows] if buffer.rows else value
 
 
+def _fed(plan: FunctionPlan, inputs: Mapping[str, RowInput], feed: Feed | None) -> list[str]:
+    """The inputs of a function that a feed makes."""
+    keys = {b.key for b in plan.buffers if b.kind == "input"} - inputs.keys()
+    return [key for key in feed.keys if key in keys] if feed is not None else []
+
+
 def _row_address(array: Array, row: int) -> int:
     return address_of(array) + row * (array.nbytes // len(array))
 
@@ -163,9 +177,13 @@ def run_whole(
     seed: int = 0,
     step: int = 0,
     steps: int | None = None,
+    feed: Feed | None = None,
 ) -> dict[str, Array]:
     """One call over everything: a function that mixes rows, or one without rows. Updates go to the store."""
     plan = function.plan
+    fed = _fed(plan, inputs, feed)
+    if fed and feed is not None:
+        inputs = {**inputs, **feed.whole(fed)}
     used = {b.key: b for b in plan.buffers if b.kind == "input" and b.key in inputs}
     names = {*plan.dims, plan.row} if plan.row else set(plan.dims)
     known = {**steps_of(used, inputs), **dims}

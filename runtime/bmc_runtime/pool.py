@@ -129,15 +129,17 @@ def at_stage(command: Command, stage: int, gather: bool) -> Command:
 def share(
     store: dict[str, Array],
     data: Mapping[str, Array],
+    inputs: Mapping[str, tuple[str, Sequence[int]]],
+    rows: int,
     program: Program,
     shards: int,
     dims: Mapping[str, int],
     batch: int,
     buckets: Buckets | None = None,
 ) -> SharedBlock:
-    """A block with everything that workers read or write: the store's arrays move into it, the split's are copied. `dims`: run-time
-    dims other than the row dim, of which there are at most `batch`."""
-    rows = len(next(iter(data.values())))
+    """A block with everything that workers read or write: the store's arrays move into it, the split's, of `rows` rows, are copied.
+    `inputs`: dtype and shape of what the main process computes for each batch. `dims`: run-time dims other than the row dim, of
+    which there are at most `batch`."""
     plan = program.functions["train"]
     # Steps that run once run in the main process; what they leave for the shards lies where workers see it.
     once = evaluate_dim(plan.once_arena, {**dims, plan.row or "B": batch})
@@ -146,6 +148,7 @@ def share(
     for prefix, arrays in (("store/", store), ("data/", data), ("bucket/", sizes)):
         for key, array in arrays.items():
             wanted[prefix + key] = (dtype_name(array), array.shape)
+    wanted.update({f"input/{key}": kind for key, kind in inputs.items()})
     for buffer in plan.buffers:
         if buffer.kind == "partial":
             for shard in range(shards):

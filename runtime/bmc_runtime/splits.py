@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmc_runtime.hashing import hash_rows
-from bmc_runtime.table import Column, Valid
+from bmc_runtime.table import Column, Indices, Table, Valid
 
-__all__ = ["Assignment", "by_hash", "by_order", "by_time", "first_of_equals"]
+__all__ = ["Assignment", "apart", "by_hash", "by_order", "by_time", "first_of_equals"]
 
 Assignment = NDArray[np.int8]
 
 _UNIT_BITS = 53
+_BLOCK_ROWS = 1 << 14
 
 
 def _shares(fractions: Sequence[float], whole: int) -> list[int]:
@@ -46,13 +47,39 @@ def by_order(rows: int, fractions: Sequence[float]) -> Assignment:
     return _from_ends(np.searchsorted(ends, np.arange(rows, dtype=np.int64), side="right"), len(fractions))
 
 
+def apart(assigned: Assignment, table: Table) -> Assignment:
+    """The same for rows that are windows, in their order: those at the beginning of a split that share items with the last window
+    of the split before are in no split, so that nothing that a model trained on is in what it is judged by."""
+    windows = [column for column in table.columns.values() if column.runs is not None and column.runs.size is not None]
+    if not windows or len(assigned) == 0:
+        return assigned
+    column, found = windows[0], assigned.copy()
+    starts: Indices = column.data["address"].astype(np.int64)  # type: ignore[call-overload]
+    size = column.longest * column.step_bytes
+    for row in np.flatnonzero(np.diff(assigned)) + 1:
+        last = starts[row - 1]
+        while row < len(found) and last <= starts[row] < last + size:
+            found[row] = -1
+            row += 1
+    return found
+
+
 def by_time(column: Column, boundaries: Sequence[int]) -> Assignment:
-    """Split i + 1 begins with the value `boundaries[i]` (ascending). ValueError when a time is missing."""
+    """Split i + 1 begins with the value `boundaries[i]` (ascending). A window belongs to the split that all of its times belong to,
+    and to none if there is no such split. ValueError when a time is missing."""
     if list(boundaries) != sorted(boundaries):
         raise ValueError("the boundaries of splits by time must ascend")
     if column.valid is not None and not bool(column.valid.all()):
         raise ValueError("a row without a time belongs to no split")
-    return np.searchsorted(np.array(boundaries, np.int64), column.data.astype(np.int64), side="right").astype(np.int8)
+    bounds = np.array(boundaries, np.int64)
+    if column.runs is None:
+        return np.searchsorted(bounds, column.data.astype(np.int64), side="right").astype(np.int8)
+    found = np.empty(len(column), np.int8)
+    for start in range(0, len(column), _BLOCK_ROWS):
+        times = column.between(start, start + _BLOCK_ROWS).dense().astype(np.int64)
+        first, last = (np.searchsorted(bounds, edge(axis=1), side="right") for edge in (times.min, times.max))
+        found[start : start + _BLOCK_ROWS] = np.where(first == last, first, -1)
+    return found
 
 
 def first_of_equals(columns: Mapping[str, Column]) -> Valid:

@@ -15,11 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bmc_runtime.binding import Addition, Binding, BoundFunction, Library
-from bmc_runtime.buckets import Buckets
+from bmc_runtime.feeding import Loader
 from bmc_runtime.memory import Array, address_of, allocate
 from bmc_runtime.messages import Command
 from bmc_runtime.pool import WorkerPool, at_stage, partials_of
 from bmc_runtime.sharing import SharedBlock
+from bmc_runtime.split import Split
 from bmc_runtime.table import Indices
 
 __all__ = ["MOST_LAID_OUT", "Sizes", "Stepper", "dims_of_all"]
@@ -44,24 +45,24 @@ class _Micro:
     """One micro-batch size: where its rows go, and the step on them."""
 
     rows: int
-    gather: Binding
+    gather: Binding | Loader
     train: Binding
     into: list[Addition]
     loss: Array
 
 
 class Stepper:
-    """`data`: the training split's outputs by key, [N, ...] each. `dims`: run-time dims other than the row dim.
+    """`split`: that of training. `dims`: run-time dims other than the row dim.
 
-    `batch` rows are processed at a time, `accumulate` times, before an update. `buckets`: how long the rows are, where batches are
-    padded to their longest; `dims` then has the most.
+    `batch` rows are processed at a time, `accumulate` times, before an update. Where rows are padded in buckets, `dims` has the
+    most; a batch is padded to its longest row.
     """
 
     def __init__(
         self,
         library: Library,
         store: Mapping[str, Array],
-        data: Mapping[str, Array],
+        split: Split,
         dims: Mapping[str, int],
         batch: int,
         accumulate: int,
@@ -70,24 +71,24 @@ class Stepper:
         steps: int,
         pool: WorkerPool | None = None,
         block: SharedBlock | None = None,
-        buckets: Buckets | None = None,
     ) -> None:
         self._library = library
         self._train = BoundFunction(library, TRAIN, store, shards)
         self._gather = BoundFunction(library, BATCH, store)
-        self._data = data
+        self._data, self._feed = split.data, split.feed
         self._dims = dict(dims)
         self._batch, self._accumulate = batch, accumulate
         self._seed, self._steps = seed, steps
         self._pool = pool
-        self._order = allocate("i64", (len(next(iter(data.values()))),)) if block is None else block.array("order")
+        self._order = allocate("i64", (split.rows,)) if block is None else block.array("order")
         self._order_address = address_of(self._order)
         self._rows = len(self._order)
         self._per_step = batch * accumulate
         self._plain = pool is None and accumulate == 1
         self._partials = {} if block is None else partials_of(block)
         self._once = None if block is None else block.array("once")
-        self._buckets = buckets
+        self._inputs = None if block is None else block.arrays("input/")
+        self._buckets = split.buckets
         self._micros: dict[tuple[int, Sizes], _Micro] = {}
         self._sums: dict[str, Array] = {}
         # Stages up to and with the last sum repeat for each micro-batch; without a sum there is one stage and no accumulation.
@@ -123,8 +124,12 @@ class Stepper:
         known = self._micros.get((rows, sizes))
         if known is not None and self._plain:
             # What stands in this branch is all that a step of a small model costs beside native code.
-            known.gather.point("index", self._order_address + first * 8)
-            known.gather.run()
+            gather = known.gather
+            if isinstance(gather, Loader):
+                gather.load(self._chosen(first, rows), self._seed, step, 0, self._steps, epoch, rows)
+            else:
+                gather.point("index", self._order_address + first * 8)
+                gather.run()
             known.train.set_control(self._seed, step, 0, self._steps, epoch, rows)
             known.train.run()
             return float(known.loss)
@@ -146,9 +151,13 @@ class Stepper:
 
     def _begin(self, micro: _Micro, command: Command, last: int) -> None:
         """Gather the rows and run the stages before `last`: those of each shard, and the sums over shards."""
-        micro.gather.point("index", self._order_address + command.start * 8)
-        micro.gather.run()
-        micro.train.set_control(self._seed, command.step, command.first_row, self._steps, command.epoch, command.all_rows)
+        control = (self._seed, command.step, command.first_row, self._steps, command.epoch, command.all_rows)
+        if isinstance(micro.gather, Loader):
+            micro.gather.load(self._chosen(command.start, command.rows), *control)
+        else:
+            micro.gather.point("index", self._order_address + command.start * 8)
+            micro.gather.run()
+        micro.train.set_control(*control)
         if self._pool is None:
             micro.train.run(0, last)
             return
@@ -160,12 +169,14 @@ class Stepper:
             else:
                 micro.train.run(stage, stage + 1)
 
+    def _chosen(self, first: int, rows: int) -> Indices:
+        """The rows of the split that stand at `first` of the epoch's order."""
+        order: Indices = self._order  # type: ignore[assignment]
+        return order[first : first + rows]
+
     def _sizes(self, first: int, rows: int) -> Sizes:
         """The run-time dims of the effective batch at `first`: where rows are padded in buckets, those of its longest row."""
-        if self._buckets is None:
-            return ()
-        order: Indices = self._order  # type: ignore[assignment]
-        return tuple(self._buckets.dims(order[first : first + rows]).items())
+        return () if self._buckets is None else tuple(self._buckets.dims(self._chosen(first, rows)).items())
 
     def _micro(self, rows: int, sizes: Sizes) -> _Micro:
         found = self._micros.get((rows, sizes))
@@ -175,16 +186,25 @@ class Stepper:
             found = self._micros[rows, sizes] = self._lay_out(rows, sizes)
         return found
 
-    def _lay_out(self, rows: int, sizes: Sizes) -> _Micro:
-        total = len(next(iter(self._data.values())))
-        row, all_rows = self._train.plan.row or "B", self._gather.plan
+    def _gathering(self, rows: int, dims: Mapping[str, int]) -> Binding | Loader:
+        if self._feed is not None:
+            rowed = {b.key: b.rows for b in self._train.plan.buffers if b.kind == "input"}
+            shared = self._inputs or {}
+            into = {key: array[:rows] if rowed.get(key, True) else array for key, array in shared.items()}
+            return self._feed.loader(rows, into)
+        row, plan = self._train.plan.row or "B", self._gather.plan
         sources = {f"{key}.all": array for key, array in self._data.items()}
+        known = {**dims_of_all(self._dims), **dims, row: rows, "N": self._rows}
+        return self._gather.bind({name: known[name] for name in {*plan.dims, row}}, sources)
+
+    def _lay_out(self, rows: int, sizes: Sizes) -> _Micro:
+        row = self._train.plan.row or "B"
         dims = {**self._dims, **dict(sizes)}
-        gather_dims = {**dims_of_all(self._dims), **dims, row: rows, "N": total}
-        gather = self._gather.bind({name: gather_dims[name] for name in {*all_rows.dims, row}}, sources)
+        gather = self._gathering(rows, dims)
+        inputs = {**self._data, **gather.outputs}  # outputs of the data block without rows are there as they are
         train_dims = {name: {**dims, row: rows}[name] for name in {*self._train.plan.dims, row}}
         if self._accumulate == 1:
-            train = self._train.bind(train_dims, gather.outputs, None, self._partials, once=self._once)
+            train = self._train.bind(train_dims, inputs, None, self._partials, once=self._once)
             train.set_factor(self._factor)
             return _Micro(rows, gather, train, [], train.outputs["loss"])
         if not self._sums:
@@ -194,7 +214,7 @@ class Stepper:
                 buffer = self._train.plan.buffers[index]
                 if buffer.kind == "total":
                     self._sums[buffer.key] = allocate(buffer.dtype, tuple(int(d) for d in buffer.shape))
-        train = self._train.bind(train_dims, gather.outputs, self._sums, self._partials, once=self._once)
+        train = self._train.bind(train_dims, inputs, self._sums, self._partials, once=self._once)
         train.set_factor(self._factor)
         additions = self._library.additions
         kinds = {buffer.key: buffer.dtype for buffer in self._train.plan.buffers if buffer.kind == "total"}

@@ -168,11 +168,12 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Columns by name, `rows` each."""
+    """Columns by name, `rows` each. `notes`: what a user should be told of how the rows were made."""
 
     columns: Mapping[str, Column]
     rows: int
     origin: Origin = field(default_factory=lambda: Origin((), np.zeros(0, np.int64)))
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, column in self.columns.items():
@@ -289,7 +290,8 @@ def concat_tables(tables: Sequence[Table]) -> Table:
     for table in tables:
         ids.append(table.origin.ids + before)
         before += sum(rows for _, rows in table.origin.files)
-    return Table(columns, sum(table.rows for table in tables), Origin(files, np.concatenate(ids)))
+    notes = tuple(note for table in tables for note in table.notes)
+    return Table(columns, sum(table.rows for table in tables), Origin(files, np.concatenate(ids)), notes)
 
 
 def _shape_of(column: Column) -> tuple[Any, ...]:

@@ -12,32 +12,13 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from bmc_runtime.binding import Library
-from bmc_runtime.buckets import Buckets
 from bmc_runtime.evaluation import Evaluator
 from bmc_runtime.memory import Array
-from bmc_runtime.order import epoch_order
 from bmc_runtime.pool import WorkerPool, share
+from bmc_runtime.split import Split
 from bmc_runtime.stepping import Stepper
-from bmc_runtime.table import Indices
 
-__all__ = ["Listener", "Plateau", "Progress", "RunSettings", "Split", "Stop", "TrainingRun", "shards_by_rule"]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Rows of one split: the data block's outputs by key, [rows, ...] each; `counts`: how many rows come from each file.
-    `buckets`: how long the rows are, where they are padded in buckets."""
-
-    name: str
-    rows: int
-    data: Mapping[str, Array]
-    counts: tuple[int, ...]
-    buckets: Buckets | None = None
-
-    def order(self, seed: int, epoch: int, per_step: int) -> Indices:
-        """The rows in the order in which an epoch takes them."""
-        order = epoch_order(seed, epoch, self.counts)
-        return order if self.buckets is None else self.buckets.order(order, per_step, seed, epoch)
+__all__ = ["Listener", "Plateau", "Progress", "RunSettings", "Stop", "TrainingRun", "shards_by_rule"]
 
 
 @dataclass(frozen=True)
@@ -147,7 +128,10 @@ class TrainingRun:
         self.total_steps = settings.steps if settings.steps is not None else (settings.epochs or 1) * self.steps_per_epoch
         self.pool, block = None, None
         if workers > 1 and settings.shards > 1:
-            block = share(store, train.data, library.program, settings.shards, dims, settings.batch, train.buckets)
+            inputs = {} if train.feed is None else train.feed.types(settings.batch)
+            block = share(
+                store, train.data, inputs, train.rows, library.program, settings.shards, dims, settings.batch, train.buckets
+            )
             try:
                 self.pool = WorkerPool(
                     workers, settings.shards, library.program, loader, block, dims, settings.seed, self.total_steps
@@ -155,8 +139,8 @@ class TrainingRun:
             finally:
                 block.unlink()
         self.stepper = Stepper(
-            library, store, train.data, dims, settings.batch, settings.accumulate, settings.shards, settings.seed,
-            self.total_steps, self.pool, block, train.buckets,
+            library, store, train, dims, settings.batch, settings.accumulate, settings.shards, settings.seed,
+            self.total_steps, self.pool, block,
         )  # fmt: skip
         self.stepper.set_factor(self.progress.factor)
         self.evaluate = evaluate
@@ -211,7 +195,9 @@ class TrainingRun:
         results: dict[str, Mapping[str, Array]] = {}
         for name, split in self.splits.items():
             if name not in ("train", "test") and split.rows:
-                results[name] = self.evaluate(split.data, split.rows, progress.step, self.total_steps, split.buckets)
+                results[name] = self.evaluate(
+                    split.data, split.rows, progress.step, self.total_steps, split.buckets, split.feed
+                )
         train_loss = progress.loss_sum / max(progress.loss_steps, 1)
         entry: dict[str, float | int | str] = {"epoch": progress.epoch + 1, "step": progress.step, "train.loss": train_loss}
         for name, values in results.items():

@@ -35,7 +35,8 @@ class _Worker:
         store = block.arrays("store/")
         self.train = BoundFunction(library, "train", store, setup["shards"])
         self.gather = BoundFunction(library, "batch", store)
-        self.data = {f"{key}.all": array for key, array in block.arrays("data/").items()}
+        self.data = block.arrays("data/")
+        self.inputs = block.arrays("input/")
         self.order = address_of(block.array("order"))
         self.partials, self.once = partials_of(block), block.array("once")
         self.mine = range(*setup["mine"])
@@ -44,7 +45,7 @@ class _Worker:
         sizes = block.arrays("bucket/")
         self.buckets = Buckets(sizes, self.dims) if sizes else None  # type: ignore[arg-type]  # i64, as the main process wrote them
         self.rows: Indices = block.array("order")  # type: ignore[assignment]
-        self.bound: dict[tuple[int, Sizes], tuple[Binding, Binding]] = {}
+        self.bound: dict[tuple[int, Sizes], tuple[Binding | None, Binding]] = {}
 
     def run(self, command: Command) -> None:
         sizes: Sizes = ()
@@ -57,20 +58,25 @@ class _Worker:
             self.bound[command.rows, sizes] = self._bind(command.rows, sizes)
         gather, train = self.bound[command.rows, sizes]
         if command.gather:
-            gather.point("index", self.order + command.start * 8)
-            gather.run()
+            if gather is not None:
+                gather.point("index", self.order + command.start * 8)
+                gather.run()
             train.set_control(self.seed, command.step, command.first_row, self.steps, command.epoch, command.all_rows)
             train.set_factor(command.factor)
         train.run_shards(command.stage, self.mine)
 
-    def _bind(self, rows: int, sizes: Sizes) -> tuple[Binding, Binding]:
-        total = len(next(iter(self.data.values())))
+    def _bind(self, rows: int, sizes: Sizes) -> tuple[Binding | None, Binding]:
         row = self.train.plan.row or "B"
-        known = {**dims_of_all(self.dims), **self.dims, **dict(sizes), row: rows, "N": total}
-        gather = self.gather.bind({name: known[name] for name in {*self.gather.plan.dims, row}}, self.data)
+        known = {**dims_of_all(self.dims), **self.dims, **dict(sizes), row: rows}
         dims = {name: known[name] for name in {*self.train.plan.dims, row}}
-        train = self.train.bind(dims, gather.outputs, None, self.partials, once=self.once)
-        return gather, train
+        if not self.data:  # the main process computes each batch into memory that is shared
+            rowed = {b.key: b.rows for b in self.train.plan.buffers if b.kind == "input"}
+            inputs = {key: array[:rows] if rowed.get(key, True) else array for key, array in self.inputs.items()}
+            return None, self.train.bind(dims, inputs, None, self.partials, once=self.once)
+        known["N"] = len(self.rows)
+        sources = {f"{key}.all": array for key, array in self.data.items()}
+        gather = self.gather.bind({name: known[name] for name in {*self.gather.plan.dims, row}}, sources)
+        return gather, self.train.bind(dims, {**self.data, **gather.outputs}, None, self.partials, once=self.once)
 
 
 def main() -> None:

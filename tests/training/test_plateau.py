@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bmc_runtime.training import Split
+from bmc_runtime.split import Split
 from tests.training.trials import Losses, Trial
 
 EPOCHS, STEPS = 12, 4

@@ -17,7 +17,8 @@ from bmc.codegen.cache import ObjectCache
 from bmc.driver.load import load_unit, text_source
 from bmc.driver.session import Session, SessionOptions
 from bmc_runtime.memory import DTYPES
-from bmc_runtime.training import Progress, Split, TrainingRun
+from bmc_runtime.split import Split
+from bmc_runtime.training import Progress, TrainingRun
 
 
 @dataclass

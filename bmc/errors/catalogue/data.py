@@ -116,6 +116,22 @@ ENTRIES: tuple[Entry, ...] = (
         "where price < 15000",
     ),
     Entry(
+        "E0516",
+        "Windows cannot be cut like this",
+        "`by` and `order` of `windows` are columns of the block. `order` is a number, date or timestamp that is never missing; "
+        "the items of a window all have one shape.",
+        'source = csv("a.csv") |> windows(60, by = shop)\ncolumns { store: str; day: date }',
+        'source = csv("a.csv") |> windows(60, by = store, order = day)\ncolumns { store: str; day: date }',
+    ),
+    Entry(
+        "E0517",
+        "The source has other columns",
+        "Some kinds of files have columns of their own: `bytes` one of u8, `text` one of str, `folder` the pictures as `image`, "
+        "their folder's name as `folder` and their path as `file`; `npy` and `idx` one for each file.",
+        'source = bytes("a.txt") |> windows(65)\ncolumns { byte: i32 }',
+        'source = bytes("a.txt") |> windows(65)\ncolumns { byte: u8 }',
+    ),
+    Entry(
         "W0540",
         "A statistic is fitted anew",
         "`fitted` reuses what another model has fitted for an output of the same name that is written the same way and has the "

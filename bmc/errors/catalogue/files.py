@@ -63,8 +63,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "E0727",
         "The data file is not of its format",
-        "A quote of a csv file is never closed, a line of a jsonl file is not a JSON object, or a Parquet or npz file "
-        "is damaged or something else.",
+        "A quote of a csv file is never closed, a line of a jsonl file is not a JSON object, the dimensions of a series in a "
+        ".ts file differ in length, a picture has another size or kind than its column, or a file is damaged or something else.",
     ),
     Entry(
         "E0728",
@@ -94,11 +94,16 @@ ENTRIES: tuple[Entry, ...] = (
         "`--data NAME=PATH` names a source: the split, where sources are named by split, and the data block "
         "otherwise.",
     ),
-    Entry("E0733", "The file's name does not say its format", "The name ends in .csv, .tsv, .parquet, .npz or .jsonl."),
+    Entry("E0733", "The file's name does not say its format", "It ends in .csv, .tsv, .parquet, .arrow, .npz, .jsonl or .ts."),
     Entry(
         "E0734",
         "The file cannot be written",
         "The system refused, for the reason in the message. A file that was there is unchanged.",
+    ),
+    Entry(
+        "E0735",
+        "Pictures cannot be read without Pillow",
+        "PNG and JPEG files of `folder(...)` are read by Pillow, a package of its own: `pip install 'bmc-lang[images]'`.",
     ),
     Entry(
         "E0740",

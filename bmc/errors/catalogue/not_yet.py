@@ -14,11 +14,6 @@ ENTRIES: tuple[Entry, ...] = (
         "bind a name before the scan, and again inside.",
     ),
     Entry(
-        "E0903",
-        "This source is not read yet",
-        "csv, parquet and npz files are read. Types behind other sources are checked.",
-    ),
-    Entry(
         "E0906",
         "This random function is not compiled yet",
         "Random numbers bound to a shape (`normal`, `uniform`, `bernoulli`, `randint`, `categorical`) and `dropout` are compiled.",

@@ -19,7 +19,7 @@ from bmc.frontend.bodies.elaborator import Elaborator
 from bmc.frontend.bodies.keys import KeyScope
 from bmc.frontend.bodies.trace import ROW, Trace, cone
 from bmc.frontend.bodies.values import POISON, Bound, Environment, Parts, Tensor, describe
-from bmc.frontend.data.sources import RAGGED, ReadSource, columns_of, first_file, read_source_clause, read_split
+from bmc.frontend.data.sources import RAGGED, ReadSource, columns_of, first_file, read_source_clause, read_split, require_columns
 from bmc.frontend.errors import data_errors, train_errors, type_errors
 from bmc.frontend.scope import FileScope
 from bmc.frontend.syntax import tree as syntax
@@ -112,17 +112,6 @@ def _column(core: Elaborator, column: syntax.Column, kinds: Sequence[str], env: 
     return ColumnSpec(column.name.text, header, core.dtype(column.type), kind, nullable, tuple(cell), column.span, ragged)
 
 
-def _ragged(core: Elaborator, column: syntax.Column, env: Environment) -> tuple[Dim, ...] | None:
-    """The cell of a column of a source that is not read yet, whose dims may be open."""
-    solver = core.fixed_dims(env)
-    dims: list[Dim] = []
-    for d in column.type.dims or ():
-        if isinstance(d, syntax.Rest):
-            return None
-        dims.append(Poly.symbol(d.text) if isinstance(d, syntax.Name) and solver.fact(d) is None else solver.dim(d))
-    return tuple(dims)
-
-
 def _bind_columns(core: Elaborator, block: DataBlock, clause: syntax.Columns, source: ReadSource | None, env: Environment) -> None:
     kinds = [s.kind for s in source.specs] if source is not None else []
     specs: list[ColumnSpec] = []
@@ -133,38 +122,33 @@ def _bind_columns(core: Elaborator, block: DataBlock, clause: syntax.Columns, so
             core.report(data_errors.column_twice(column.name.span, name, spans[name]))
             continue
         spans[name] = column.name.span
-        spec: ColumnSpec | None = None
         try:
-            cell: tuple[Dim, ...]
-            if source is not None and not source.specs:
-                found = _ragged(core, column, env)
-                cell = (*source.window, *(found or ()))
-                kind: ColumnKind = "plain"
-                dtype = core.dtype(column.type)
-            else:
-                spec = _column(core, column, kinds, env)
-                specs.append(spec)
-                steps = (Poly.symbol(spec.ragged),) if spec.ragged else ()
-                cell, kind, dtype = (*(source.window if source is not None else ()), *steps, *spec.cell), spec.kind, spec.dtype
+            spec = _column(core, column, kinds, env)
+            specs.append(spec)
         except Failure as failure:
             core.report(failure.diagnostic)
             env.names[name] = Bound(POISON, column.span)
             continue
+        steps = (Poly.symbol(spec.ragged),) if spec.ragged else ()
+        cell: tuple[Dim, ...] = (*(source.window if source is not None else ()), *steps, *spec.cell)
         shape = (Poly.symbol(ROW), *cell)
-        value = block.trace.parameter("input", name, TensorType(dtype, shape))
+        value = block.trace.parameter("input", name, TensorType(spec.dtype, shape))
         valid = None
         if column.type.nullable:
             valid = block.trace.parameter("input", f"{name}.valid", TensorType("bool", shape))
         origins = (None, *(column.type.span for _ in cell))
-        below = 256 if dtype == "u8" else None
+        below = 256 if spec.dtype == "u8" else None
         lengths = None
-        if spec is not None and spec.ragged:
+        if spec.ragged:
             lengths = block.trace.parameter("input", f"{name}.length", TensorType("i32", shape[:1]))
         tensor = Tensor(
-            value, block.trace, valid, below=below, below_origin=column.type.span, origins=origins, kind=kind, lengths=lengths
+            value, block.trace, valid, below=below, below_origin=column.type.span, origins=origins, kind=spec.kind, lengths=lengths
         )
         env.names[name] = Bound(tensor, column.span)
     block.columns = tuple(specs)
+    if source is not None:
+        for diagnostic in require_columns(source.specs, specs):
+            core.report(diagnostic)
 
 
 def trace_data(core: Elaborator, scope: FileScope, declaration: syntax.Data) -> DataBlock:
@@ -284,7 +268,12 @@ def _base(core: Elaborator, block: DataBlock, entry: syntax.Setting, env: Enviro
 
 def _where(core: Elaborator, block: DataBlock, entry: syntax.Where, env: Environment) -> None:
     value = core.evaluate(entry.condition, env)
+    windowed = any(source.window is not None for source in block.sources)
     tensor = value if isinstance(value, Tensor) else None
+    if tensor is not None and tensor.dtype == "bool" and windowed and tensor.rank > 1 and tensor.shape[0] == Poly.symbol(ROW):
+        # A window counts where all of its items do.
+        least = core.trace.reduce("reduce_min", core.trace.cast(tensor.value, "i32"), range(1, tensor.rank))
+        tensor = replace(tensor, value=core.trace.cast(least, "bool"))
     if tensor is None or tensor.dtype != "bool" or tensor.shape != (Poly.symbol(ROW),):
         raise Failure(data_errors.bad_where(entry.condition.span, describe(value)))
     read = {v for op in cone(core.trace.builder.ops, [tensor.value], effects=False) for v in op.operands}
@@ -371,6 +360,7 @@ def data_functions(
     specs.reverse()
     read = {p.key.removesuffix(".valid") for f in (*fits, *functions, *predict) for p in f.params if p.role == "input"}
     read = {name.removesuffix(".length") for name in read}
+    read |= {name for source in block.sources for name in DataSpec.cut_by(source)}
     read |= set(block.split.key) | set(block.distinct or ())
     if (block.split.method == "hash" and not block.split.key) or block.distinct == ():
         read |= {c.name for c in block.columns}  # whole rows count

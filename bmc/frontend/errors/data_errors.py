@@ -24,8 +24,12 @@ __all__ = [
     "header_unreadable",
     "missing_clause",
     "output_rows",
+    "source_columns",
     "unknown_split_argument",
     "where_fitted",
+    "window_column",
+    "window_order",
+    "window_ragged",
 ]
 
 
@@ -83,6 +87,41 @@ def bad_source(span: Span, reason: str, kinds: Sequence[str] = ()) -> Diagnostic
         ('a source is written `csv("a.csv")`, `parquet("a/*.parquet")`, or `[train = csv("a.csv"), test = csv("b.csv")]`',),
         did_you_mean(span, span.text, kinds),
     )
+
+
+def window_column(source: Span, name: str, columns: Sequence[str]) -> Diagnostic:
+    """E0516: `by` or `order` of `windows` is no column."""
+    return Diagnostic(
+        "E0516",
+        f"`windows` goes by `{name}`, which is no column",
+        (primary(source),),
+        (f"the columns are: {listed(columns)}",),
+        did_you_mean(source, name, columns),
+    )
+
+
+def window_order(source: Span, name: str, column: Span) -> Diagnostic:
+    """E0516: what `order` names cannot be sorted."""
+    return Diagnostic(
+        "E0516",
+        f"`{name}` does not order anything",
+        (primary(column, "a number, date or timestamp that is never missing orders rows"), Label(source, "ordered by it")),
+    )
+
+
+def window_ragged(source: Span, name: str, column: Span) -> Diagnostic:
+    """E0516: windows of rows that differ in length."""
+    return Diagnostic(
+        "E0516",
+        f"a window of `{name}` would have no shape",
+        (primary(column, "differs in length from row to row"), Label(source, "windows here")),
+    )
+
+
+def source_columns(span: Span, kind: str, wanted: str, source: Span) -> Diagnostic:
+    """E0517: columns that a kind of source does not have."""
+    labels = [primary(span)] if span is source else [primary(span), Label(source, "in this source")]
+    return Diagnostic("E0517", f"`{kind}(...)` has {wanted}", tuple(labels))
 
 
 def bad_split(span: Span, reason: str, ways: Sequence[str] = ()) -> Diagnostic:

@@ -1,0 +1,159 @@
+"""Batches from raw rows: the data block's outputs computed for the rows at hand, batch by batch, and never for a whole split.
+
+In: a table, whose columns may be windows over files of any size; the functions `data` and perhaps `augment`, which is `data` with
+its random sites at work. Out: `Feed`, whose batches are the inputs of a training step, an evaluation. Guaranteed: the same rows
+give the same bits as `data` run over the whole table; random sites draw by seed, step and row, as those of the model do.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bmc_runtime.binding import Binding, BoundFunction
+from bmc_runtime.memory import Array, allocate
+from bmc_runtime.plan import Buffer, evaluate_dim
+from bmc_runtime.table import Column, Indices, RowInput, Table
+
+__all__ = ["Feed", "Loader", "OutsideBound"]
+
+_FORGET_BYTES = 1 << 26
+"""After how many bytes of windows the pages of mapped files are given back: the system keeps them, the process does not."""
+
+
+class OutsideBound(ValueError):
+    """An integer of the output `name` is not below its bound, in row `row` of `table`."""
+
+    def __init__(self, name: str, value: int, row: int, table: Table) -> None:
+        super().__init__(f"{name!r} is {value} in row {row}")
+        self.name, self.value, self.row, self.table = name, value, row, table
+
+
+class Loader:
+    """Fills the outputs of a fixed number of rows. `outputs` are its arrays, the same for every batch."""
+
+    def __init__(
+        self, function: BoundFunction, table: Table, rows: int, outputs: Mapping[str, Array] | None, below: Mapping[str, int]
+    ) -> None:
+        self._library, self._table, self._forget = function.library, table, _Forgetting(table)
+        plan, inputs = function.plan, table.inputs()
+        self._below = [(b.key, below[b.key]) for b in plan.buffers if b.kind == "output" and b.rows and b.key in below]
+        wanted = {b.key: b for b in plan.buffers if b.kind == "input"}
+        dims = {**_longest(wanted, inputs), plan.row or "B": rows}
+        buffers = {key: allocate(b.dtype, tuple(evaluate_dim(d, dims) for d in b.shape)) for key, b in wanted.items()}
+        self._binding: Binding = function.bind(dims, buffers, outputs=outputs)
+        self._plain: list[tuple[Array, Array]] = []
+        self._runs: list[tuple[Column, Array]] = []
+        for key, buffer in buffers.items():
+            value = inputs[key]
+            if isinstance(value, Column):
+                self._runs.append((value, buffer))
+            else:
+                self._plain.append((value, buffer))
+        self.outputs: dict[str, Array] = self._binding.outputs
+
+    def load(self, rows: Indices, seed: int, step: int, first_row: int, steps: int, epoch: int, all_rows: int) -> None:
+        """Compute the outputs of these rows of the table. OutsideBound: an integer is not below its bound."""
+        for source, target in self._plain:
+            np.take(source, rows, axis=0, out=target, mode="clip")
+        for column, target in self._runs:
+            self._library.copy_runs(target, column.data[rows], column.step_bytes)
+        self._forget.after(sum(target.nbytes for _, target in self._runs))
+        self._binding.set_control(seed, step, first_row, steps, epoch, all_rows)
+        self._binding.run()
+        for name, bound in self._below:
+            values: NDArray[np.integer] = self.outputs[name]  # type: ignore[assignment]
+            if values.size and (int(values.min()) < 0 or int(values.max()) >= bound):
+                wrong = (values < 0) | (values >= bound)
+                place = int(np.flatnonzero(wrong.reshape(len(values), -1).any(axis=1))[0])
+                raise OutsideBound(name, int(values[place][wrong[place]].flat[0]), int(rows[place]), self._table)
+
+
+class Feed:
+    """`plain` is the function `data`; `augmented` is `augment`, None where training changes nothing. `below`: exclusive bounds of
+    outputs that are integers."""
+
+    def __init__(self, plain: BoundFunction, augmented: BoundFunction | None, table: Table, below: Mapping[str, int]) -> None:
+        self.table, self.rows = table, table.rows
+        self._plain, self._augmented = plain, augmented
+        self._below = below
+        self._loaders: dict[int, Loader] = {}
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The data outputs that it makes."""
+        return self._plain.keys("output")
+
+    def types(self, rows: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """dtype and shape of each output for a batch of so many rows."""
+        plan = self._plain.plan
+        wanted = {b.key: b for b in plan.buffers if b.kind == "input"}
+        dims = {**_longest(wanted, self.table.inputs()), plan.row or "B": rows}
+        return {b.key: (b.dtype, tuple(evaluate_dim(d, dims) for d in b.shape)) for b in plan.buffers if b.kind == "output"}
+
+    def loader(self, rows: int, outputs: Mapping[str, Array] | None = None) -> Loader:
+        """For training steps of so many rows. `outputs`: where they go, if these arrays exist already."""
+        return Loader(self._augmented or self._plain, self.table, rows, outputs, self._below)
+
+    def between(self, first: int, stop: int) -> dict[str, Array]:
+        """The outputs of rows [first, stop) as evaluation reads them, in arrays that the next call overwrites."""
+        count = stop - first
+        if count not in self._loaders:
+            if len(self._loaders) > 1:
+                self._loaders.clear()
+            self._loaders[count] = Loader(self._plain, self.table, count, None, self._below)
+        loader = self._loaders[count]
+        loader.load(np.arange(first, stop, dtype=np.int64), 0, 0, first, 0, 0, self.rows)
+        return loader.outputs
+
+    def chosen(self, rows: Indices, seed: int, step: int, steps: int, epoch: int) -> dict[str, Array]:
+        """The outputs of a training step's rows."""
+        loader = self.loader(len(rows))
+        loader.load(rows, seed, step, 0, steps, epoch, len(rows))
+        return loader.outputs
+
+    def whole(self, names: Sequence[str], chunk: int = 1024) -> dict[str, Array]:
+        """Some outputs of all rows, as evaluation reads them."""
+        made: dict[str, Array] = {}
+        for first in range(0, self.rows, chunk):
+            stop = min(first + chunk, self.rows)
+            part = self.between(first, stop)
+            for name in names:
+                if name not in made:
+                    made[name] = np.zeros((self.rows, *part[name].shape[1:]), part[name].dtype)
+                made[name][first:stop] = part[name]
+        return made
+
+
+def _longest(buffers: Mapping[str, Buffer], inputs: Mapping[str, RowInput]) -> dict[str, int]:
+    """The run-time dims of ragged columns: as long as the longest row of the table."""
+    found: dict[str, int] = {}
+    for key, buffer in buffers.items():
+        value = inputs[key]
+        if isinstance(value, Column) and isinstance(buffer.shape[1], str):
+            found[buffer.shape[1]] = max(found.get(buffer.shape[1], 0), value.longest)
+    return found
+
+
+class _Forgetting:
+    """Gives back pages of the files that a table's columns are mapped from, once so many bytes were read."""
+
+    def __init__(self, table: Table) -> None:
+        found: dict[int, mmap.mmap] = {}
+        for column in table.columns.values():
+            for buffer in column.keep:
+                base: object = buffer.base
+                if isinstance(base, mmap.mmap):
+                    found[id(base)] = base
+        self._maps = list(found.values())
+        self._read = 0
+
+    def after(self, count: int) -> None:
+        self._read += count
+        if self._read >= _FORGET_BYTES:
+            self._read = 0
+            for mapped in self._maps:
+                mapped.madvise(mmap.MADV_DONTNEED)
