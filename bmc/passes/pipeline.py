@@ -40,10 +40,13 @@ def expanded(by: str) -> Property:
 
 
 def _left_over(by: str, function: Function) -> tuple[str, Operation] | None:
-    for op in function.ops:
+    work = list(reversed(function.ops))
+    while work:
+        op = work.pop()
         lowering = definition(op.name).lowering
         if isinstance(lowering, Expanded) and lowering.by == by:
             return f"{op.name} is still there", op
+        work.extend(inner for region in op.regions for inner in region.ops)
     return None
 
 

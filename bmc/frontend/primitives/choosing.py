@@ -1,4 +1,4 @@
-"""Picking cells by integer tensors: `take`, and one-hot rows.
+"""Picking cells by integer tensors and adding them up by them: `take`, `scatter_add`, and one-hot rows.
 
 Integers carry their upper bound, which is checked against the axis that they pick from.
 """
@@ -68,6 +68,41 @@ def _take(arguments: Arguments) -> Datum:
     return replace(made, below=x.below, below_origin=x.below_origin) if is_integer(x.dtype) else made
 
 
+def _scatter_add(arguments: Arguments) -> Datum:
+    """The reverse of `take`: along axis 0 rows, or along the last axis a cell for each index."""
+    core = arguments.core
+    x, index, size = arguments.tensor("x"), arguments.tensor("i"), arguments.dim("size")
+    if x.dtype == "str":
+        raise Failure(type_errors.operand_type(arguments.where("x"), "scatter_add", describe(x), "it adds numbers"))
+    if not is_integer(index.dtype):
+        raise Failure(type_errors.integers_reach(arguments.where("i"), describe(index)))
+    for name, tensor in (("x", x), ("i", index)):
+        if tensor.valid is not None:
+            raise Failure(type_errors.may_be_missing(arguments.where(name), describe(tensor), "`scatter_add`", tensor.origin(0)))
+    axis = arguments.axis("axis", x.rank, describe(x))
+    if isinstance(size, int) and size < 1:
+        raise Failure(type_errors.bad_size(arguments.where("size"), f"there are no {size} places"))
+    if isinstance(index.below, int) and isinstance(size, int) and index.below > size:
+        raise Failure(
+            type_errors.label_bound(arguments.where("i"), "i", index.below, size, index.below_origin, arguments.where("size"))
+        )
+    if x.dtype == "bool":
+        x = arithmetic.to_dtype(core, x, "i32")
+    if index.dtype == "u8":
+        index = arithmetic.to_dtype(core, index, "i32")
+    along_last = axis and axis == x.rank - 1 and index.shape == x.shape
+    if not along_last and (axis or index.shape != x.shape[: index.rank]):
+        wanted = "with axis 0 its dims begin those of x, with the last axis they are those of x"
+        raise Failure(type_errors.operand_type(arguments.where("i"), "scatter_add", describe(index), wanted))
+    origins = x.origins or (None,) * x.rank
+    where = arguments.where("size")
+    if along_last:
+        value = core.trace.op("scatter_along", index.value, x.value, size=size, lead=axis)
+        return core.tensor(value, origins=(*origins[:-1], where))
+    value = core.trace.op("scatter_add", index.value, x.value, rows=size)
+    return core.tensor(value, origins=(where, *origins[index.rank :]))
+
+
 def onehot_of(arguments: Arguments, index: Tensor, size: int, origin: Span) -> Tensor:
     """`[..., size]`: 1.0 where the last index is the integer."""
     core, trace = arguments.core, arguments.core.trace
@@ -101,6 +136,12 @@ def _counts(arguments: Arguments) -> Datum:
 
 PRIMITIVES = (
     Primitive("take", "x, i, axis = 0", "what the integers `i` pick from an axis of x", _take),
+    Primitive(
+        "scatter_add",
+        "x, i, size, axis = 0",
+        "the reverse of `take`: cells of x added up at the places `i` of an axis of that size, 0 where nothing comes",
+        _scatter_add,
+    ),
     Primitive("within", "i, x", "the integers `i`, checked to stay below the last dim of x", _within),
     Primitive("counts", "x, size", "how often each of the integers below `size` occurs", _counts),
 )

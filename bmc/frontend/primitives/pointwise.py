@@ -141,8 +141,9 @@ def _is_missing(arguments: Arguments) -> Datum:
     return replace(missing, lengths=tensor.lengths)
 
 
-def _is_nan(arguments: Arguments) -> Datum:
-    return arithmetic.elementwise(arguments.core, "is_nan", arguments.floats("x"))
+def _is(arguments: Arguments) -> Datum:
+    """The operator of the function's name."""
+    return arithmetic.elementwise(arguments.core, arguments.name, arguments.floats("x"))
 
 
 def _below(arguments: Arguments) -> Datum:
@@ -195,6 +196,7 @@ PRIMITIVES = (
         ragged=True,
     ),
     Primitive("is_missing", "x", "true where a cell is missing", _is_missing, ragged=True),
-    Primitive("is_nan", "x", "true where x is not a number", _is_nan, ragged=True),
+    Primitive("is_nan", "x", "true where x is not a number", _is, ragged=True),
+    Primitive("is_finite", "x", "true where x is a number, and not infinite", _is, ragged=True),
     Primitive("below", "x", "the number that these integers stay below, known at compile time", _below, ragged=True),
 )

@@ -10,8 +10,9 @@ from bmc.frontend.bodies.indexing import take_range
 from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.values import Bound, Datum, ListValue, Poison, Tensor, TupleValue, describe
 from bmc.frontend.errors import type_errors
-from bmc.ir import Dim, Poly, Shape
+from bmc.ir import Dim, Poly, Shape, Value
 from bmc.ir.dims import divide_exact, product
+from bmc.ir.types import is_float
 from bmc.record import replace
 from bmc.source import Span
 
@@ -223,7 +224,44 @@ def _broadcast(arguments: Arguments) -> Datum:
     return arithmetic.broadcast_tensor(arguments.core, tensor, like.shape)
 
 
+def _pad_edges(arguments: Arguments) -> Datum:
+    """`low` cells before and `high` cells behind those of an axis."""
+    tensor, trace = arguments.tensor("x"), arguments.core.trace
+    if tensor.dtype in ("bool", "str") or tensor.rank == 0:
+        raise Failure(type_errors.operand_type(arguments.where("x"), "pad_edges", describe(tensor), "it pads numbers along a dim"))
+    axis = arguments.axis("axis", tensor.rank, describe(tensor))
+    if trace.has_rows(tensor.shape[axis]):
+        raise Failure(type_errors.bad_size(arguments.where("axis"), f"axis {axis} of {describe(tensor)} has the rows"))
+    ends = [arguments.dim(name) for name in ("low", "high")]
+    for name, end in zip(("low", "high"), ends, strict=True):
+        if isinstance(end, int) and end < 0:
+            raise arguments.wrong(name, "a number of cells, at least 0")
+    given = arguments.number("value")
+    if not is_float(tensor.dtype) and given != int(given):
+        raise arguments.wrong("value", f"a whole number, for {tensor.dtype}")
+    value = float(given) if is_float(tensor.dtype) else int(given)
+    low, high = (tuple(end if i == axis else 0 for i in range(tensor.rank)) for end in ends)
+
+    def padded(cells: Value, fill: float) -> Value:
+        return trace.op("pad", cells, low=low, high=high, interior=(0,) * tensor.rank, value=fill)
+
+    valid = None
+    if tensor.valid is not None:
+        valid = trace.cast(padded(trace.cast(tensor.valid, "i32"), 1), "bool")
+    origins = tuple(arguments.span if i == axis else o for i, o in enumerate(_origins(tensor)))
+    made = replace(tensor.plain(), value=padded(tensor.value, value), valid=valid, origins=origins)
+    if isinstance(tensor.below, int) and isinstance(value, int) and value >= 0:
+        return replace(made, below=max(tensor.below, value + 1), below_origin=tensor.below_origin)
+    return made
+
+
 PRIMITIVES = (
+    Primitive(
+        "pad_edges",
+        "x, low, high, axis = -1, value = 0.0",
+        "`low` cells of `value` before an axis and `high` behind it",
+        _pad_edges,
+    ),
     Primitive("transpose", "x, axes = none", "the last two axes swapped, or all axes in a given order", _transpose),
     Primitive("reshape", "x, shape", "the same cells in order under another shape; one dim may be -1", _reshape),
     Primitive("unsqueeze", "x, axis", "a new dim of 1", _unsqueeze),

@@ -191,3 +191,27 @@ def test_lengths_are_free() -> None:
             np.testing.assert_allclose(found[f"y.{key}"], value.detach().numpy(), rtol=0, atol=1e-12)
         for key, leaf in leaves.items():
             np.testing.assert_allclose(found[f"grad.{key}"], leaf.grad.numpy(), rtol=0, atol=1e-11)
+
+
+def test_convolutions_and_poolings_stand_in_scans() -> None:
+    """A recurrence over images, as convolutional LSTMs have it, with its gradients."""
+    body = """h: float[B, 4, 4, 3] = zeros
+  scan(axis = 1) f in x {
+    h = tanh(convolve(f, w, pad = "same") + convolve(h, v, pad = "same")) |> maxpool(3, stride = 1, pad = 1)
+  }
+  return h"""
+    inputs = {"x": "float[B, 5, 4, 4, 2]", "w": "float[3, 3, 2, 3]", "v": "float[3, 3, 3, 3]"}
+    rng = np.random.default_rng(0)
+    given = {"x": rng.normal(size=(2, 5, 4, 4, 2)), "w": rng.normal(size=(3, 3, 2, 3)), "v": rng.normal(size=(3, 3, 3, 3))}
+    by = rng.normal(size=(2, 4, 4, 3))
+    leaves = {k: torch.tensor(a, requires_grad=True) for k, a in given.items()}
+    h = torch.zeros(2, 3, 4, 4, dtype=torch.float64)
+    for t in range(5):
+        seen = F.conv2d(first(leaves["x"][:, t]), leaves["w"].permute(3, 2, 0, 1), padding=1)
+        h = F.max_pool2d(torch.tanh(seen + F.conv2d(h, leaves["v"].permute(3, 2, 0, 1), padding=1)), 3, 1, 1)
+    (last(h) * torch.tensor(by)).sum().backward()
+    found = Surface(inputs, body, {"h": "float[B, 4, 4, 3]"}).run(given, {"h": by}, B=2)
+    np.testing.assert_allclose(found["y.h"], last(h).detach().numpy(), rtol=0, atol=1e-12)
+    for key, leaf in leaves.items():
+        # Five turns of at most 45 products each, magnified by at most 10 a turn.
+        np.testing.assert_allclose(found[f"grad.{key}"], leaf.grad.numpy(), rtol=0, atol=1e-10)
