@@ -74,14 +74,22 @@ class Emitter(Lanes):
         a, exponent = self._floats(x, y)
         return self._outlined("pow", lambda b, operands: pow_(b, operands[0], operands[1]), a, exponent)
 
-    def uniform(self, dtype: Dtype, seed: Element, step: Element, row: Element, element: Element, site: int) -> Value:
+    def uniform(self, dtype: Dtype, seed: Element, step: Element, row: Element, element: Element, site: int | Element) -> Value:
         return self._draw("uniform", philox.emit_uniform, dtype, seed, step, row, element, site)
 
-    def normal(self, dtype: Dtype, seed: Element, step: Element, row: Element, element: Element, site: int) -> Value:
+    def normal(self, dtype: Dtype, seed: Element, step: Element, row: Element, element: Element, site: int | Element) -> Value:
         return self._draw("normal", philox.emit_normal, dtype, seed, step, row, element, site)
 
     def _draw(
-        self, name: str, emit: _Draw, dtype: Dtype, seed: Element, step: Element, row: Element, element: Element, site: int
+        self,
+        name: str,
+        emit: _Draw,
+        dtype: Dtype,
+        seed: Element,
+        step: Element,
+        row: Element,
+        element: Element,
+        site: int | Element,
     ) -> Value:
         """A call of the module's function `bmc_NAME_DTYPExW`: draws are long, and every layer has a site of its own. Runs of
         consecutive elements have another function, which makes a block of four words for four elements.
@@ -90,7 +98,7 @@ class Emitter(Lanes):
         element = self._value(element, "i64")
         consecutive = isinstance(element, philox.Run) and self.width % 4 == 0
         symbol = f"bmc_{name}{'_run' if consecutive else ''}_{dtype}x{self.width}"
-        operands = [*key, element, self.constant("i64", site)]
+        operands = [*key, element, self.constant("i64", site) if isinstance(site, int) else self._value(site, "i64")]
         function = self.builder.module.globals.get(symbol)
         if function is None:
             function = self.declare(symbol, self.type_of(dtype), [self.type_of("i64")] * len(operands) + [I64])

@@ -22,6 +22,7 @@ from bmc.codegen.kernel.code import WIDTH
 from bmc.codegen.lanes import Lanes
 from bmc.codegen.loop import emit_loop
 from bmc.codegen.opaque import OPAQUE_KERNELS
+from bmc.codegen.sites import without_sites
 from bmc.codegen.typed import float_dtype_of
 from bmc.codegen.value import I64, POINTER, memory_type
 from bmc.errors import CompilerBug
@@ -157,9 +158,11 @@ class PhaseWriter:
             if isinstance(lowering, Opaque) and lowering.kernel == GUARD:
                 self._guard(builder, function, op, address)
                 continue
-            kernel = self._kernel(op)
+            shared, sites = without_sites(op)
+            kernel = self._kernel(shared)
             pointers = [address(v) for v in (*op.operands, *op.results)]
-            builder.call(kernel, [*pointers, *(size(name) for name in symbols_of(op)), scratch])
+            numbers = [I64(sites[name]) if name in sites else size(name) for name in symbols_of(shared)]
+            builder.call(kernel, [*pointers, *numbers, scratch])
         builder.ret(ir.IntType(32)(0))
 
     def _guard(self, builder: ir.IRBuilder, function: ir.Function, op: Operation, address: Callable[[Value], ir.Value]) -> None:

@@ -208,15 +208,15 @@ class ElementBuilder(Protocol):
         ...
 
     # --- random numbers ----------------------------------------------------------------------------------------
-    def uniform(self, dtype: Dtype, seed: Element, step: Element, row: Element, element: Element, site: int) -> Element:
+    def uniform(self, dtype: Dtype, seed: Element, step: Element, row: Element, element: Element, site: int | Element) -> Element:
         """Uniform in [0, 1), a pure function of its arguments; 24 (f32) or 53 (f64) random bits.
 
         `seed`, `step`, `row` and `element` (position within the row) are i64, of which `step`, `row` count modulo 2**32
-        and `element` modulo 2**33; `site` is a 64-bit hash of the layer's parameter-key path. The f32 draw is the f64
-        draw of the same arguments, rounded towards zero to 24 bits.
+        and `element` modulo 2**33; `site` is a 64-bit hash of the layer's parameter-key path, known or as an i64. The f32
+        draw is the f64 draw of the same arguments, rounded towards zero to 24 bits.
         """
         ...
 
-    def normal(self, dtype: Dtype, seed: Element, step: Element, row: Element, element: Element, site: int) -> Element:
+    def normal(self, dtype: Dtype, seed: Element, step: Element, row: Element, element: Element, site: int | Element) -> Element:
         """Standard normal, keyed as `uniform` is."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bmc.ir import Operation, Poly, Shape, TensorType
+from bmc.ir import Dim, Operation, Poly, Shape, TensorType
 from bmc.ir.types import FLOATS
 from bmc.ops import philox
 from bmc.ops.element import Element
@@ -14,7 +14,7 @@ from bmc.ops.registry import ULP, NotDifferentiable, Operator, Sample, TypeRuleE
 from bmc.ops.sources import check_shape
 from bmc.record import record
 
-__all__ = ["CONTROL", "CONTROL_FIRST_ROW", "CONTROL_SEED", "CONTROL_STEP", "OPERATORS", "RandomAttrs"]
+__all__ = ["CONTROL", "CONTROL_FIRST_ROW", "CONTROL_SEED", "CONTROL_STEP", "OPERATORS", "PlacedRandomAttrs", "RandomAttrs"]
 
 CONTROL = TensorType("i64", (8,))
 CONTROL_SEED, CONTROL_STEP, CONTROL_FIRST_ROW = 0, 1, 2
@@ -32,6 +32,19 @@ class RandomAttrs:
     rows: bool
 
 
+@record(frozen=True)
+class PlacedRandomAttrs:
+    """As RandomAttrs, with the site's hash as a number known at run time: code generation makes it, to share kernels."""
+
+    dtype: str
+    shape: Shape
+    site: Dim
+    rows: bool
+
+
+AnyRandomAttrs = RandomAttrs | PlacedRandomAttrs
+
+
 def _infer(types: Sequence[TensorType], attrs: RandomAttrs) -> tuple[TensorType, ...]:
     check_shape(attrs.shape)
     if types[0] != CONTROL:
@@ -47,7 +60,7 @@ def _rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | None, ...]:
     return (0 if op.attrs.rows else None,)  # type: ignore[attr-defined]
 
 
-def _place(b: KernelBuilder, attrs: RandomAttrs, control: Callable[[int], Element]) -> tuple[Element, Element]:
+def _place(b: KernelBuilder, attrs: AnyRandomAttrs, control: Callable[[int], Element]) -> tuple[Element, Element]:
     """The row within the effective batch, and the row-major position within the row."""
     first_axis = 1 if attrs.rows else 0
     row = b.add(control(CONTROL_FIRST_ROW), b.index(0)) if attrs.rows else b.constant("i64", 0)
@@ -62,12 +75,11 @@ def _place(b: KernelBuilder, attrs: RandomAttrs, control: Callable[[int], Elemen
     return row, b.constant("i64", 0) if position is None else position
 
 
-def _emit(method: str) -> Callable[[KernelBuilder, RandomAttrs, Callable[[int], Element]], Element]:
-    def emit(b: KernelBuilder, attrs: RandomAttrs, control: Callable[[int], Element]) -> Element:
+def _emit(method: str) -> Callable[[KernelBuilder, AnyRandomAttrs, Callable[[int], Element]], Element]:
+    def emit(b: KernelBuilder, attrs: AnyRandomAttrs, control: Callable[[int], Element]) -> Element:
         row, position = _place(b, attrs, control)
-        draw: Element = getattr(b, method)(
-            attrs.dtype, control(CONTROL_SEED), control(CONTROL_STEP), row, position, philox.site_hash(attrs.site)
-        )
+        site = philox.site_hash(attrs.site) if isinstance(attrs, RandomAttrs) else b.dim(attrs.site)
+        draw: Element = getattr(b, method)(attrs.dtype, control(CONTROL_SEED), control(CONTROL_STEP), row, position, site)
         return draw
 
     return emit

@@ -106,6 +106,44 @@ def test_layers_of_one_kind_share_kernels() -> None:
     assert len(kernels[0]) > 5
 
 
+def transformer(layers: int) -> str:
+    """With dropout in every place: sites of random numbers are all that layers differ in."""
+    return f"""
+data D {{
+  source = npz("absent.npz")
+  columns {{ a: i32[9] }}
+  tok = a[:, :8] |> category(16)
+  y = a[:, 1:] |> category(16)
+}}
+model M()(tok: i32[B, T]) -> (logits: f32[B, T, 16]) {{
+  x = tok |> embedding(16, 8) as emb
+  repeat {layers} as blk {{ x = x |> encoder_block(2, causal = true, rate = 0.1) as b }}
+  return x |> layernorm as n |> dense(16) as out
+}}
+train M on D {{
+  loss = cross_entropy(logits, y)
+  optimizer = adamw(lr = 1e-4)
+  batch = 8
+  steps = 2
+}}
+"""
+
+
+def test_blocks_of_a_transformer_share_kernels_and_add_only_their_calls() -> None:
+    """Counted, not timed: `init`, training, evaluation and prediction of 2, 5 and 8 blocks."""
+    kernels, sizes = [], []
+    for layers in (2, 5, 8):
+        lowered = lower_unit(load_unit(text_source(transformer(layers))).module, Options())
+        written = str(write_llvm(lowered, host_target()))
+        kernels.append(sorted(re.findall(r"define[^@\n]* @\"?(k\d+_\w+|bmc_\w+)", written)))
+        sizes.append(len(compile_object(written, host_target())))
+    assert kernels[0] == kernels[1] == kernels[2]
+    few, more, most = sizes
+    assert most - more <= 1.1 * (more - few), sizes
+    # A block is some 160 calls of 4 to 10 addresses, of 5 bytes each: far less than the kernels, which are there once.
+    assert (most - few) / 6 <= few / 10, sizes
+
+
 def forward(weights: dict[str, Any], layers: int, x: Any) -> Any:
     h = x @ weights["first.w"] + weights["first.b"]
     for i in range(layers):

@@ -51,11 +51,12 @@ class DimCode:
         assert not isinstance(dim, int)
         total: ir.Value | None = None
         for monomial, coefficient in dim.terms:
-            term: ir.Value = ir.Constant(I64, coefficient)
-            for atom, power in monomial:
-                factor = self._atom(atom)
-                for _ in range(power):
-                    term = self.builder.mul(term, factor)
+            factors = [self._atom(atom) for atom, power in monomial for _ in range(power)]
+            if coefficient != 1 or not factors:
+                factors.insert(0, ir.Constant(I64, coefficient))
+            term = factors[0]  # a dim alone is an argument of the function, and known everywhere
+            for factor in factors[1:]:
+                term = self.builder.mul(term, factor)
             total = term if total is None else self.builder.add(total, term)
         assert total is not None
         return total
