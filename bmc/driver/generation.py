@@ -135,6 +135,9 @@ def continuation(session: Session, prompt: Prompt, options: GenerateOptions) -> 
     """The integers that follow the prompt, those of all rows position by position. Raises BmcError before the first."""
     spec = generation_of(session)
     given = _settings(spec, options.settings)
+    if prompt.ids.shape[1] < spec.least:
+        reason = f"it has {prompt.ids.shape[1]} positions, and the model looks at {spec.least} at least"
+        raise BmcError(generation_errors.bad_prompt(reason, spec.span))
     longest = prompt.ids.shape[1] + options.tokens - 1
     if spec.limit is not None and longest > spec.limit:
         raise BmcError(generation_errors.too_long(prompt.ids.shape[1], options.tokens, spec.limit, spec.limited_by))

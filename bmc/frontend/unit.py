@@ -406,13 +406,14 @@ class PromptSpec:
 class GenerationSpec:
     """How a sequence goes on. `input`: the data output, of integers `dtype[B, T]` below `below`, that grows; it is an input of the
     function `next`, whose output `next` has one integer for each row. `settings`: its other inputs, rank-0 f64, with the values in
-    the file. `limit`: the longest prefix, where the slice at `limited_by` bounds it. `span`: the item of `next`. `prompt`: None
-    where text does not become the input position by position."""
+    the file. `least`: the shortest prefix. `limit`: the longest one, where the slice at `limited_by` bounds it. `span`: the item of
+    `next`. `prompt`: None where text does not become the input position by position."""
 
     input: str
     dtype: str
     below: int | None
     settings: tuple[tuple[str, float], ...]
+    least: int
     limit: int | None
     limited_by: Span | None
     span: Span

@@ -121,7 +121,10 @@ class Binding:
 
     def set_dim(self, name: str, value: int) -> None:
         """Run with another value of a dim, no greater than that for which the binding was laid out, so that all fits where it lies.
-        Not for the dim of rows, nor for one that an array of the caller has anywhere but in front."""
+        Not for the dim of rows, nor for one that an array of the caller has anywhere but in front. Nothing happens if the
+        function has no such dim."""
+        if name not in self.names:
+            return
         if value > self.dims[name]:
             raise ValueError(f"the binding is laid out for {name} = {self.dims[name]}, not {value}")
         for sizes in self.sizes:

@@ -8,7 +8,7 @@ prefix may become is known where a table of positions bounds it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.elaborator import Elaborator
@@ -36,7 +36,7 @@ from bmc.frontend.unit import NEXT, GenerationSpec
 from bmc.ir import Dim, Function, Poly, Result
 from bmc.ir.dims import evaluate, symbols
 from bmc.ir.types import is_integer
-from bmc.ops.shape import SliceAttrs
+from bmc.ops.shape import PadAttrs, SliceAttrs
 from bmc.record import record, replace
 from bmc.source import Span
 
@@ -106,11 +106,13 @@ def trace_generation(
     op, place = first_mixing(function)
     if op is not None:
         raise Failure(train_errors.mixes_rows(item.value.span, NEXT, place))
-    limit, by = _limit(function)
+    least, limit, by = _lengths(function)
     settings = tuple((trace.settings or {}).items())
     below = sequence.below if isinstance(sequence.below, int) else None
     prompt = trace_prompt(data, output, sequence)
-    spec = GenerationSpec(output, sequence.dtype, below, settings, limit, by, item.span, None if prompt is None else prompt[1])
+    spec = GenerationSpec(
+        output, sequence.dtype, below, settings, least, limit, by, item.span, None if prompt is None else prompt[1]
+    )  # fmt: skip
     return Generation(function, None if prompt is None else prompt[0], spec)
 
 
@@ -203,29 +205,35 @@ def _checked(value: Datum, span: Span, name: str, sequence: Tensor) -> Tensor:
     return value
 
 
-def _limit(function: Function) -> tuple[int | None, Span | None]:
-    """The greatest length for which every slice lies within its table, and the slice that bounds it."""
-    found: tuple[int | None, Span | None] = (None, None)
+def _lengths(function: Function) -> tuple[int, int | None, Span | None]:
+    """The least length and the greatest one at which every slice lies within what it is taken of and no dim is negative; and what
+    bounds the greatest. Dims grow or fall with the length, or are as they are."""
+    least, greatest, by = 1, None, None
     for op in function.ops:
-        if not isinstance(op.attrs, SliceAttrs):
-            continue
-        for start, stop, step, dim in zip(op.attrs.starts, op.attrs.stops, op.attrs.steps, op.operands[0].type.shape, strict=True):
-            last = stop if step > 0 else start + 1
-            if not isinstance(dim, int) or not isinstance(last, Poly) or symbols(last) != {POSITIONS}:
+        wanted: list[Dim] = [dim for value in op.results for dim in value.type.shape]
+        if isinstance(op.attrs, SliceAttrs):
+            attrs = op.attrs
+            for start, stop, step, dim in zip(attrs.starts, attrs.stops, attrs.steps, op.operands[0].type.shape, strict=True):
+                low, high = (start, stop) if step > 0 else (stop + 1, start + 1)
+                wanted += [low, dim - high]
+        elif isinstance(op.attrs, PadAttrs):
+            wanted += [*op.attrs.low, *op.attrs.high]
+        for dim in wanted:
+            if not isinstance(dim, Poly) or symbols(dim) != {POSITIONS}:
                 continue
-            longest = _greatest(last, dim)
-            if found[0] is None or longest < found[0]:
-                found = longest, op.location.spans[0] if op.location.spans else None
-    return found
+            if evaluate(dim, {POSITIONS: _LONGEST}) < 0:
+                bound = _first(lambda length, d=dim: evaluate(d, {POSITIONS: length}) < 0) - 1  # type: ignore[misc]
+                if greatest is None or bound < greatest:
+                    greatest, by = bound, op.location.spans[0] if op.location.spans else None
+            else:
+                least = max(least, _first(lambda length, d=dim: evaluate(d, {POSITIONS: length}) >= 0))  # type: ignore[misc]
+    return least, greatest, by
 
 
-def _greatest(dim: Dim, bound: int) -> int:
-    """The greatest length at which `dim`, which grows with it, is at most `bound`."""
+def _first(holds: Callable[[int], bool]) -> int:
+    """The least length from which on something holds."""
     low, high = 0, _LONGEST
     while low < high:
-        middle = (low + high + 1) // 2
-        if evaluate(dim, {POSITIONS: middle}) <= bound:
-            low = middle
-        else:
-            high = middle - 1
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
     return low
