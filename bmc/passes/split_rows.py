@@ -14,6 +14,7 @@ from bmc.errors import CompilerBug
 from bmc.ir import Dim, Function, Operation, Parameter, Result, Value
 from bmc.ir.dims import product
 from bmc.ops.lowering import Elementwise, Reshape, View
+from bmc.ops.shape import TransposeAttrs
 from bmc.ops.table import definition
 from bmc.passes.memory.sizes import at_most, cell_bytes
 from bmc.passes.rows import RowState, row_states
@@ -43,23 +44,49 @@ def split_rows(function: Function) -> tuple[Function, Function]:
     # A parameter is at hand for both parts: it needs no copy.
     params = {param.value for param in function.params}
     cut = [v for v in _defined(function) if v in frontier and v not in params]
-    results = [*by_row, *(Result(value, "output", f"{CUT}{i}") for i, value in enumerate(cut))]
+    passed, before, behind = _rows_first(cut, states)
+    results = [*by_row, *(Result(value, "output", f"{CUT}{i}") for i, value in enumerate(passed))]
+    wanted = [*(r.value for r in by_row), *cut]
+    made = _made_for(wanted, producer)
     rows = Function(
         f"{function.name}.rows",
-        _needed_params(function, _made_for([r.value for r in results], producer), [r.value for r in results]),
-        _in_order(function, _made_for([r.value for r in results], producer)),
+        _needed_params(function, made, wanted),
+        (*_in_order(function, made), *before),
         tuple(results),
         function.row,
     )
-    given = tuple(Parameter(value, "input", f"{CUT}{i}") for i, value in enumerate(cut))
+    given = tuple(Parameter(value, "input", f"{CUT}{i}") for i, value in enumerate(passed))
     finish = Function(
         f"{function.name}.finish",
         (*given, *_needed_params(function, after, [r.value for r in finished])),
-        _in_order(function, after),
+        (*behind, *_in_order(function, after)),
         tuple(finished),
         None,
     )
     return rows, finish
+
+
+def _rows_first(
+    cut: Sequence[Value], states: Mapping[Value, RowState]
+) -> tuple[list[Value], list[Operation], list[Operation]]:
+    """The frontier with rows in front, as the runtime puts batches of them side by side; the operations that bring them there, and
+    those that take them back.
+    """
+    passed: list[Value] = []
+    before: list[Operation] = []
+    behind: list[Operation] = []
+    for value in cut:
+        axis = states[value].axis
+        if not axis:
+            passed.append(value)
+            continue
+        order = (axis, *(i for i in range(value.type.rank) if i != axis))
+        back = tuple(order.index(i) for i in range(value.type.rank))
+        moved = Value(value.type.with_shape(tuple(value.type.shape[i] for i in order)), value.name)
+        before.append(Operation("transpose", (value,), TransposeAttrs(order), (moved,)))
+        behind.append(Operation("transpose", (moved,), TransposeAttrs(back), (value,)))
+        passed.append(moved)
+    return passed, before, behind
 
 
 def _keeps_rows(state: RowState) -> bool:

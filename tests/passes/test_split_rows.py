@@ -9,6 +9,8 @@ import numpy as np
 from bmc.ir import Function, Parameter, Poly, Result, TensorType, Value
 from bmc.ops.build import Builder
 from bmc.ops.evaluate import evaluate
+from bmc.ops.order import SortAttrs
+from bmc.ops.shape import SliceAttrs, TransposeAttrs
 from bmc.passes.rows import row_states
 from bmc.passes.split_rows import split_rows
 from bmc.passes.verify import verify
@@ -79,3 +81,20 @@ def test_both_sides_compute_what_the_whole_did() -> None:
         for key, value in want.items():
             # The same operations on the same rows; contractions of numpy may order their sums by the number of rows.
             np.testing.assert_allclose(found[key], value, rtol=1e-12, atol=1e-12, err_msg=f"{seed} {key}")
+
+
+def test_rows_stand_in_front_of_the_frontier() -> None:
+    """The median of each column sorts the transposed matrix: what batches fill has rows in front all the same."""
+    b = Builder()
+    x = Value(TensorType("f32", (B, 3)), "x")
+    ordered = b.operation("sort", [b.operation("transpose", [x], TransposeAttrs((1, 0))).result], SortAttrs(False)).results[0]
+    first = b.operation("slice", [ordered], SliceAttrs((0, 0), (3, 1), (1, 1))).result
+    function = Function("fit.m", (Parameter(x, "input", "x"),), tuple(b.ops), (Result(first, "update", "m"),), "B")
+    rows, finish = split_rows(function)
+    verify(rows, "split_rows")
+    verify(finish, "split_rows")
+    assert [r.value.type.shape for r in rows.results] == [(B, 3)]
+    data = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    parts = [evaluate(rows, {"x": data[part]}, {"B": n}, np) for part, n in ((slice(0, 2), 2), (slice(2, 5), 3))]
+    cut = np.concatenate([part["cut.0"] for part in parts])
+    np.testing.assert_array_equal(evaluate(finish, {"cut.0": cut}, {"B": 5}, np)["m"], data.min(axis=0)[:, None])

@@ -330,6 +330,7 @@ def data_functions(
     if tensors:
         functions.append(trace.cut("data", [Result(t.value, "output", n) for n, t in tensors]))
     open_dims = {s for _, t in tensors for d in t.shape for s in symbols(d)}
+    open_dims |= {s for f in predict for v in f.values() for d in v.type.shape for s in symbols(d)}
     used = [b for b in block.bucketings if b.symbol in open_dims]
     buckets = tuple(BucketSpec(b.symbol, b.bucket, b.most) for b in used)
     for bucket, bucketing in zip(buckets, used, strict=True):
