@@ -19,6 +19,7 @@ from bmc.driver import run_errors
 from bmc.driver.alone import predict_alone
 from bmc.driver.generation import GenerateOptions
 from bmc.driver.load import SourceText, check_source, find_source, load_unit, text_source
+from bmc.driver.plotting.plot import plot
 from bmc.driver.trained import Evaluation, TrainedModel, open_model
 from bmc.driver.trainer import Trainer
 from bmc.driver.vocabulary import Vocabulary
@@ -186,6 +187,13 @@ class Model:
             return raw if isinstance(prompt, bytes) else raw.decode("utf-8", "replace")
         numbers = np.array(list(found.numbers), np.int64).reshape(tokens, -1).T
         return numbers if np.ndim(prompt) == 2 else numbers[0]
+
+    def plot(self, path: str | Path, split: str | None = None, data: Mapping[str, Any] | None = None) -> list[Path]:
+        """Draw loss, metrics, confusion or predicted numbers, and images, as `bmc plot` does; the files written.
+
+        `path`: of a picture (.png, .svg, .pdf), or of a folder. Raises BmcError: matplotlib is missing, there is no such split.
+        """
+        return plot(self._trained, Path(path), split, _sources_of(self.unit, data)).files
 
     def save(self, path: str | Path) -> None:
         """Write a `.bmz`, whole or not at all. The same model gives the same bytes. Raises BmcError."""

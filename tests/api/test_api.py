@@ -142,6 +142,12 @@ def test_save_and_load_keep_every_bit(penguins: bmc.Model, tmp_path: Path) -> No
     assert (tmp_path / "a.bmz").read_bytes() == (tmp_path / "b.bmz").read_bytes()
 
 
+def test_plot_draws_what_there_is(penguins: bmc.Model, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert penguins.plot(tmp_path / "p.png") == [tmp_path / "p.png"]
+    assert {p.name for p in penguins.plot(tmp_path / "all", "valid")} >= {"loss.png", "confusion.png"}
+
+
 def test_weights_are_copies(penguins: bmc.Model) -> None:
     penguins.weights["fc1.w"][...] = 0
     assert penguins.weights["fc1.w"].any()

@@ -15,7 +15,7 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save_file
 
 import bmc
-from bmc.driver.load import check_source, find_source, load_unit
+from bmc.driver.load import check_source, find_source, load_unit, text_source
 from bmc.errors import BmcError
 from bmc.errors.render import render_all
 from bmc.passes.autodiff import autodiff
@@ -214,6 +214,20 @@ def test_states_move_unless_their_keys_are_frozen(folder: Path, optimizer: str, 
     model, base = found.train().weights, bmc.load(folder / "base.bmz").weights
     for key in ("norm.running_mean", "norm.running_var"):
         assert (model[f"base.{key}"].tobytes() != base[key].tobytes()) == moves
+
+
+def test_dropout_within_a_frozen_layer_is_off(folder: Path) -> None:
+    text = FINE.replace("Net() as base", "dropout(0.5) |> Net() as base")
+    base = BASE.replace("|> dense(K) as fc", "|> dropout(0.5) |> dense(K) as fc")
+
+    def draws(optimizer: str) -> int:
+        body = base[base.index("model") : base.index("train")]
+        head = text[text.index("data F") :].replace("INIT", "").replace("FITTED", "").replace("OPTIMIZER", optimizer)
+        train = load_unit(text_source(body + head)).module.function("train")
+        return sum(op.name == "random_uniform" for op in train.ops)
+
+    # In front of the base, within it, behind it.
+    assert (draws("adam()"), draws('["base.*" = frozen, "*" = adam()]')) == (3, 2)
 
 
 def test_the_model_file_tells_of_what_it_started_from_and_not_where(folder: Path, tmp_path: Path) -> None:
