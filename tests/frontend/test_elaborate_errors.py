@@ -279,6 +279,10 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0517-byte": DATA.replace('npz("d.npz")', 'bytes("d.txt") |> windows(3)'),
     "E0517-folder": DATA.replace('npz("d.npz")', 'folder("d")'),
     "E0517-idx": DATA.replace('npz("d.npz")', 'idx(a = "a.idx", k = "k.idx")'),
+    "E0518-model": model("return x |> random_flip"),
+    "E0313-flip": data("z = a |> random_flip"),
+    "E0322-crop": DATA.replace("a: f32[4]", "a: u8[4, 4]").replace("x = a", "x = a |> random_crop(7, pad = 1)"),
+    "E0322-shift": DATA.replace("a: f32[4]", "a: u8[4, 4]").replace("x = a", "x = a |> random_shift(-1)"),
     "E0601-key": train("batchsize = 3"),
     "E0602-key": train("batch = 3\n  batch = 4"),
     "E0603-input": DATA + MODEL.replace("x:", "pixels:").replace("x |>", "pixels |>") + TRAIN,
@@ -312,7 +316,6 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0619-mean": train("loss = mean(cross_entropy(out, y))\n  accumulate = 2"),
     "E0901-state": "layer Count()(x: f32[B]) -> (y: f32[B]) {\n  state n: f32 = zeros\n  n = n + 1\n  return x * n\n}\n"
     + model("h: f32[B] = zeros\n  scan(axis = 1) t in x { h = h + (t |> Count() as count) }\n  return h"),
-    "E0906-random": data("z = a |> random_shift(2)"),
     "E0605-next": language("sample(logits[:, -1])"),
     "E0604-next": language("[tokens = sample(logits[:, -1])]"),
     "E0322-sample": language("[tok = sample(logits[:, -1], top_p = 1.5)]"),

@@ -14,7 +14,7 @@ from bmc.source import SourceFile
 ROOT = Path(__file__).parent.parent.parent
 COMPILES = {"custom.bm": ["M"], "gan.bm": ["GAN"], "vae.bm": ["VAE"],
     "encoder.bm": ["Encoder"], "recurrent.bm": ["Net"], "siamese.bm": ["Clip"],
-    "finetune.bm": ["Flower"], "gpt.bm": ["GPT"], "skipgram.bm": ["SkipGram"]}  # fmt: skip
+    "finetune.bm": ["Flower"], "resnet.bm": ["r20", "r56"], "gpt.bm": ["GPT"], "skipgram.bm": ["SkipGram"]}  # fmt: skip
 """Examples whose operators are all there; the others wait for later operators or data sources."""
 
 

@@ -132,6 +132,14 @@ ENTRIES: tuple[Entry, ...] = (
         'source = bytes("a.txt") |> windows(65)\ncolumns { byte: u8 }',
     ),
     Entry(
+        "E0518",
+        "Augmentation outside of the data",
+        "`random_flip`, `random_shift` and `random_crop` change what training steps see of the data; evaluation and prediction see "
+        "the images as they are. They stand in a data block.",
+        "model M(x: f32[B, 32, 32, 3]) -> (y: f32[B]) { h = x |> random_flip ... }",
+        "x = image / 255 |> random_flip        # in the data block",
+    ),
+    Entry(
         "W0540",
         "A statistic is fitted anew",
         "`fitted` reuses what another model has fitted for an output of the same name that is written the same way and has the "

@@ -14,11 +14,6 @@ ENTRIES: tuple[Entry, ...] = (
         "bind a name before the scan, and again inside.",
     ),
     Entry(
-        "E0906",
-        "This random function is not compiled yet",
-        "Random numbers bound to a shape (`normal`, `uniform`, `bernoulli`, `randint`, `categorical`) and `dropout` are compiled.",
-    ),
-    Entry(
         "E0908",
         "Recomputation is not done yet",
         "`memory` will trade time for memory.",

@@ -64,6 +64,7 @@ class Trace:
     states: dict[str, Value] = field(default_factory=dict)
     scalars: dict[object, Value] = field(default_factory=dict)
     seen_through: dict[Value, Value] = field(default_factory=dict)
+    plain: dict[Value, Value] = field(default_factory=dict)
     sites: dict[str, int] = field(default_factory=dict)
     by_value: dict[Value, Parameter] = field(default_factory=dict)
     templates: dict[Hashable, Template] = field(default_factory=dict)
@@ -183,21 +184,31 @@ class Trace:
 
     # --- cutting ---------------------------------------------------------------------------------------------------
     def cut(
-        self, name: str, results: Sequence[Result], *, earlier: Trace | None = None, mapping: Mapping[Value, Value] | None = None
+        self,
+        name: str,
+        results: Sequence[Result],
+        *,
+        earlier: Trace | None = None,
+        mapping: Mapping[Value, Value] | None = None,
+        augmented: bool = False,
     ) -> Function:
         """The function that computes `results`. Parameters of this trace in `mapping` become values of the trace
         `earlier`, whose
         operations come first."""
+        if not augmented:
+            results = [Result(self._plainly(r.value), r.role, r.key) for r in results]
         roots = [r.value for r in results]
-        ops = list(cone(self.builder.ops, roots, effects=mapping is None))
+        ops = list(cone(self._plain_ops() if not augmented else self.builder.ops, roots, effects=mapping is None))
         parameters = self._used(ops, roots)
         if mapping:
+            if earlier is not None:
+                mapping = {value: earlier._plainly(behind) for value, behind in mapping.items()}
             ops = [_substituted(op, mapping) for op in ops]
             results = [Result(mapping.get(r.value, r.value), r.role, r.key) for r in results]
             parameters = [p for p in parameters if p.value not in mapping]
         if earlier is not None:
             wanted = [v for op in ops for v in op.operands] + [r.value for r in results]
-            before = list(cone(earlier.builder.ops, wanted, effects=False))
+            before = list(cone(earlier._plain_ops(), wanted, effects=False))
             known = {(p.role, p.key): p for p in parameters}
             replaced: dict[Value, Value] = {}
             for p in earlier._used(before, wanted):
@@ -213,6 +224,18 @@ class Trace:
         order = get_args(ParameterRole)
         parameters.sort(key=lambda p: order.index(p.role))
         return Function(name, tuple(parameters), tuple(ops), tuple(results), self.row)
+
+    def _plainly(self, value: Value) -> Value:
+        while value in self.plain:
+            value = self.plain[value]
+        return value
+
+    def _plain_ops(self) -> Sequence[Operation]:
+        """The operations as all but training steps run them."""
+        if not self.plain:
+            return self.builder.ops
+        chosen = {value: self._plainly(value) for value in self.plain}
+        return [_substituted(op, chosen) for op in self.builder.ops]
 
     def _used(self, ops: Iterable[Operation], roots: Iterable[Value]) -> list[Parameter]:
         used = {id(v) for op in ops for v in op.operands} | {id(v) for v in roots}

@@ -27,6 +27,7 @@ from bmc.frontend.transfer.fitted import on_one_line, reused_keys
 from bmc.frontend.transfer.loading import stored_at_hand, stored_spec
 from bmc.frontend.transfer.stored import Stored
 from bmc.frontend.unit import (
+    AUGMENT,
     BucketSpec,
     ColumnKind,
     ColumnSpec,
@@ -328,7 +329,10 @@ def data_functions(
     outputs = [(n, block.outputs[n].value) for n in used_outputs]
     tensors = [(n, t) for n, t in outputs if isinstance(t, Tensor)]
     if tensors:
-        functions.append(trace.cut("data", [Result(t.value, "output", n) for n, t in tensors]))
+        results = [Result(t.value, "output", n) for n, t in tensors]
+        functions.append(trace.cut("data", results))
+        if any(trace.plain.keys() & set(op.results) for op in cone(trace.builder.ops, [r.value for r in results], effects=False)):
+            functions.append(trace.cut(AUGMENT, results, augmented=True))
     open_dims = {s for _, t in tensors for d in t.shape for s in symbols(d)}
     open_dims |= {s for f in predict for v in f.values() for d in v.type.shape for s in symbols(d)}
     used = [b for b in block.bucketings if b.symbol in open_dims]
@@ -385,5 +389,6 @@ def data_functions(
         block.base,
         reused,
         buckets,
+        any(f.name == AUGMENT for f in functions),
     )
     return DataFunctions((*fits, *functions), spec)

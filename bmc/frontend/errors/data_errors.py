@@ -9,6 +9,7 @@ from bmc.frontend.errors.name_errors import did_you_mean, listed, primary
 from bmc.source import Span
 
 __all__ = [
+    "augment_outside",
     "bad_column_type",
     "bad_fractions",
     "bad_source",
@@ -115,6 +116,16 @@ def window_ragged(source: Span, name: str, column: Span) -> Diagnostic:
         "E0516",
         f"a window of `{name}` would have no shape",
         (primary(column, "differs in length from row to row"), Label(source, "windows here")),
+    )
+
+
+def augment_outside(span: Span, name: str) -> Diagnostic:
+    """E0518: augmentation of what is no data."""
+    return Diagnostic(
+        "E0518",
+        f"`{name}` stands in a data block only",
+        (primary(span, "changes what training steps see of the data"),),
+        ("in a model write `if training { ... }` around what acts in training only",),
     )
 
 

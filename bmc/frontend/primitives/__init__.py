@@ -13,9 +13,9 @@ from bmc.frontend.bodies.primitive import Primitive
 from bmc.frontend.primitives import (
     categories,
     choosing,
-    coming,
     convolutions,
     generators,
+    images,
     notation,
     ordering,
     pointwise,
@@ -39,12 +39,12 @@ GROUPS: Mapping[str, tuple[Primitive, ...]] = MappingProxyType(
         "Choosing by index": choosing.PRIMITIVES,
         "Order along an axis": ordering.PRIMITIVES,
         "Generators": generators.PRIMITIVES,
+        "Augmentation": images.PRIMITIVES,
         "Sampling": sampling.PRIMITIVES,
         "Fitted statistics": statistics.PRIMITIVES,
         "Categories and dates": categories.PRIMITIVES,
         "Text": text.PRIMITIVES,
         "Compile time": statics.PRIMITIVES,
-        "Not compiled yet": coming.PRIMITIVES,
     }
 )
 
