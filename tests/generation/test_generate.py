@@ -213,3 +213,23 @@ def test_the_command_line(of_chars: bmc.Model, tmp_path: Path, capfd: pytest.Cap
     assert run("--prompt", "x", "--set", "temperature=warm")[0] == 2
     assert run("--prompt", "", "--tokens", "2")[0] == 3
     assert run("--tokens", "2")[0] == 2
+
+
+def test_the_example_of_a_gpt(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """tests/examples/gpt.bm, small, from a file of bytes to a text, through the command line."""
+    source = tmp_path / "gpt.bm"
+    source.write_bytes((Path(__file__).parents[1] / "examples" / "gpt.bm").read_bytes())
+    (tmp_path / "corpus.txt").write_text(SENTENCE * 60, encoding="utf-8")
+
+    def run(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        done = capfd.readouterr()
+        assert not ended.value.code, done.err
+        return done.out
+
+    small = ["CTX=16", "D=32", "heads=4", "groups=2", "depth=2", "steps=60", "batch=8"]
+    run("train", str(source), "-o", str(tmp_path / "gpt.bmz"), *(part for one in small for part in ("--set", one)))
+    options = (str(tmp_path / "gpt.bmz"), "--prompt", "the qu", "--tokens", "60", "--set", "temperature=1.5")
+    assert run("generate", *options) == run("generate", *options, "--no-cache")
+    assert "ppl" in run("eval", str(tmp_path / "gpt.bmz"), "--split", "valid", "--json")

@@ -34,6 +34,17 @@ def test_the_same_integers_are_drawn(name: str) -> None:
     assert (kept[:, 0] != kept[:, 1]).any()  # rows draw on their own
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rotary, grouped queries", "learned positions", "alibi", "gru"])
+def test_long_sequences_of_wide_models(name: str) -> None:
+    """Depths beyond a block of K, rows beyond a tile, columns beyond a panel: positions, like widths, fall into other tiles."""
+    model = PROGRAMS[name].replace("D = 32", "D = 192").replace("D = 24", "D = 192").replace("gru(24)", "gru(160)")
+    scored = Scored(session_of(unit_of(model.replace("float[64, D]", "float[1024, D]"))))
+    ids = np.random.default_rng(6).integers(0, 19, (1, 700))
+    for length, found in scored.kept(ids, (530, 1, 1, 100, 1, 7, *(1,) * 6), room=700):
+        assert found.tobytes() == scored.recomputed(ids[:, :length]).tobytes(), length
+
+
 def test_a_row_does_not_depend_on_the_rows_beside_it() -> None:
     session = session_of(unit_of(KEPT["rotary, grouped queries"]))
     prompts = np.random.default_rng(5).integers(0, 19, (3, 6))

@@ -53,7 +53,7 @@ def _unit_of(data: DataBlock, column: Parameter) -> Unit | None:
         return "bytes"
     if is_integer(dtype):
         return "numbers"
-    items = {getattr(source, "items", "") for source in data.sources}
+    items = {source.items for source in data.sources}
     if dtype == "str" and len(items) == 1 and items <= {"chars", "words"}:
         return "chars" if "chars" in items else "words"
     return None
