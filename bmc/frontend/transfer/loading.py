@@ -217,15 +217,25 @@ def _chosen_names(rule: _Rule, keys: Sequence[str], tensors: Mapping[str, Stored
         return dict.fromkeys(keys, rule.key)
     fixed = rule.pattern[: next((i for i, c in enumerate(rule.pattern) if c in "*?["), len(rule.pattern))]
     fixed = fixed[: fixed.rfind(".") + 1]
-    renamed = dict(rule.names)
 
     def under(prefix: str) -> dict[str, str]:
-        return {k: prefix + ".".join(renamed.get(part, part) for part in k[len(fixed) :].split(".")) for k in keys}
+        return {k: prefix + _renamed(k[len(fixed) :], rule.names) for k in keys}
 
     if rule.prefix is not None:
         return under(rule.prefix)
     ways = (under(fixed), under(""))
     return max(ways, key=lambda way: sum(source in tensors for source in way.values()))
+
+
+def _renamed(key: str, names: Sequence[tuple[str, str]]) -> str:
+    """The key with its parts called otherwise; names of several parts (`step.hh.w`) come before those of fewer."""
+    rules = sorted(((here.split("."), there) for here, there in names), key=lambda rule: -len(rule[0]))
+    parts, made = key.split("."), []
+    while parts:
+        here, there = next(((h, t) for h, t in rules if parts[: len(h)] == h), (parts[:1], parts[0]))
+        made.append(there)
+        parts = parts[len(here) :]
+    return ".".join(made)
 
 
 def _converts(found: str, wanted: str) -> bool:
