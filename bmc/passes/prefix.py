@@ -46,14 +46,18 @@ class PrefixState:
     unsettled_by: Operation | None = None
 
 
+_SETTLED, _DEPENDS = PrefixState(), PrefixState(depends=True)
+"""States of which nothing else is known, made once: most are one of these."""
+
+
 def axes_of(kind: TensorType) -> tuple[int, ...]:
     """The axes of positions."""
-    return tuple(axis for axis, dim in enumerate(kind.shape) if dim == _POSITIONS)
+    return tuple(axis for axis, dim in enumerate(kind.shape) if isinstance(dim, Poly) and dim == _POSITIONS)
 
 
 def _mentions(kind: TensorType) -> bool:
     """Whether positions are part of a dim that is not theirs alone."""
-    return any(dim != _POSITIONS and POSITIONS in symbols(dim) for dim in kind.shape)
+    return any(isinstance(dim, Poly) and dim != _POSITIONS and POSITIONS in symbols(dim) for dim in kind.shape)
 
 
 def prefix_states(function: Function) -> Mapping[Value, PrefixState]:
@@ -82,7 +86,7 @@ def _states_of(op: Operation, states: Mapping[Value, PrefixState]) -> Sequence[P
         return [PrefixState(False, True, unsettled_by=op)] * carries + [PrefixState(True, depends)] * yields
     if not _is_settled(op, states):
         return [PrefixState(False, depends, unsettled_by=op)] * len(op.results)
-    return [_with_facts(PrefixState(True, depends), op, operands)] * len(op.results)
+    return [_with_facts(_DEPENDS if depends else _SETTLED, op, operands)] * len(op.results)
 
 
 def _is_settled(op: Operation, states: Mapping[Value, PrefixState]) -> bool:
@@ -142,7 +146,7 @@ def _with_facts(state: PrefixState, op: Operation, operands: Sequence[PrefixStat
     if len(op.results) != 1:
         return state
     if isinstance(lowering, Elementwise):
-        if lowering.scalars:
+        if lowering.scalars or (operands and all(o.base is UNKNOWN and not o.beyond for o in operands)):
             return state
         pairs = list(itertools.permutations(axes_of(op.result.type), 2))
         base = fact_of(lowering.emit, op.attrs, [o.base for o in operands], None)

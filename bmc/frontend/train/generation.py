@@ -208,25 +208,29 @@ def _checked(value: Datum, span: Span, name: str, sequence: Tensor) -> Tensor:
 def _lengths(function: Function) -> tuple[int, int | None, Span | None]:
     """The least length and the greatest one at which every slice lies within what it is taken of and no dim is negative; and what
     bounds the greatest. Dims grow or fall with the length, or are as they are."""
-    least, greatest, by = 1, None, None
+    wanted: dict[Poly, Span | None] = {}
     for op in function.ops:
-        wanted: list[Dim] = [dim for value in op.results for dim in value.type.shape]
+        dims: list[Dim] = [dim for value in op.results for dim in value.type.shape]
         if isinstance(op.attrs, SliceAttrs):
             attrs = op.attrs
             for start, stop, step, dim in zip(attrs.starts, attrs.stops, attrs.steps, op.operands[0].type.shape, strict=True):
                 low, high = (start, stop) if step > 0 else (stop + 1, start + 1)
-                wanted += [low, dim - high]
+                dims += [low, dim - high]
         elif isinstance(op.attrs, PadAttrs):
-            wanted += [*op.attrs.low, *op.attrs.high]
-        for dim in wanted:
-            if not isinstance(dim, Poly) or symbols(dim) != {POSITIONS}:
-                continue
-            if evaluate(dim, {POSITIONS: _LONGEST}) < 0:
-                bound = _first(lambda length, d=dim: evaluate(d, {POSITIONS: length}) < 0) - 1  # type: ignore[misc]
-                if greatest is None or bound < greatest:
-                    greatest, by = bound, op.location.spans[0] if op.location.spans else None
-            else:
-                least = max(least, _first(lambda length, d=dim: evaluate(d, {POSITIONS: length}) >= 0))  # type: ignore[misc]
+            dims += [*op.attrs.low, *op.attrs.high]
+        for dim in dims:
+            if isinstance(dim, Poly):
+                wanted.setdefault(dim, op.location.spans[0] if op.location.spans else None)
+    least, greatest, by = 1, None, None
+    for poly, span in wanted.items():
+        if symbols(poly) != {POSITIONS}:
+            continue
+        if evaluate(poly, {POSITIONS: _LONGEST}) < 0:
+            bound = _first(lambda length, d=poly: evaluate(d, {POSITIONS: length}) < 0) - 1  # type: ignore[misc]
+            if greatest is None or bound < greatest:
+                greatest, by = bound, span
+        else:
+            least = max(least, _first(lambda length, d=poly: evaluate(d, {POSITIONS: length}) >= 0))  # type: ignore[misc]
     return least, greatest, by
 
 
