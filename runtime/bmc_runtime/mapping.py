@@ -28,6 +28,9 @@ CHUNK_ROWS = 1024
 _DENSE_BYTES = 1 << 24
 """About how much of a column of runs is made dense at a time."""
 
+_ARENA_BYTES = 1 << 26
+"""About how much working memory a chunk may take: a row of a language model takes some MB of it."""
+
 
 def steps_of(buffers: Mapping[str, Buffer], inputs: Mapping[str, RowInput]) -> dict[str, int]:
     """The run-time dims that ragged columns and arrays fix, by symbol: the steps of the longest row. `buffers`: those of inputs."""
@@ -71,7 +74,7 @@ def map_rows(
     fed = _fed(plan, inputs, feed)
     results = {key: allocate(b.dtype, tuple(evaluate_dim(d, everything) for d in b.shape)) for key, b in made.items()}
     widest = max((column.longest * column.step_bytes for column in runs.values()), default=0)
-    chunk = max(1, min(chunk, _DENSE_BYTES // max(widest, 1)))
+    chunk = _within_arena(plan, everything, max(1, min(chunk, rows, _DENSE_BYTES // max(widest, 1))))
     bindings: dict[tuple[tuple[str, int], ...], Binding] = {}
     for first in range(0, rows, chunk):
         count = min(chunk, rows - first)
@@ -102,6 +105,18 @@ def map_rows(
         binding.set_control(seed, step, first, step if steps is None else steps, 0, rows)
         binding.run()
     return results
+
+
+def _within_arena(plan: FunctionPlan, dims: Mapping[str, int], chunk: int) -> int:
+    """`chunk` rows, or as many fewer as fit into `_ARENA_BYTES`; at least one."""
+
+    def arena(rows: int) -> int:
+        sizes = {**dims, plan.row or "B": rows}
+        return evaluate_dim(plan.shard_arena, sizes) + evaluate_dim(plan.once_arena, sizes)
+
+    while chunk > 1 and arena(chunk) > _ARENA_BYTES:
+        chunk = (chunk + 1) // 2
+    return chunk
 
 
 def map_groups(

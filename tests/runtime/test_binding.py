@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -222,6 +223,21 @@ def test_rows_are_mapped_in_chunks_and_keys_may_be_equal(chunk: int) -> None:
     np.testing.assert_array_equal(found["w"], 0.5)
     assert sum(sizes) == 9
     assert max(sizes) == min(chunk, 9)
+
+
+def test_chunks_are_small_where_rows_take_much_memory() -> None:
+    """20 MB a row: three rows fit into the 64 MiB that a chunk may take; halves of 100 rounded up come down to 2."""
+    sizes: list[int] = []
+
+    def body(addresses: list[int], dims: list[int]) -> int:
+        sizes.append(dims[0])
+        return 0
+
+    lib, _ = library(replace(mapped_plan(), shard_arena=["*", 20_000_000, "B"]), {"predict.0": body})
+    function = BoundFunction(lib, "predict", {"w": np.array(0.5)})
+    map_rows(function, {"y": np.zeros(100), "shift": np.array(2.0)}, 100, {})
+    assert sum(sizes) == 100
+    assert max(sizes) == 2
 
 
 def test_no_rows_give_empty_arrays() -> None:
