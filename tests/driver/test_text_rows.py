@@ -220,3 +220,22 @@ def test_wide_deep_trains_and_predicts_by_the_command_line(ratings: Path, capsys
         found.append(np.load(ratings / f"{name}.npz")["stars"])
     assert len(found[0]) == 900
     assert found[1].tobytes() == found[0][4:5].tobytes()
+
+
+def test_skipgram_brings_words_of_a_topic_together(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    topics = [[f"{name}{k}" for k in range(8)] for name in ("cat", "ship", "tax", "rock", "leaf", "sun")]
+    text = [word for _ in range(2000) for word in draw.choices(draw.choice(topics), k=7)]
+    (tmp_path / "text8.txt").write_text(" ".join(text), encoding="utf-8")
+    small = {"V": 60, "D": 16, "epochs": 3, "batch": 128, "optimizer": "adam(lr = 1e-2)"}
+    program = bmc.compile((EXAMPLES / "skipgram.bm").read_text(encoding="utf-8"), overrides=small)
+    model = program.train({"Pairs": str(tmp_path / "text8.txt")})
+    vocabulary = model.vocabulary("centre")
+    assert len(vocabulary.parts) == 48
+    rows = [["of", "the", part.decode(), "and", "a"] for part in vocabulary.parts]
+    vectors = model.predict({"word": rows})["vector"]
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    near = (unit @ unit.T - 2 * np.eye(48)).argmax(axis=1)
+    kinds = [part.decode()[:-1] for part in vocabulary.parts]
+    assert np.mean([kinds[i] == kinds[j] for i, j in enumerate(near)]) > 0.7  # 7 of 47 by chance
+    assert model.predict({"word": rows[3:4]})["vector"].tobytes() == vectors[3:4].tobytes()
