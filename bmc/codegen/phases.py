@@ -22,6 +22,7 @@ from bmc.codegen.kernel.code import WIDTH
 from bmc.codegen.lanes import Lanes
 from bmc.codegen.loop import emit_loop
 from bmc.codegen.opaque import OPAQUE_KERNELS
+from bmc.codegen.opaque.text import write_count_texts
 from bmc.codegen.sites import without_sites
 from bmc.codegen.typed import float_dtype_of
 from bmc.codegen.value import I64, POINTER, memory_type
@@ -71,6 +72,10 @@ class PhaseWriter:
         for dtype, symbol in ADD_SYMBOLS.items():
             self._write_addition(dtype, symbol)
         self._write_copy()
+
+    def write_counting(self) -> None:
+        """Emit COUNT_TEXTS, for programs with reducers."""
+        write_count_texts(self.module, self.fused)
 
     def _write_copy(self) -> None:
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64, I64, I64]), COPY_RUNS)

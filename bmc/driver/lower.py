@@ -93,6 +93,8 @@ def write_llvm(lowered: Sequence[Lowered], target: Target, key: Callable[[Operat
     module = empty_module(target.triple)
     writer = PhaseWriter(module, target.fused, key, vector_bytes_of(target.features))
     writer.write_additions()
+    if any(step.kind == "host" for item in lowered for step in item.memory.plan.steps):
+        writer.write_counting()
     for item in lowered:
         for phase in item.memory.native:
             writer.write(phase.symbol, phase.ops, phase.table, item.memory.plan.dims)

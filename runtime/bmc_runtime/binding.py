@@ -8,6 +8,7 @@ cached function pointers. Guaranteed: running allocates nothing.
 from __future__ import annotations
 
 import ctypes
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,7 +17,7 @@ import numpy as np
 
 from bmc_runtime.memory import DTYPES, SCRATCH_BYTES, Array, address_of, aligned_bytes, allocate
 from bmc_runtime.plan import Buffer, FunctionPlan, Program, Step, evaluate_dim
-from bmc_runtime.reducers import REDUCERS, run_reducer
+from bmc_runtime.reducers import REDUCERS, run_reducer, texts_of
 from bmc_runtime.shards import shard_bounds, tree_pairs
 from bmc_runtime.table import Column
 
@@ -52,17 +53,38 @@ row of the target, the rest of the row zero."""
 _COPY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
+COUNT_TEXTS = "bmc_count_texts"
+"""Symbol of programs with reducers: `void(cells*, keep*, i64 cells, slots*, counts*, i64 mask)`: a hash table of texts, whose slots
+hold the first cell of each, from 1, and how many cells have it."""
+
+_COUNT = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, ctypes.c_int64, *[ctypes.c_void_p] * 2, ctypes.c_int64)
+
+
 class Library:
     """A program's native steps as callables, and the scratch block that they share."""
 
     def __init__(self, program: Program, loader: Loader) -> None:
         self.program = program
         symbols = [s.symbol for f in program.functions.values() for s in f.steps if s.kind == "native"]
-        self._loaded = loader(program.object_code, [*symbols, *ADDITIONS.values(), COPY_RUNS])
+        counting = [COUNT_TEXTS] if any(s.kind == "host" for f in program.functions.values() for s in f.steps) else []
+        self._loaded = loader(program.object_code, [*symbols, *ADDITIONS.values(), COPY_RUNS, *counting])
         self.additions = {dtype: _ADD(self._loaded.address(symbol)) for dtype, symbol in ADDITIONS.items()}
         self.entries = {symbol: _ENTRY(self._loaded.address(symbol)) for symbol in symbols}
         self._copy_runs = _COPY(self._loaded.address(COPY_RUNS))
+        self._count_texts = _COUNT(self._loaded.address(COUNT_TEXTS)) if counting else None
         self.scratch = aligned_bytes(SCRATCH_BYTES)
+
+    def count_texts(self, cells: Array, keep: Array) -> Counter[bytes]:
+        """How often each text occurs among the cells where `keep`, of their shape, holds. ValueError: it has no reducers."""
+        if self._count_texts is None or keep.shape != cells.shape:
+            raise ValueError(f"the program cannot count texts of {list(cells.shape)} where {list(keep.shape)} hold")
+        flat, mask = np.ascontiguousarray(cells).reshape(-1), np.ascontiguousarray(keep)
+        slots, counts = (np.zeros(1 << len(flat).bit_length() + 1, np.int64) for _ in range(2))
+        self._count_texts(
+            address_of(flat), address_of(mask), len(flat), address_of(slots), address_of(counts), len(slots) - 1
+        )  # fmt: skip
+        used = np.flatnonzero(slots)
+        return Counter(dict(zip(texts_of(flat[slots[used] - 1]), counts[used].tolist(), strict=True)))
 
     def fill(self, target: Array, column: Column) -> None:
         """Make a column of runs dense: `target` is `[N, steps, *step]`, longer runs are cut off. ValueError: another shape."""
@@ -219,7 +241,19 @@ class _Layout:
         self.shard_dims = [{**dims, plan.row: stop - start} if plan.row else dims for start, stop in bounds]
         scratch = function.library.scratch
         self.binding = Binding(
-            dims, bounds, [], {}, {}, [{} for _ in bounds], {}, address_of(scratch), [], plan.dims, [], {}, [scratch],
+            dims,
+            bounds,
+            [],
+            {},
+            {},
+            [{} for _ in bounds],
+            {},
+            address_of(scratch),
+            [],
+            plan.dims,
+            [],
+            {},
+            [scratch],
             function.library,
         )
         size = evaluate_dim(plan.once_arena, dims)
@@ -278,7 +312,7 @@ class _Layout:
         inputs, outputs = arrays[:count], arrays[count:]
 
         def call(_table: int, _dims: int, _scratch: int) -> int:
-            self.function.keep.extend(run_reducer(step.symbol, inputs, outputs, step.attributes))
+            self.function.keep.extend(run_reducer(step.symbol, inputs, outputs, step.attributes, self.function.library.count_texts))
             return 0
 
         return call

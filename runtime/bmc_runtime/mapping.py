@@ -202,7 +202,7 @@ def run_whole(
     used = {b.key: b for b in plan.buffers if b.kind == "input" and b.key in inputs}
     names = {*plan.dims, plan.row} if plan.row else set(plan.dims)
     known = {**steps_of(used, inputs), **dims}
-    read = {key: _dense(inputs[key], b, known) for key, b in used.items()}
+    read = {key: _dense(function, inputs[key], b, known) for key, b in used.items()}
     binding = function.bind({name: known[name] for name in names}, read)
     all_steps = step if steps is None else steps
     binding.set_control(seed, step, 0, all_steps, 0, dims.get(plan.row, 0) if plan.row else 0)
@@ -210,7 +210,9 @@ def run_whole(
     return binding.outputs
 
 
-def _dense(value: RowInput, buffer: Buffer, dims: Mapping[str, int]) -> Array:
+def _dense(function: BoundFunction, value: RowInput, buffer: Buffer, dims: Mapping[str, int]) -> Array:
     if not isinstance(value, Column):
         return value
-    return value.dense(evaluate_dim(buffer.shape[1], dims))
+    made = allocate(buffer.dtype, tuple(evaluate_dim(d, dims) for d in buffer.shape))
+    function.library.fill(made, value)
+    return made

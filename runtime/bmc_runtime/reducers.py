@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ctypes
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,12 +24,21 @@ from bmc_runtime.characters import lower, words
 from bmc_runtime.memory import DTYPES, Array
 from bmc_runtime.table import Bytes, text_column
 
-__all__ = ["BLOCK_ROWS", "REDUCERS", "Reducer", "run_reducer", "texts_of"]
+__all__ = ["BLOCK_ROWS", "REDUCERS", "Reducer", "TextCounter", "count_texts", "run_reducer", "texts_of"]
 
 BLOCK_ROWS = 1 << 16
 
 Attributes = Mapping[str, Any]
 Counts = Counter[Any]
+
+
+TextCounter = Callable[[Array, Array], Counts]
+"""How often each text of an array occurs where a mask of its shape holds."""
+
+
+def count_texts(cells: Array, keep: Array) -> Counts:
+    """A `TextCounter` without native code, cell by cell."""
+    return Counter(texts_of(cells[keep.astype(np.bool_)]))
 
 
 class Reducer(Protocol):
@@ -38,11 +47,11 @@ class Reducer(Protocol):
     @property
     def inputs(self) -> int: ...
 
-    def partial(self, inputs: Sequence[Array], attributes: Attributes) -> Any:
-        """The state of one block of rows: `inputs` are its rows."""
+    def partial(self, inputs: Sequence[Array], attributes: Attributes, count: TextCounter) -> Any:
+        """The state of one block of rows: `inputs` are its rows. `count` counts texts."""
 
     def merge(self, left: Any, right: Any) -> Any:
-        """The state of two blocks together."""
+        """The state of two blocks together; the left one may be used up."""
 
     def finish(self, state: Any, outputs: Sequence[Array], attributes: Attributes) -> tuple[Bytes, ...]:
         """Fills the outputs. Gives the buffers that texts in them point into: they must live as long as the outputs."""
@@ -59,21 +68,21 @@ def _text_at(address: int, length: int) -> bytes:
     return ctypes.string_at(address, length) if length else b""
 
 
-def _count_texts(texts: Sequence[bytes], unit: str, lower_case: bool) -> Counts:
-    """How often each text, word or character occurs. Bytes that are no UTF-8 stay what they are."""
-    if unit == "whole" and not lower_case:
-        return Counter(texts)
-    found: Counts
-    if unit == "whole":
-        found = Counter(text.decode("utf-8", "surrogateescape") for text in texts)
-    else:
-        # A newline is in no word; it would be a character.
-        joined = (b"\n" if unit == "words" else b"").join(texts).decode("utf-8", "surrogateescape")
-        found = Counter(words(joined) if unit == "words" else joined)
-    counts: Counts = Counter()
+def _count_parts(texts: Sequence[bytes], unit: str, lower_case: bool) -> Counts:
+    """How often each word or character occurs. Bytes that are no UTF-8 stay what they are."""
+    # A newline is in no word; it would be a character.
+    joined = (b"\n" if unit == "words" else b"").join(texts).decode("utf-8", "surrogateescape")
+    found: Counts = Counter(words(joined) if unit == "words" else joined)
+    made: Counts = Counter({text.encode("utf-8", "surrogateescape"): count for text, count in found.items()})
+    return _merged_cases(made) if lower_case else made
+
+
+def _merged_cases(found: Counts) -> Counts:
+    """The counts of the texts in lower case."""
+    merged: Counts = Counter()
     for text, count in found.items():
-        counts[(lower(text) if lower_case else text).encode("utf-8", "surrogateescape")] += count
-    return counts
+        merged[lower(text.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")] += count
+    return merged
 
 
 @dataclass(frozen=True)
@@ -82,16 +91,19 @@ class _Distinct:
 
     inputs: int = 2
 
-    def partial(self, inputs: Sequence[Array], attributes: Attributes) -> Counts:
+    def partial(self, inputs: Sequence[Array], attributes: Attributes, count: TextCounter) -> Counts:
         x, keep = inputs
-        kept = x[keep.astype(np.bool_)]
         if x.dtype == DTYPES["str"]:
-            return _count_texts(texts_of(kept), str(attributes.get("unit", "whole")), bool(attributes.get("lower", False)))
-        values, counts = np.unique(kept, return_counts=True)
+            unit, lower_case = str(attributes.get("unit", "whole")), bool(attributes.get("lower", False))
+            if unit == "whole":
+                return _merged_cases(count(x, keep)) if lower_case else count(x, keep)
+            return _count_parts(texts_of(x[keep.astype(np.bool_)]), unit, lower_case)
+        values, counts = np.unique(x[keep.astype(np.bool_)], return_counts=True)
         return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
     def merge(self, left: Counts, right: Counts) -> Counts:
-        return left + right
+        left.update(right)
+        return left
 
     def finish(self, state: Counts, outputs: Sequence[Array], attributes: Attributes) -> tuple[Bytes, ...]:
         table, order, count = outputs
@@ -113,13 +125,19 @@ class _Distinct:
 REDUCERS: Mapping[str, Reducer] = {"distinct": _Distinct()}
 
 
-def run_reducer(name: str, inputs: Sequence[Array], outputs: Sequence[Array], attributes: Attributes) -> tuple[Bytes, ...]:
+def run_reducer(
+    name: str,
+    inputs: Sequence[Array],
+    outputs: Sequence[Array],
+    attributes: Attributes,
+    count: TextCounter = count_texts,
+) -> tuple[Bytes, ...]:
     """Runs a reducer over all rows of `inputs` (each `[N, ...]`) in this process. Gives the buffers that must outlive the outputs.
-    KeyError: there is no reducer of that name."""
+    `count`: what counts texts, a program's native code. KeyError: there is no reducer of that name."""
     reducer = REDUCERS[name]
     rows = len(inputs[0])
-    state = reducer.partial([array[:BLOCK_ROWS] for array in inputs], attributes)
+    state = reducer.partial([array[:BLOCK_ROWS] for array in inputs], attributes, count)
     for start in range(BLOCK_ROWS, rows, BLOCK_ROWS):
         block = [array[start : start + BLOCK_ROWS] for array in inputs]
-        state = reducer.merge(state, reducer.partial(block, attributes))
+        state = reducer.merge(state, reducer.partial(block, attributes, count))
     return reducer.finish(state, outputs, attributes)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bmc_runtime.memory import Array, allocate
-from bmc_runtime.reducers import REDUCERS, run_reducer, texts_of
+from bmc_runtime.reducers import REDUCERS, count_texts, run_reducer, texts_of
 from bmc_runtime.table import text_column
 
 WORDS = ["b", "é", "a", "z", "b", "", "a", "b", "zz", "中"]
@@ -80,8 +81,11 @@ def test_does_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_merge_commutes() -> None:
     reducer = REDUCERS["distinct"]
-    parts = [reducer.partial([np.arange(i, i + 4), np.ones(4, np.bool_)], {}) for i in range(5)]
-    assert reduce(reducer.merge, parts) == reduce(reducer.merge, parts[::-1])
+
+    def parts() -> list[Any]:
+        return [reducer.partial([np.arange(i, i + 4), np.ones(4, np.bool_)], {}, count_texts) for i in range(5)]
+
+    assert reduce(reducer.merge, parts()) == reduce(reducer.merge, parts()[::-1])
 
 
 def test_no_rows() -> None:

@@ -15,7 +15,7 @@ from bmc.codegen.value import I64, Value
 from bmc.ir import Operation
 from bmc.ops.text_parts import BytesAttrs, CountAttrs, IntHashAttrs, PartsAttrs, StrHashAttrs
 
-__all__ = ["emit_int_hash", "emit_str_bytes", "emit_str_count", "emit_str_hash", "emit_str_parts"]
+__all__ = ["emit_int_hash", "emit_str_bytes", "emit_str_count", "emit_str_hash", "emit_str_parts", "text_hash"]
 
 I32 = ir.IntType(32)
 
@@ -167,6 +167,15 @@ def emit_int_hash(module: ir.Module, name: str, op: Operation, fused: bool) -> i
     code.each(dims(op.operands[0].type.elements), one)
     builder.ret_void()
     return function
+
+
+def text_hash(code: Arrays, address: ir.Value, length: ir.Value) -> ir.Value:
+    """64 bits of a text, all of which depend on all of it."""
+    builder = code.builder
+    state = _folded(
+        code, address, length, False, i64(_FNV_START), lambda s, byte: builder.mul(builder.xor(s, byte), i64(_FNV_PRIME))
+    )
+    return _mixed(builder, state)
 
 
 def _store_hash(code: Arrays, state: ir.Value, n: int, target: ir.Value, i: ir.Value) -> None:
