@@ -29,6 +29,12 @@ def test_shapes_with_open_dims(layer: str, shape: str) -> None:
     assert found == ""
 
 
+@pytest.mark.parametrize("pad", ['"causal"', "[6, 0]", "[[6, 0]]"])
+def test_one_axis_takes_the_pair_of_its_ends(pad: str) -> None:
+    source = f"model M(x: f32[B, T, 4]) -> (y: f32[B, T, 8]) {{\n  return x |> conv1d(8, 4, dilation = 2, pad = {pad})\n}}\n"
+    assert findings(source) == ""
+
+
 @pytest.mark.parametrize(
     ("layer", "inputs", "words"),
     [

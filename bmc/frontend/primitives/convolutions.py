@@ -41,6 +41,8 @@ def _padding(arguments: Arguments, reaches: tuple[int, ...]) -> tuple[tuple[int,
     if value == "causal":
         return tuple((reach, 0) for reach in reaches)
     items = value.items if isinstance(value, (ListValue, TupleValue)) else (value,) * len(reaches)
+    if len(reaches) == 1 and len(items) == 2 and all(isinstance(item, int) for item in items):
+        items = (ListValue(tuple(items)),)  # one axis of places: the pair is its two ends
     found: list[tuple[int, int]] = []
     for item in items:
         ends = item.items if isinstance(item, (ListValue, TupleValue)) else (item, item)
