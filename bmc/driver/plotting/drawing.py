@@ -114,6 +114,7 @@ def _curves(axes: Any, figure: Curves) -> None:
     axes.set_title(figure.name)
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlim(0.5, max(x for _, points in figure.lines for x, _ in points) + 0.5)
     axes.legend()
     axes.grid(alpha=0.3)
 
@@ -123,6 +124,7 @@ def _confusion(part: Any, axes: Any, figure: Confusion) -> None:
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     picture = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     part.colorbar(picture, ax=axes, label="share of the true class")
+    axes.set_anchor("C")  # a colorbar draws its picture to itself
     places = range(len(figure.labels))
     axes.set_xticks(places, figure.labels, rotation=90 if max(map(len, figure.labels)) > 3 else 0)
     axes.set_yticks(places, figure.labels)

@@ -146,7 +146,10 @@ def _confusion(model: TrainedModel, split: str, table: Table, output: OutputSpec
     true, predicted = found["t"].data.astype(np.int64), found["p"].data.astype(np.int64)
     inside = (true >= 0) & (true < count)
     counts = np.bincount(true[inside] * count + predicted[inside], minlength=count * count).reshape(count, count)
-    return Confusion(target.name, split, labels, counts)
+    # A fitted category has room for more than it found; its last place, which all others share, is shown if it is taken.
+    known = next((i for i, label in enumerate(labels) if label == "other"), count)
+    taken = [i for i in range(count) if i < known or counts[i].any() or counts[:, i].any()]
+    return Confusion(target.name, split, [labels[i] for i in taken], counts[np.ix_(taken, taken)])
 
 
 def _labels(model: TrainedModel, truth: str, count: int) -> list[str]:

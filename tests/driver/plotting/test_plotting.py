@@ -108,6 +108,14 @@ def test_confusion_counts_what_predict_says(folder: Path) -> None:
     assert only(gather(model, "all")[0], Confusion).counts.sum() == ROWS
 
 
+def test_places_of_a_category_that_nothing_took_are_not_drawn(folder: Path) -> None:
+    text = CLASSES.replace('category(["a", "b", "c"])', "category(max = 9)").replace("logits: f32[B, 3]", "logits: f32[B, 9]")
+    found = only(gather(trained(folder, text.replace("dense(3) as fc", "dense(9) as fc")), "train")[0], Confusion)
+    assert sorted(set(found.labels) - {"other"}) == ["a", "b", "c"]
+    assert found.counts.sum() == 30
+    assert found.counts.shape == (len(found.labels), len(found.labels))
+
+
 def test_a_condition_is_two_classes(folder: Path) -> None:
     model = trained(folder, CONDITION)
     found = only(gather(model, "train")[0], Confusion)
