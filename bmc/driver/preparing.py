@@ -127,7 +127,8 @@ def data_outputs(data: DataSpec, name: str, table: Table, libraries: Libraries, 
     augmented = BoundFunction(libraries(AUGMENT), AUGMENT, store) if data.augmented and name == "train" else None
     if augmented is not None or any(c.runs is not None and c.runs.size is not None for c in table.columns.values()):
         below = {spec.name: spec.below for spec in data.outputs if spec.below is not None}
-        return Split(name, table.rows, {}, table.origin.counts(), None, Feed(function, augmented, table, below))
+        feed = Feed(function, augmented, table, below, steps_of_columns(data, table))
+        return Split(name, table.rows, {}, table.origin.counts(), None, feed)
     outputs = map_rows(function, table.inputs(), table.rows, steps_of_columns(data, table))
     for spec in data.outputs:
         if spec.below is not None and len(outputs.get(spec.name, ())) == table.rows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +37,20 @@ class Loader:
     """Fills the outputs of a fixed number of rows. `outputs` are its arrays, the same for every batch."""
 
     def __init__(
-        self, function: BoundFunction, table: Table, rows: int, outputs: Mapping[str, Array] | None, below: Mapping[str, int]
+        self,
+        function: BoundFunction,
+        table: Table,
+        rows: int,
+        outputs: Mapping[str, Array] | None,
+        below: Mapping[str, int],
+        dims: Mapping[str, int],
     ) -> None:
         self._library, self._table, self._forget = function.library, table, _Forgetting(table)
         plan, inputs = function.plan, table.inputs()
         self._below = [(b.key, below[b.key]) for b in plan.buffers if b.kind == "output" and b.rows and b.key in below]
         wanted = {b.key: b for b in plan.buffers if b.kind == "input"}
-        dims = {**_longest(wanted, inputs), plan.row or "B": rows}
+        known = {**dims, **_longest(wanted, inputs)}
+        dims = {**{name: known[name] for name in plan.dims if name in known}, plan.row or "B": rows}
         buffers = {key: allocate(b.dtype, tuple(evaluate_dim(d, dims) for d in b.shape)) for key, b in wanted.items()}
         self._binding: Binding = function.bind(dims, buffers, outputs=outputs)
         self._plain: list[tuple[Array, Array]] = []
@@ -74,12 +82,20 @@ class Loader:
 
 class Feed:
     """`plain` is the function `data`; `augmented` is `augment`, None where training changes nothing. `below`: exclusive bounds of
-    outputs that are integers."""
+    outputs that are integers. `dims`: run-time dims that no column fixes: the most of outputs padded in buckets, which are as wide
+    in every batch."""
 
-    def __init__(self, plain: BoundFunction, augmented: BoundFunction | None, table: Table, below: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        plain: BoundFunction,
+        augmented: BoundFunction | None,
+        table: Table,
+        below: Mapping[str, int],
+        dims: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self.table, self.rows = table, table.rows
         self._plain, self._augmented = plain, augmented
-        self._below = below
+        self._below, self._dims = below, dims
         self._loaders: dict[int, Loader] = {}
 
     @property
@@ -91,12 +107,12 @@ class Feed:
         """dtype and shape of each output for a batch of so many rows."""
         plan = self._plain.plan
         wanted = {b.key: b for b in plan.buffers if b.kind == "input"}
-        dims = {**_longest(wanted, self.table.inputs()), plan.row or "B": rows}
+        dims = {**self._dims, **_longest(wanted, self.table.inputs()), plan.row or "B": rows}
         return {b.key: (b.dtype, tuple(evaluate_dim(d, dims) for d in b.shape)) for b in plan.buffers if b.kind == "output"}
 
     def loader(self, rows: int, outputs: Mapping[str, Array] | None = None) -> Loader:
         """For training steps of so many rows. `outputs`: where they go, if these arrays exist already."""
-        return Loader(self._augmented or self._plain, self.table, rows, outputs, self._below)
+        return Loader(self._augmented or self._plain, self.table, rows, outputs, self._below, self._dims)
 
     def between(self, first: int, stop: int) -> dict[str, Array]:
         """The outputs of rows [first, stop) as evaluation reads them, in arrays that the next call overwrites."""
@@ -104,7 +120,7 @@ class Feed:
         if count not in self._loaders:
             if len(self._loaders) > 1:
                 self._loaders.clear()
-            self._loaders[count] = Loader(self._plain, self.table, count, None, self._below)
+            self._loaders[count] = Loader(self._plain, self.table, count, None, self._below, self._dims)
         loader = self._loaders[count]
         loader.load(np.arange(first, stop, dtype=np.int64), 0, 0, first, 0, 0, self.rows)
         return loader.outputs

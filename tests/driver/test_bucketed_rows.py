@@ -114,6 +114,39 @@ def test_a_masked_model_gives_the_bits_of_static_padding(compilations: list[str]
     assert evaluations[0].metrics == evaluations[1].metrics
 
 
+def test_with_images_that_training_changes(compilations: list[str]) -> None:
+    """Outputs that are drawn anew in each step are as wide as they may be; evaluation and prediction are as ever."""
+    text = """data A {
+  source = jsonl("a.jsonl")
+  columns {
+    image: f32[4, 4, 1]
+    text: str
+    y: f32
+  }
+  x = image |> random_flip
+  let ids = text |> words |> hash(50)
+  tok = ids |> pad(max = 12, bucket = 4)
+  z = y * 2
+  split = by_hash(train = 0.8, valid = 0.2)
+}
+model M(x: f32[B, 4, 4, 1], tok: i32[B, S]) -> (p: f32[B]) {
+  return (x |> flatten |> dense(1) as a |> squeeze(1)) + (tok |> embedding(50, 4) |> mean(axis = [1, 2]))
+}
+train M on A {
+  loss = mse(p, z)
+  predict = p
+  batch = 8
+  epochs = 2
+}
+"""
+    rng = np.random.default_rng(0)
+    data = {**columns(60), "image": list(rng.normal(size=(60, 4, 4, 1)).astype(np.float32)), "y": rng.normal(size=60).tolist()}
+    given = {name: data[name] for name in ("image", "text", "y")}
+    model = bmc.compile(text).train(given)
+    whole = model.predict(given)["prediction"]
+    assert model.predict({name: values[7:8] for name, values in given.items()})["prediction"].tobytes() == whole[7:8].tobytes()
+
+
 @pytest.mark.parametrize("settings", ["shards = 4", "shards = 2\n  accumulate = 2"])
 def test_workers_do_not_change_bits(settings: str, compilations: list[str]) -> None:
     """The length of a batch is that of its longest row wherever its shards run."""
