@@ -38,3 +38,32 @@ def test_an_error_of_a_hundred_units_is_seen() -> None:
     measure = yardstick(function, inputs, {}, "f32")
     wrong = measure.exact["y"] * (1 + 100 * 2.0**-23)
     assert np.max(np.abs(wrong - measure.exact["y"])) > measure.allowed["y"]
+
+
+def test_a_sum_that_misses_an_addend_is_seen() -> None:
+    """Of thousands of numbers of both signs; a bound by the number of addends and their magnitudes would let 30 go missing."""
+    x = Value(TensorType("f32", (4096,)))
+    b = Builder()
+    y = b.reduce("reduce_sum", x, (0,))
+    function = Function("f", (Parameter(x, "input", "x"),), tuple(b.ops), (Result(y, "output", "y"),))
+    inputs = random_inputs(function, {})
+    measure = yardstick(function, inputs, {}, "f32")
+    assert abs(float(inputs["x"][7])) > measure.allowed["y"]
+    chain = np.float32(0)
+    for cell in inputs["x"]:
+        chain = np.float32(chain + cell)
+    assert abs(float(chain) - float(measure.exact["y"])) < measure.allowed["y"]
+
+
+def test_a_product_that_misses_an_addend_is_seen() -> None:
+    x, w = Value(TensorType("f32", (3, 2048))), Value(TensorType("f32", (2048, 2)))
+    b = Builder()
+    y = b.contract(x, w, (), (1,), (), (0,))
+    params = Parameter(x, "input", "x"), Parameter(w, "weight", "w")
+    function = Function("f", params, tuple(b.ops), (Result(y, "output", "y"),))
+    inputs = random_inputs(function, {})
+    measure = yardstick(function, inputs, {}, "f32")
+    missing = np.abs(inputs["x"][:, 5, None] * inputs["w"][5])
+    assert float(missing.max()) > measure.allowed["y"]
+    found = evaluate(function, inputs, {}, np)["y"]
+    assert float(np.max(np.abs(found - measure.exact["y"]))) < measure.allowed["y"]

@@ -46,7 +46,7 @@ def convolution(rng: random.Random) -> Case:
     pad = {"pairs": str([list(p) for p in pads]), "same": '"same"', "none": "none", "causal": '"causal"'}[kind]
 
     def twin(x: Any, w: Any) -> Any:
-        kernel = w.permute(places + 1, places, *range(places))
+        kernel = w.permute(places + 1, places, *range(places)).contiguous()
         apply = F.conv1d if places == 1 else F.conv2d
         return last(apply(F.pad(first(x), _padding(pads)), kernel, None, stride, 0, dilation, groups))
 
