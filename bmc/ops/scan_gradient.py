@@ -5,8 +5,8 @@ is a sequence of it: slices of the forward scan's own sequences, and what the fo
 Cheap values are computed again.
 
 What a turn gives to an invariant is to be summed over the turns. Where it is a product or a sum, the operands are
-stacked and one large product, or sum, over turns and rows stands behind the scan. Products for the sequences'
-cotangents go behind the scan too, as one product of all turns.
+stacked and one large product, or sum, over turns and rows stands behind the scan; what else there is for each row adds
+up in a carry. Products for the sequences' cotangents go behind the scan too, as one product of all turns.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bmc.ir import Operation, Region, Value
+from bmc.ir.dims import symbols
 from bmc.ir.types import is_float
 from bmc.ops.contract import ContractAttrs
 from bmc.ops.lowering import Contraction, Elementwise, Reduction, Reshape, View
@@ -158,6 +159,8 @@ class _Backward:
         self.held = dict(zip(self.region.results[op.attrs.carries :], op.results[op.attrs.carries :], strict=True))
         self.yields: list[Value] = []
         self.promised: list[Value] = []
+        self.totals: list[Value] = []
+        self.promised_totals: list[Value] = []
         self.after: list[Callable[[], None]] = []
 
     def build(self) -> list[Value | None]:
@@ -172,8 +175,12 @@ class _Backward:
         rehearsal, self.b = self.b, self.b.fresh()
         self._behind()
         self.b = rehearsal
-        wanted = [*carries, *self.yields]
-        ops = [*_live([*turn.again, *inside.ops, *turn.ops], wanted)]
+        adding = self.b.fresh()
+        adding.location = inside.location
+        so_far = [Value(value.type, f"sum_{value.name}") for value in self.totals]
+        totals = [adding.add(before, value) for before, value in zip(so_far, self.totals, strict=True)]
+        wanted = [*carries, *totals, *self.yields]
+        ops = [*_live([*turn.again, *inside.ops, *turn.ops, *adding.ops], wanted)]
         made = {value for op in ops for value in op.results}
         read = list(dict.fromkeys([v for op in ops for v in op.operands if v not in made] + [v for v in wanted if v not in made]))
         given = [turn.incoming[i] for i in carried]
@@ -184,16 +191,19 @@ class _Backward:
         first = [value if (value := of_incoming[v]) is not None else self.b.full(0.0, v.type) for v in given]
         operands = [
             *first,
+            *(self.b.full(0.0, value.type) for value in so_far),
             *(self._given(of_incoming[v]) for v in stacks),
             *(self._stack_of(v) for v in seen),
             *(self.invariants[v] for v in whole),
         ]
-        region = _renamed([*given, *stacks, *seen, *whole], ops, wanted)
+        region = _renamed([*given, *so_far, *stacks, *seen, *whole], ops, wanted)
+        held = len(given) + len(so_far)
         scan = self.b.operation(
-            "scan", operands, ScanAttrs(len(given), len(stacks) + len(seen), not attrs.reverse, attrs.length), (region,)
+            "scan", operands, ScanAttrs(held, len(stacks) + len(seen), not attrs.reverse, attrs.length), (region,)
         )
         last = dict(zip(carried, scan.results, strict=False))
-        self.promised = list(scan.results[len(carried) :])
+        self.promised_totals = list(scan.results[len(given) : held])
+        self.promised = list(scan.results[held:])
         sums = self._behind()
         return [*(last.get(i) for i in range(attrs.carries)), *sums]
 
@@ -277,7 +287,7 @@ class _Backward:
         """The sum of `value` over all turns."""
         made = self.maker.get(value)
         if made is None or value in core:
-            return self.b.reduce("reduce_sum", self._stacked(value), [0])
+            return self._total(value)
         lowering = self.definition(made.name).lowering
         if made.name == "add":
             return self.b.add(*(self._summed(v, core) for v in made.operands))
@@ -296,7 +306,20 @@ class _Backward:
                 return self.b.contract(
                     self._operand(left), self._operand(right), shifted[0], (0, *shifted[1]), shifted[2], (0, *shifted[3])
                 )
-        return self.b.reduce("reduce_sum", self._stacked(value), [0])
+        return self._total(value)
+
+    def _total(self, value: Value) -> Value:
+        """The sum of `value` over all turns, as it is. What has a free dim in front has one part for each row, and adds up from
+        turn to turn; what has none may be a sum over rows, which must not be added to before all shards are, and is stacked.
+        """
+        shape = value.type.shape
+        if value not in self.maker or not shape or not symbols(shape[0]):
+            return self.b.reduce("reduce_sum", self._stacked(value), [0])
+        if value not in self.totals:
+            self.totals.append(value)
+        if self.promised_totals:
+            return self.promised_totals[self.totals.index(value)]
+        return Value(value.type, value.name)
 
     def _varies(self, value: Value) -> bool:
         made = self.maker.get(value)

@@ -16,15 +16,19 @@ from bmc.driver.compiled import Options
 from bmc.driver.lower import lower_function
 from bmc.errors import CompilerBug
 from bmc.ir import Function, Operation, Parameter, Poly, Region, Result, TensorType, Value
+from bmc.ir.text import print_module
 from bmc.ops.build import Builder
 from bmc.ops.evaluate import evaluate
+from bmc.ops.parse_text import parse_module
 from bmc.ops.scan_parts import LoopAttrs, ScanAttrs
 from bmc.passes.autodiff import autodiff
 from bmc.passes.fuse import fuse_phases
 from bmc.passes.memory.loops import check_loop, with_loops
+from bmc.passes.phase_text import phases_as_module
 from bmc.passes.pipeline import GRAPH_PASSES
 from bmc.passes.plan_memory import plan_memory
 from bmc.passes.split_phases import split_phases
+from bmc.source import SourceFile
 from tests.native import NativeFunction
 from tests.passes.executor import run_plan
 from tests.scans import inputs_of, recurrent_step
@@ -134,6 +138,21 @@ def test_a_turn_that_destroys_what_it_needs_is_found() -> None:
             check_loop(replace(op, attrs=replace(op.attrs, places=op.attrs.places[1:])))
         with pytest.raises(CompilerBug, match="workspace"):
             check_loop(replace(op, attrs=replace(op.attrs, workspace=0)))
+
+
+def test_loops_print_what_parses_back() -> None:
+    """Whole phases, whose loops have kernels in their turns, a workspace and its places."""
+    (lowered,) = lower_function(recurrent_step(), Options())
+    module = phases_as_module(lowered.graph, lowered.fused)
+    text = print_module(module)
+    assert text.count("loop(") == 2
+    again = parse_module(SourceFile("phases.bmir", text))
+    assert print_module(again) == text
+    (before, after) = ([op for f in m.functions for op in f.ops if op.name == "loop"] for m in (module, again))
+    for old, new in zip(before, after, strict=True):
+        assert new.attrs == old.attrs
+        assert [op.name for op in new.regions[0].ops] == [op.name for op in old.regions[0].ops]
+        check_loop(new)
 
 
 def _is_refused(op: Operation) -> bool:

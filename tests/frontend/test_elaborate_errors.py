@@ -314,8 +314,6 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     + "model M(x: f32[B, 4]) -> (out: f32) {\n  param w: f32[4] = ones\n  return sum(w * w)\n}\n"
     + "train M on D {\n  loss = out\n  predict = [z = x]\n}\n",
     "E0619-mean": train("loss = mean(cross_entropy(out, y))\n  accumulate = 2"),
-    "E0901-state": "layer Count()(x: f32[B]) -> (y: f32[B]) {\n  state n: f32 = zeros\n  n = n + 1\n  return x * n\n}\n"
-    + model("h: f32[B] = zeros\n  scan(axis = 1) t in x { h = h + (t |> Count() as count) }\n  return h"),
     "E0605-next": language("sample(logits[:, -1])"),
     "E0604-next": language("[tokens = sample(logits[:, -1])]"),
     "E0322-sample": language("[tok = sample(logits[:, -1], top_p = 1.5)]"),

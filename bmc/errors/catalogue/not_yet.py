@@ -8,12 +8,6 @@ __all__ = ["ENTRIES"]
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
-        "E0901",
-        "A state inside a scan is not compiled yet",
-        "A layer applied in a `scan` may have parameters, but no `state` that it changes. Carry the value instead: "
-        "bind a name before the scan, and again inside.",
-    ),
-    Entry(
         "E0908",
         "Recomputation is not done yet",
         "`memory` will trade time for memory.",

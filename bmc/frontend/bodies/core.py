@@ -22,12 +22,13 @@ from bmc.frontend.bodies.values import Bound, Datum, Environment, Plateau, Poiso
 from bmc.frontend.errors import name_errors, type_errors
 from bmc.frontend.scope import FileScope, Program
 from bmc.frontend.syntax import tree as syntax
-from bmc.ir import Location, Shape, TensorType, Value
+from bmc.ir import Dim, Location, Shape, TensorType, Value
 from bmc.record import record, replace
 from bmc.source import Span
 
 __all__ = [
-    "Bucketing", "Core", "FitRecord", "Fitting", "InOneMode", "MAX_BODIES", "Registry", "StateInfo", "TYPE_NAMES", "WeightInfo",
+    "Bucketing", "Core", "FitRecord", "Fitting", "InOneMode", "MAX_BODIES", "Registry", "StateInfo", "TYPE_NAMES", "Turns",
+    "WeightInfo",
 ]  # fmt: skip
 
 MAX_BODIES = 100_000
@@ -72,6 +73,17 @@ class InOneMode:
     key: str
     span: Span
     condition: Span
+
+
+@dataclass(eq=False)
+class Turns:
+    """A scan whose body is traced. `draws`: what a turn sees of random numbers, and those of all turns. `states`: by key what the
+    turn finds, and what stands outside."""
+
+    trace: Trace
+    length: Dim
+    draws: list[tuple[Value, Value]] = field(default_factory=list)
+    states: dict[str, tuple[Value, Value]] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -136,6 +148,7 @@ class Core(ABC):
         self.bodies = 0
         self.lenient = False
         self.names_only = False
+        self.turns: list[Turns] = []
         self.opens = True
         self.frozen_keys = FrozenKeys()
         self.fixed = False
@@ -152,6 +165,10 @@ class Core(ABC):
     def training(self) -> bool:
         """What `training` means here: false in the trace of evaluation, and in layers that are frozen."""
         return self.trace.training and not self.fixed
+
+    def turns_here(self) -> list[Turns]:
+        """The scans of the present trace that are under way, the outermost first."""
+        return [turns for turns in self.turns if turns.trace is self.trace]
 
     # --- the parts built on this one -------------------------------------------------------------------------------
     @abstractmethod

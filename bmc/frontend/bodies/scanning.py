@@ -7,25 +7,33 @@ once; so do layers' parameters. Guaranteed: values of one turn are not reachable
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bmc.frontend.bodies import arithmetic
 from bmc.frontend.bodies.calls import Calls
+from bmc.frontend.bodies.core import Turns
 from bmc.frontend.bodies.dims import Failure
-from bmc.frontend.bodies.values import Bound, Environment, Poison, Tensor, describe
+from bmc.frontend.bodies.trace import substituted
+from bmc.frontend.bodies.values import Bound, Datum, Environment, Poison, Tensor, describe, is_number
 from bmc.frontend.errors import layer_errors, type_errors
-from bmc.frontend.errors.later import not_yet
 from bmc.frontend.syntax import tree as syntax
-from bmc.ir import Dim, Operation, Region, Value
+from bmc.ir import Dim, Operation, Region, TensorType, Value
+from bmc.ir.types import is_float
 from bmc.ops.lowering import Elementwise, Reshape, View
 from bmc.ops.scan_parts import ScanAttrs
 from bmc.ops.table import definition
+from bmc.record import replace
 from bmc.source import Span
 
 __all__ = ["Scanning", "Yields"]
 
 Yields = dict[str, tuple[Tensor, Span]]
+_Carried = list[tuple[str, Tensor]]
+
+
+def _is_static(value: Datum) -> bool:
+    return is_number(value) or isinstance(value, bool)
 
 
 @dataclass(eq=False)
@@ -53,35 +61,96 @@ class Scanning(Calls):
             (name, tensor) for name in dict.fromkeys(changed)
             if (bound := env.names.get(name)) is not None and isinstance(tensor := bound.value, Tensor)
         ]  # fmt: skip
-        carried = [(name, self.own(tensor, env.names[name].span)) for name, tensor in carried]
+        carried = [(name, replace(self.own(tensor, env.names[name].span), weak=False)) for name, tensor in carried]
         outside = dict(env.names)
-        before = [Value(tensor.type, name) for name, tensor in carried]
-        for (name, tensor), value in zip(carried, before, strict=True):
-            env.names[name] = Bound(self.tensor(value, origins=tensor.origins), outside[name].span)
-        for sequence in sequences:
-            env.names[sequence.name] = Bound(sequence.slice, sequence.span)
-        yields, found = self._body(statement, env)
+        numbers = [name for name in dict.fromkeys(changed) if (b := outside.get(name)) is not None and _is_static(b.value)]
+        if numbers:
+            found_types = self._rehearsed(statement, env, carried, sequences, length, numbers)
+            for name, of_type in found_types.items():
+                bound = outside[name]
+                made = self.materialise(bound.value, of_type, name, bound.span)
+                counted = not of_type.shape and of_type.dtype == "i32"  # stays a number that takes the dtype of what it meets
+                carried.append((name, replace(made, weak=counted)))
+        before = self._begin(env, carried, sequences, outside)
+        turns = Turns(self.trace, length)
+        yields, found, states = self._body(statement, env, turns)
         after = self._carried_on(carried, outside, env)
         ordered = list(found.items())
-        results = [*after, *(tensor.value for _, (tensor, _) in ordered)]
-        made = self._cut(yields, [*before, *(s.slice.value for s in sequences)], results)
-        attrs = ScanAttrs(len(carried), len(sequences), reverse, length)
+        # A state that a turn changes is carried like a name; one that it only reads is what it is outside.
+        ends = {key: states.get(key, within) for key, (within, _) in turns.states.items()}
+        moved = {key: (within, ends[key]) for key, (within, _) in turns.states.items() if ends[key] is not within}
+        fixed = {within: outer for key, (within, outer) in turns.states.items() if key not in moved}
+        carries = [*before, *(within for within, _ in moved.values())]
+        starts = [*(t.value for _, t in carried), *(turns.states[key][1] for key in moved)]
+        results = [*after, *(value for _, value in moved.values()), *(tensor.value for _, (tensor, _) in ordered)]
+        slices = [*(s.slice.value for s in sequences), *(part for part, _ in turns.draws)]
+        stacks = [*(s.stack for s in sequences), *(stack for _, stack in turns.draws)]
+        region, captured = self._cut(yields, [*carries, *slices], results, fixed)
+        attrs = ScanAttrs(len(carries), len(slices), reverse, length)
         self.at(statement.span)
-        made_by = self.trace.builder.operation(
-            "scan", [*(t.value for _, t in carried), *(s.stack for s in sequences), *made[1]], attrs, (made[0],)
-        )
+        made_by = self.trace.builder.operation("scan", [*starts, *stacks, *captured], attrs, (region,))
+        for key, value in zip(moved, made_by.results[len(carried) :], strict=False):
+            self.trace.states[key] = value
         # Names of the body mean nothing behind it, but for those that it carries and yields.
         env.names.clear()
         env.names.update(outside)
         for (name, tensor), value in zip(carried, made_by.results, strict=False):
-            env.names[name] = Bound(self.tensor(value, origins=tensor.origins), outside[name].span)
-        for (name, (tensor, span)), value in zip(ordered, made_by.results[len(carried) :], strict=True):
+            env.names[name] = Bound(self.tensor(value, origins=tensor.origins, weak=tensor.weak), outside[name].span)
+        for (name, (tensor, span)), value in zip(ordered, made_by.results[len(carries) :], strict=True):
             if tensor.rank < axis:
                 raise Failure(type_errors.operand_type(span, f"a yield along axis {axis}", describe(tensor)))
             order = (*range(1, axis + 1), 0, *range(axis + 1, tensor.rank + 1))
             at = sequences[0].span if sequences else span
             origins = (*tensor.origins[:axis], at, *tensor.origins[axis:]) if tensor.origins else ()
             env.names[name] = Bound(self.tensor(self.trace.transpose(value, order), origins=origins), span)
+
+    def _begin(
+        self, env: Environment, carried: _Carried, sequences: Sequence[_Sequence], outside: Mapping[str, Bound]
+    ) -> list[Value]:
+        """Bind what a turn sees; the values that it gets of what is carried."""
+        before = [Value(tensor.type, name) for name, tensor in carried]
+        for (name, tensor), value in zip(carried, before, strict=True):
+            env.names[name] = Bound(self.tensor(value, origins=tensor.origins, weak=tensor.weak), outside[name].span)
+        for sequence in sequences:
+            env.names[sequence.name] = Bound(sequence.slice, sequence.span)
+        return before
+
+    def _rehearsed(
+        self,
+        statement: syntax.Scan,
+        env: Environment,
+        carried: _Carried,
+        sequences: Sequence[_Sequence],
+        length: Dim,
+        numbers: Sequence[str],
+    ) -> dict[str, TensorType]:
+        """The types that static numbers take when the body binds them again, which one turn tells. It leaves no trace."""
+        outside, trace, keys = dict(env.names), self.trace, self.keys
+        explicit, counts, sites = dict(keys.explicit), dict(keys.counts), dict(trace.sites)
+        mark, bodies = len(trace.builder.ops), self.bodies
+        self._begin(env, carried, sequences, outside)
+        self._body(statement, env, Turns(self.trace, length))
+        after = {name: env.names[name] for name in numbers}
+        del trace.builder.ops[mark:]
+        for held, kept in ((env.names, outside), (keys.explicit, explicit), (keys.counts, counts), (trace.sites, sites)):
+            held.clear()
+            held.update(kept)  # type: ignore[arg-type]  # each with its own
+        self.bodies = bodies
+        found: dict[str, TensorType] = {}
+        for name, bound in after.items():
+            start, value = outside[name].value, bound.value
+            truth = value.dtype == "bool" if isinstance(value, Tensor) else isinstance(value, bool)
+            if isinstance(start, bool) != truth:
+                raise Failure(layer_errors.carried_type(bound.span, name, describe(start), describe(value), outside[name].span))
+            if isinstance(value, Tensor):
+                weak = self.float_type if is_float(value.dtype) else "i32"
+                found[name] = value.type.with_dtype(weak) if value.weak else value.type
+            elif not _is_static(value):
+                raise Failure(layer_errors.carried_type(bound.span, name, describe(start), describe(value), outside[name].span))
+            elif type(value) is not type(start) or value != start:
+                floats = isinstance(value, float) or isinstance(start, float)
+                found[name] = TensorType("bool" if isinstance(value, bool) else self.float_type if floats else "i32", ())
+        return found
 
     def _scan_options(self, statement: syntax.Scan, env: Environment) -> tuple[int, bool]:
         axis, reverse = 1, False
@@ -125,24 +194,38 @@ class Scanning(Calls):
         assert first is not None
         return found, first[0]
 
-    def _body(self, statement: syntax.Scan, env: Environment) -> tuple[int, Yields]:
-        """Run the body once: where its operations begin in the trace, and its yields."""
+    def state_value(self, key: str, of_type: TensorType, scans: Sequence[Turns]) -> Value:
+        """What a state holds at this point, within `scans`."""
+        states = self.trace.states
+        if not scans:
+            return states.get(key) or self.trace.parameter("state", key, of_type)
+        found = scans[-1].states
+        if key not in found:
+            found[key] = Value(of_type, key), self.state_value(key, of_type, scans[:-1])
+            states[key] = found[key][0]
+        return states.get(key, found[key][0])
+
+    def _body(self, statement: syntax.Scan, env: Environment, turns: Turns) -> tuple[int, Yields, dict[str, Value]]:
+        """Run the body once: where its operations begin in the trace, its yields, and the states behind a turn."""
         mark = len(self.trace.builder.ops)
         around, self.yields = self.yields, {}
         scalars, states = dict(self.trace.scalars), dict(self.trace.states)
         errors = len(self.diagnostics)
+        self.turns.append(turns)
         try:
             returned = self.run(statement.body, env)
             found = self.yields
         finally:
             self.yields = around
+            self.turns.pop()
+            after = dict(self.trace.states)
+            self.trace.states.clear()
+            self.trace.states.update(states)
         if returned is not None or any(d.level == "error" for d in self.diagnostics[errors:]):
             raise Failure
-        if self.trace.states != states:
-            raise Failure(not_yet(statement.span, "scan"))
         self.trace.scalars.clear()
         self.trace.scalars.update(scalars)
-        return mark, found
+        return mark, found, after
 
     def _carried_on(self, carried: Sequence[tuple[str, Tensor]], outside: dict[str, Bound], env: Environment) -> list[Value]:
         after: list[Value] = []
@@ -161,9 +244,11 @@ class Scanning(Calls):
             after.append(made.value)
         return after
 
-    def _cut(self, mark: int, params: Sequence[Value], results: Sequence[Value]) -> tuple[Region, list[Value]]:
+    def _cut(
+        self, mark: int, params: Sequence[Value], results: Sequence[Value], fixed: Mapping[Value, Value]
+    ) -> tuple[Region, list[Value]]:
         """Take the operations behind `mark` that change with the turn out of the trace: the region, and what it reads
-        from outside.
+        from outside. `fixed`: values of a turn that are those outside.
         """
         ops = self.trace.builder.ops
         turning = set(params)
@@ -176,7 +261,7 @@ class Scanning(Calls):
             maker.update((value, op) for value in op.results)
             if here:
                 turning.update(op.results)
-        ops[mark:] = before
+        ops[mark:] = [substituted(op, fixed) for op in before] if fixed else before
         inner: dict[Value, Value] = {}
         leaves: list[Operation] = []
         captured: list[Value] = []
@@ -202,7 +287,7 @@ class Scanning(Calls):
         ]
         ends = tuple(seen(value) for value in results)
         region = Region((*params, *(inner[v] for v in captured)), (*leaves, *region_ops), ends)
-        return region, captured
+        return region, [fixed.get(value, value) for value in captured]
 
     def yielded(self, statement: syntax.Yield, env: Environment) -> None:
         """One `yield`. Raises Failure."""

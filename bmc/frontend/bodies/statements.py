@@ -276,7 +276,7 @@ class Statements(Scanning):
                 self.registry.states[key] = StateInfo(key, wanted, statement.name.span)
             elif known.type != wanted:
                 raise Failure(layer_errors.shared_shape(statement.name.span, key, wanted, known.type, known.span, self.user_call()))
-            value = self.trace.states.get(key) or self.trace.parameter("state", key, wanted)
+            value = self.state_value(key, wanted, self.turns_here())
         env.states[name] = StateInfo(key, wanted, statement.name.span)
         env.names[name] = Bound(self.tensor(value, origins=origins), statement.name.span)
 

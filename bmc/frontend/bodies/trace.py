@@ -23,7 +23,7 @@ from bmc.source import Span
 if TYPE_CHECKING:
     from bmc.frontend.bodies.replay import Template
 
-__all__ = ["AppliedLayer", "CONTROL", "ROW", "STEP", "STEPS", "Trace", "cone", "first_mixing"]
+__all__ = ["AppliedLayer", "CONTROL", "ROW", "STEP", "STEPS", "Trace", "cone", "first_mixing", "substituted"]
 
 ROW = "B"
 """The symbol of the row dim in every function of a unit."""
@@ -203,7 +203,7 @@ class Trace:
         if mapping:
             if earlier is not None:
                 mapping = {value: earlier._plainly(behind) for value, behind in mapping.items()}
-            ops = [_substituted(op, mapping) for op in ops]
+            ops = [substituted(op, mapping) for op in ops]
             results = [Result(mapping.get(r.value, r.value), r.role, r.key) for r in results]
             parameters = [p for p in parameters if p.value not in mapping]
         if earlier is not None:
@@ -217,8 +217,8 @@ class Trace:
                     parameters.append(p)
                 elif same.value is not p.value:
                     replaced[p.value] = same.value
-            ops = [_substituted(op, replaced) if replaced else op for op in before] + [
-                _substituted(op, replaced) if replaced else op for op in ops
+            ops = [substituted(op, replaced) if replaced else op for op in before] + [
+                substituted(op, replaced) if replaced else op for op in ops
             ]
             results = [Result(replaced.get(r.value, r.value), r.role, r.key) for r in results]
         order = get_args(ParameterRole)
@@ -235,7 +235,7 @@ class Trace:
         if not self.plain:
             return self.builder.ops
         chosen = {value: self._plainly(value) for value in self.plain}
-        return [_substituted(op, chosen) for op in self.builder.ops]
+        return [substituted(op, chosen) for op in self.builder.ops]
 
     def _used(self, ops: Iterable[Operation], roots: Iterable[Value]) -> list[Parameter]:
         used = {id(v) for op in ops for v in op.operands} | {id(v) for v in roots}
@@ -265,7 +265,8 @@ def cone(ops: Sequence[Operation], roots: Iterable[Value], *, effects: bool) -> 
     return kept
 
 
-def _substituted(op: Operation, mapping: Mapping[Value, Value]) -> Operation:
+def substituted(op: Operation, mapping: Mapping[Value, Value]) -> Operation:
+    """The operation with other operands."""
     if not any(v in mapping for v in op.operands):
         return op
     operands = tuple(mapping.get(v, v) for v in op.operands)

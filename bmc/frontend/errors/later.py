@@ -18,7 +18,6 @@ __all__ = ["FEATURES", "not_yet"]
 
 FEATURES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "scan": ("E0901", "a `state` that changes inside a `scan` is not compiled yet"),
         "memory": ("E0908", "`memory` (recomputation) is not done yet"),
         "split": ("E0910", "this way of splitting is not done yet: by_hash, by_order, by_time and named sources are"),
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bmc.frontend.bodies import arithmetic
-from bmc.frontend.bodies.core import Core
+from bmc.frontend.bodies.core import Core, Turns
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.trace import CONTROL
@@ -20,10 +20,23 @@ __all__ = ["PRIMITIVES", "draw"]
 
 
 def draw(core: Core, name: str, of_type: TensorType, site: str) -> Value:
-    """Random numbers of a site: with the row dim in front a draw for each row, otherwise one for the step."""
+    """Random numbers of a site: with the row dim in front a draw for each row, otherwise one for the step. Inside of scans: for
+    each turn."""
+    return _drawn(core, name, of_type, site, core.turns_here())
+
+
+def _drawn(core: Core, name: str, of_type: TensorType, site: str, scans: Sequence[Turns]) -> Value:
+    """Within `scans`: a slice of what all turns draw, which is drawn in front of the scan, the turns behind the rows."""
     trace = core.trace
-    control = trace.parameter("control", "control", CONTROL["control"])
     shape = of_type.shape
+    if scans:
+        turns = scans[-1]
+        at = int(bool(shape) and trace.has_rows(shape[0]))
+        longer = of_type.with_shape((*shape[:at], turns.length, *shape[at:]))
+        stack = trace.transpose(_drawn(core, name, longer, site, scans[:-1]), (at, *(i for i in range(len(shape) + 1) if i != at)))
+        turns.draws.append((Value(of_type, site), stack))
+        return turns.draws[-1][0]
+    control = trace.parameter("control", "control", CONTROL["control"])
     rows = trace.row is not None and bool(shape) and trace.has_rows(shape[0])
     made_shape: tuple[Dim, ...] = shape
     if rows and trace.row is not None:
