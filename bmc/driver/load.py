@@ -17,6 +17,7 @@ from bmc.frontend.elaborate import Checked, check, elaborate
 from bmc.frontend.errors import transfer_errors
 from bmc.frontend.syntax.read_source import read_source
 from bmc.frontend.unit import NEXT, Unit
+from bmc.passes.expand import expand
 from bmc.passes.prefix import growing_work
 from bmc.passes.shard import unsplittable
 from bmc.record import record
@@ -104,7 +105,7 @@ def growing_note(unit: Unit) -> Diagnostic | None:
     """A note, if generation cannot keep what it computes."""
     if unit.generation is None:
         return None
-    op = growing_work(unit.module.function(NEXT))
+    op = growing_work(expand(unit.module.function(NEXT)))
     return None if op is None else generation_errors.grows(unit.generation.input, op.name, op.location.spans, unit.generation.span)
 
 

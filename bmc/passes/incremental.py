@@ -16,10 +16,12 @@ from bmc.errors import CompilerBug
 from bmc.ir import Function, Location, Operation, Parameter, Poly, Region, Result, TensorType, Value
 from bmc.ops.build import Builder
 from bmc.ops.lowering import Reshape, View
+from bmc.ops.order import CumsumAttrs
 from bmc.ops.scan_parts import ScanAttrs, parts
 from bmc.ops.shape import SliceAttrs
 from bmc.ops.table import definition
-from bmc.passes.prefix import POSITIONS, PrefixState, axes_of, causal_scan, prefix_states
+from bmc.ops.window import WindowsAttrs
+from bmc.passes.prefix import POSITIONS, LookBack, PrefixState, axes_of, causal_scan, look_back, prefix_states
 from bmc.record import replace
 
 __all__ = ["CACHE", "NEW", "incremental"]
@@ -93,11 +95,20 @@ class _Incremental:
         if axis is None and self._is_kept(value):
             return [(value, axes_of(value.type)[0])]
         assert op is not None
+        back = self._back(op, axis)
+        if back is not None:
+            first = [(back.first, None)] if isinstance(back.first, Value) else []
+            return [(back.x, back.axis), *first]
         if self._goes_on(op, value, axis):
             attrs: ScanAttrs = op.attrs  # type: ignore[assignment]
             carries, sequences, invariants = parts(op.operands, attrs.carries, attrs.sequences)
             return [*((v, None) for v in (*carries, *invariants)), *((v, 0) for v in sequences)]
         return list(zip(op.operands, self._operand_axes(op, axis), strict=True))
+
+    def _back(self, op: Operation, axis: int | None) -> LookBack | None:
+        """How the new positions of `op` along `axis` look back, if they do."""
+        found = None if axis is None else look_back(op, self.maker, self.states)
+        return found if found is not None and found.axis == axis else None
 
     def _goes_on(self, op: Operation, value: Value, axis: int | None) -> bool:
         """Whether `value` comes from turns of a scan at new positions."""
@@ -127,6 +138,10 @@ class _Incremental:
                 self.made[value, None] = self._kept(value)
                 return
             assert op is not None
+            back = self._back(op, axis)
+            if back is not None:
+                self.made[value, axis] = self._looking_back(op, back)
+                return
             if self._goes_on(op, value, axis):
                 self._scan(op)
                 return
@@ -195,6 +210,29 @@ class _Incremental:
                 self.updates.append(Result(found, "update", keys[i]))
             else:
                 self.made[result, 0] = found
+
+    def _looking_back(self, op: Operation, back: LookBack) -> Value:
+        """The new positions behind the last ones of earlier calls, of which as many are kept as are looked back at."""
+        new, axis, count = self.made[back.x, back.axis], back.axis, back.count
+        if count == 0:
+            return self.b.operation(op.name, (new,), op.attrs).result
+        shape = back.x.type.shape
+        kind = back.x.type.with_shape((*shape[:axis], count, *shape[axis + 1 :]))
+        kept, key = self._state(kind, back.x.name)
+        first = self.made[back.first, None] if isinstance(back.first, Value) else self.b.full(back.first, kind)
+        begins = self.b.compare("eq", self.b.dim_value(_FIRST, "i64"), 0)
+        past = self.b.select(self.b.broadcast(begins, kind.shape, ()), first, kept)
+        both = self.b.concat([past, new], axis)
+        match op.attrs:
+            case WindowsAttrs():
+                found, last = self.b.operation("windows", (both,), op.attrs).result, both
+            case CumsumAttrs():
+                last = self.b.cumsum(both, axis)
+                found = self.b.slice_axis(last, axis, 1, _NEW + 1)
+            case _:
+                found, last = self.b.slice_axis(both, axis, 0, _NEW), both
+        self.updates.append(Result(self.b.slice_axis(last, axis, _NEW, _NEW + count), "update", key))
+        return found
 
     # --- the last position ---
     def _last_axis(self, op: Operation | None) -> int | None:

@@ -18,13 +18,15 @@ from bmc.ir import Function, Operation, Poly, TensorType, Value
 from bmc.ir.dims import symbols
 from bmc.ops.contract import ContractAttrs
 from bmc.ops.lowering import Contraction, Elementwise, Reduction, Reshape, View
+from bmc.ops.order import CumsumAttrs
 from bmc.ops.scan_parts import ScanAttrs, parts
-from bmc.ops.shape import PadAttrs, SliceAttrs
+from bmc.ops.shape import ConcatAttrs, PadAttrs, SliceAttrs
 from bmc.ops.table import definition
+from bmc.ops.window import WindowsAttrs
 from bmc.passes.prefix_facts import UNKNOWN, Fact, Index, Known, Pair, fact_of
 from bmc.record import record, replace
 
-__all__ = ["POSITIONS", "PrefixState", "axes_of", "causal_scan", "growing_work", "prefix_states"]
+__all__ = ["POSITIONS", "LookBack", "PrefixState", "axes_of", "causal_scan", "growing_work", "look_back", "prefix_states"]
 
 POSITIONS = "T"
 """The symbol of the dim along which the input of a function `next` grows."""
@@ -66,10 +68,71 @@ def prefix_states(function: Function) -> Mapping[Value, PrefixState]:
     for param in function.params:
         grows = bool(axes_of(param.value.type))
         states[param.value] = PrefixState(param.role != "control" and not _mentions(param.value.type), grows)
+    makers: dict[Value, Operation] = {}
     for op in function.ops:
-        made = _states_of(op, states)
+        back = look_back(op, makers, states)
+        made = _states_of(op, states) if back is None else [_DEPENDS if states[back.x].depends else _SETTLED]
         states.update(zip(op.results, made, strict=True))
+        makers.update((value, op) for value in op.results)
     return states
+
+
+@record(frozen=True)
+class LookBack:
+    """An operation along the axis of positions `axis` of `x`, which at each position reads the `count` cells before it, too, and no
+    later ones. `first`: the cells before the beginning, a value or a number for all of them."""
+
+    x: Value
+    axis: int
+    count: int
+    first: Value | float
+
+
+def look_back(op: Operation, makers: Mapping[Value, Operation], states: Mapping[Value, PrefixState]) -> LookBack | None:
+    """How `op` looks back, if that is what it does: windows of what is padded in front, as causal convolutions have; positions
+    moved on; running sums. `makers`: what made the values before it."""
+    attrs = op.attrs
+    if isinstance(attrs, WindowsAttrs):
+        found = _padded_in_front(op.operands[0], attrs.axis, makers)
+        reach = attrs.dilation * (attrs.size - 1)
+        back = None if attrs.stride != 1 or found is None or found[1] != reach else LookBack(found[0], attrs.axis, reach, found[2])
+    elif isinstance(attrs, ConcatAttrs) and len(op.operands) == 2:
+        back = _moved_on(op, attrs.axis, makers, states)
+    elif isinstance(attrs, CumsumAttrs):
+        back = LookBack(op.operands[0], attrs.axis, 1, 0.0)
+    else:
+        return None
+    if back is None or not states[back.x].settled or axes_of(back.x.type) != (back.axis,):
+        return None
+    return back
+
+
+def _padded_in_front(value: Value, axis: int, makers: Mapping[Value, Operation]) -> tuple[Value, int, float] | None:
+    """(what is padded, by how many cells, of which value), where padding is in front of `axis` alone; the value itself, by 0."""
+    op = makers.get(value)
+    if op is None or not isinstance(op.attrs, PadAttrs):
+        return value, 0, 0.0
+    attrs = op.attrs
+    low = attrs.low[axis]
+    others = (*attrs.low[:axis], *attrs.low[axis + 1 :], *attrs.high, *attrs.interior)
+    return (op.operands[0], low, attrs.value) if isinstance(low, int) and all(dim == 0 for dim in others) else None
+
+
+def _moved_on(
+    op: Operation, axis: int, makers: Mapping[Value, Operation], states: Mapping[Value, PrefixState]
+) -> LookBack | None:
+    """`concat(first, x[:, :-1])`"""
+    first, rest = op.operands
+    made = makers.get(rest)
+    count = first.type.shape[axis]
+    if made is None or not isinstance(made.attrs, SliceAttrs) or not isinstance(count, int):
+        return None
+    (x,) = made.operands
+    stops = tuple(dim - count if i == axis else dim for i, dim in enumerate(x.type.shape))
+    none, one = (0,) * x.type.rank, (1,) * x.type.rank
+    whole = (made.attrs.starts, made.attrs.stops, made.attrs.steps) == (none, stops, one)
+    fixed = states[first].settled and not states[first].depends and not axes_of(first.type)
+    return LookBack(x, axis, count, first) if whole and fixed else None
 
 
 def _states_of(op: Operation, states: Mapping[Value, PrefixState]) -> Sequence[PrefixState]:

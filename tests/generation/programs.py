@@ -130,6 +130,24 @@ KEPT: Mapping[str, str] = {
     "gru": recurrent("x, _ = x |> gru(24) as rnn"),
     "lstm of two layers": recurrent("a, _, _ = x |> lstm(24) as one\n  x, _, _ = a |> lstm(16) as two"),
     "rnn beside attention": recurrent("a, _ = x |> rnn(20) as rnn\n  x = a + softmax(causal_mask(x @ transpose(x))) @ a"),
+    "causal convolutions": recurrent(
+        "repeat d in [1, 2, 4] as wave {\n"
+        '    h = x |> conv1d(2 * D, 3, dilation = d, pad = "causal") as conv\n'
+        "    x = x + (h |> glu |> dense(D) as out)\n"
+        "  }"
+    ),
+    "each channel, and pools": recurrent(
+        'x = x + (x |> depthwise1d(4, pad = "causal") as own)\n'
+        '  x = x + maxpool1d(x, 3, stride = 1, pad = "causal") + (x |> conv1d(D, 1) as one)'
+    ),
+    "positions moved on": recurrent(
+        "param start: float[2, D] = normal()\n"
+        "  s: float[B, 2, D] = zeros\n"
+        "  x = x + concat(s + start, x[:, :-2], axis = 1)\n"
+        "  a, _ = x |> gru(D) as rnn\n"
+        "  x = a * x"
+    ),
+    "running means": recurrent("x = x + cumsum(x, axis = 1) / unsqueeze(number(arange(T)) + 1, 1)"),
 }
 """Programs in which every position is computed once."""
 

@@ -102,13 +102,41 @@ def test_positions_that_move_with_the_end_are_computed_anew() -> None:
         "  %y = mul(%x, %b) : f32[B, T, 8]\n",
         "  %r = slice(%x, starts = [0, T - 1, 0], stops = [B, -1, 8], steps = [1, -1, 1]) : f32[B, T, 8]\n"
         "  %y = add(%x, %r) : f32[B, T, 8]\n",
-        "  %y = cumsum(%x, axis = 1) : f32[B, T, 8]\n",
+        "  %p = pad(%x, low = [0, 1, 0], high = [0, 1, 0], interior = [0, 0, 0], value = 0.0) : f32[B, T + 2, 8]\n"
+        "  %v = windows(%p, axis = 1, size = 3, stride = 1, dilation = 1) : f32[B, T, 3, 8]\n"
+        "  %y = reduce_sum(%v, axes = [2]) : f32[B, T, 8]\n",
+        "  %p = pad(%x, low = [0, 4, 0], high = [0, 0, 0], interior = [0, 0, 0], value = 0.0) : f32[B, T + 4, 8]\n"
+        "  %y = slice(%p, starts = [0, 4, 0], stops = [B, T + 4, 8], steps = [1, 1, 1]) : f32[B, T, 8]\n",
         "  %m = reduce_sum(%x, axes = [1]) : f32[B, 8]\n  %b = broadcast(%m, shape = [B, T, 8], axes = [0, 2]) : f32[B, T, 8]\n"
         "  %y = sub(%x, %b) : f32[B, T, 8]\n",
     ):
         made = function(body)
         assert growing_work(made) is not None, body
         assert caches(incremental(made)) == ["f32[T, B, 8]"], body
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (
+            "  %p = pad(%x, low = [0, 4, 0], high = [0, 0, 0], interior = [0, 0, 0], value = 0.5) : f32[B, T + 4, 8]\n"
+            "  %v = windows(%p, axis = 1, size = 3, stride = 1, dilation = 2) : f32[B, T, 3, 8]\n"
+            "  %y = reduce_max(%v, axes = [2]) : f32[B, T, 8]\n",
+            "f32[B, 4, 8]",
+        ),
+        (
+            "  %z = constant(value = 1.0, dtype = \"f32\", shape = [B, 2, 8]) : f32[B, 2, 8]\n"
+            "  %s = slice(%x, starts = [0, 0, 0], stops = [B, T - 2, 8], steps = [1, 1, 1]) : f32[B, T - 2, 8]\n"
+            "  %y = concat(%z, %s, axis = 1) : f32[B, T, 8]\n",
+            "f32[B, 2, 8]",
+        ),
+        ("  %y = cumsum(%x, axis = 1) : f32[B, T, 8]\n", "f32[B, 1, 8]"),
+    ],
+)
+def test_a_look_back_keeps_as_much_as_it_looks_at(body: str, kept: str) -> None:
+    made = function(body)
+    assert growing_work(made) is None
+    assert caches(incremental(made)) == [kept]
 
 
 def test_what_needs_one_position_keeps_nothing() -> None:
