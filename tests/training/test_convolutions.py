@@ -55,10 +55,11 @@ train M on D {{
 """
 
 
-def _kernel(weight: Any) -> Any:
-    """[O, C, taps..] as [taps.. C, O]."""
-    order = (*range(2, weight.dim()), 1, 0)
-    return weight.detach().permute(order).reshape(-1, weight.shape[0]).numpy().copy()
+def _kernel(weight: Any, transposed: bool) -> Any:
+    """[O, C, taps..], or [C, O, taps..] of a transposed one, as [taps.. C, O]."""
+    units = 1 if transposed else 0
+    order = (*range(2, weight.dim()), 1 - units, units)
+    return weight.detach().permute(order).reshape(-1, weight.shape[units]).numpy().copy()
 
 
 class Flat(nn.Module):  # type: ignore[misc]
@@ -79,7 +80,7 @@ def weights_of(twin: Any, names: list[str]) -> dict[str, Any]:
         kind = type(layer).__name__
         scale = "g" if "Norm" in kind else "w"
         weight = layer.weight.detach()
-        found[f"{name}.{scale}"] = weight.numpy().copy() if weight.dim() == 1 else _kernel(layer.weight)
+        found[f"{name}.{scale}"] = weight.numpy().copy() if weight.dim() == 1 else _kernel(layer.weight, "Transpose" in kind)
         if layer.bias is not None:
             found[f"{name}.b"] = layer.bias.detach().numpy().copy()
     return found
@@ -130,6 +131,20 @@ CASES: dict[str, tuple[str, Any]] = {
             nn.Tanh(),
             *_head(6 * 64),
         ],
+    ),
+    "two_strides": (
+        "conv2d(8, 3, stride = [2, 1], dilation = [1, 2]) as c |> tanh",
+        lambda: [nn.Conv2d(CHANNELS, 8, 3, (2, 1), dilation=(1, 2)), nn.Tanh(), *_head(8 * 40)],
+    ),
+    "transposed": (
+        "conv2d(6, 3, stride = 2) as c |> tanh |> conv2d_transposed(4, 4, stride = 2, pad = 1, extra = 1) as t |> tanh",
+        lambda: [
+            nn.Conv2d(CHANNELS, 6, 3, 2), nn.Tanh(), nn.ConvTranspose2d(6, 4, 4, 2, 1, 1), nn.Tanh(), *_head(4 * 121),
+        ],
+    ),
+    "ties": (
+        'conv2d(8, 3, pad = "same") as c |> relu |> maxpool(3, stride = 2)',
+        lambda: [_same(3), nn.ReLU(), nn.MaxPool2d(3, 2), *_head(8 * 25)],
     ),
     "maxpool": (
         'conv2d(8, 3, pad = "same") as c |> tanh |> maxpool(2)',
