@@ -99,7 +99,7 @@ def _draw(part: Any, figure: Figure) -> None:
         case Curves():
             _curves(part.subplots(), figure)
         case Confusion():
-            _confusion(part, part.subplots(), figure)
+            _confusion(part.subplots(), figure)
         case Scatter():
             _scatter(part.subplots(), figure)
         case Images():
@@ -119,16 +119,14 @@ def _curves(axes: Any, figure: Curves) -> None:
     axes.grid(alpha=0.3)
 
 
-def _confusion(part: Any, axes: Any, figure: Confusion) -> None:
+def _confusion(axes: Any, figure: Confusion) -> None:
     counts = figure.counts
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
-    picture = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-    part.colorbar(picture, ax=axes, label="share of the true class")
-    axes.set_anchor("C")  # a colorbar draws its picture to itself
+    axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     places = range(len(figure.labels))
-    axes.set_xticks(places, figure.labels, rotation=90 if max(map(len, figure.labels)) > 3 else 0)
+    axes.set_xticks(places, figure.labels, rotation=90 if sum(map(len, figure.labels)) > 30 else 0)
     axes.set_yticks(places, figure.labels)
-    axes.set_xlabel("predicted")
+    axes.set_xlabel("predicted (dark: all of a true class)")
     axes.set_ylabel("true")
     axes.set_title(f"{figure.name} ({figure.split}): {counts.trace() / max(counts.sum(), 1):.3f} of {counts.sum():,} rows right")
     if len(figure.labels) <= _NUMBERS:

@@ -87,7 +87,7 @@ def read_init(core: Core, entry: syntax.Setting, env: Environment) -> Loading:
     for rule in rules:
         keys = [k for k in left if matches(rule.pattern, k)]
         left = [k for k in left if k not in keys]
-        if not keys and types:
+        if not keys and types and not core.failed:  # after an error parameters may be missing
             core.report(train_errors.pattern_unused(rule.span, rule.pattern, list(types)))
         if rule.file is None:
             continue
