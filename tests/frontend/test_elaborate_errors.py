@@ -116,6 +116,7 @@ CASES = {
     "E0305-product": model("w: float[3, 4] = ones\n  return x @ w"),
     "E0306-axis": model("return sum(x, axis = 2)"),
     "E0307-open": model("h: float[B, Z] = zeros\n  return x"),
+    "E0308-fraction": model("return x |> A(8 / 2)", before="layer A(n)(x: float[B, D]) -> float[B, n] { return x }\n"),
     "E0308-not-a-dim": model("return x |> A(0.5)", before="layer A(n)(x: float[B, D]) -> float[B, n] { return x }\n"),
     "E0309-division": model("return x |> A(3)", before="layer A(n)(x: float[B, D]) -> float[B, D / n] { return x }\n"),
     "E0310-index": model("return x[:, 4]"),

@@ -98,3 +98,7 @@ def test_a_state_may_be_carried() -> None:
 )
 def test_what_is_refused(body: str, wanted: str) -> None:
     assert code(body) == wanted
+
+
+def test_what_a_wrong_carry_yields_is_not_reported_again() -> None:
+    assert code("h = nothing(x)\n  scan t in x {\n h = tanh(h)\n yield out = h }\n  return out") == "E0201"

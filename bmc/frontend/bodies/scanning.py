@@ -15,7 +15,7 @@ from bmc.frontend.bodies.calls import Calls
 from bmc.frontend.bodies.core import Turns
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.trace import substituted
-from bmc.frontend.bodies.values import Bound, Datum, Environment, Poison, Tensor, describe, is_number
+from bmc.frontend.bodies.values import POISON, Bound, Datum, Environment, Poison, Tensor, describe, is_number
 from bmc.frontend.errors import layer_errors, type_errors
 from bmc.frontend.syntax import tree as syntax
 from bmc.ir import Dim, Operation, Region, TensorType, Value
@@ -103,6 +103,9 @@ class Scanning(Calls):
             at = sequences[0].span if sequences else span
             origins = (*tensor.origins[:axis], at, *tensor.origins[axis:]) if tensor.origins else ()
             env.names[name] = Bound(self.tensor(self.trace.transpose(value, order), origins=origins), span)
+        for inner in statement.body:
+            if isinstance(inner, syntax.Yield) and inner.name.text not in found:  # what was wrong has been said
+                env.names[inner.name.text] = Bound(POISON, inner.name.span)
 
     def _begin(
         self, env: Environment, carried: _Carried, sequences: Sequence[_Sequence], outside: Mapping[str, Bound]

@@ -200,7 +200,8 @@ def unsolved_dim(span: Span, name: str, declared: Span) -> Diagnostic:
 def not_a_dim(span: Span, what: str, origin: Span) -> Diagnostic:
     """E0308: a name in a shape that is bound to something that is no whole number."""
     labels = [primary(span, "a dim is a whole number, not negative"), *_origins([(origin, "bound here")], [span])]
-    return Diagnostic("E0308", f"{what} cannot be a dim", tuple(labels))
+    notes = ("`/` of numbers is a fraction, `//` a whole number",) if "/" in origin.text.replace("//", "") else ()
+    return Diagnostic("E0308", f"{what} cannot be a dim", tuple(labels), notes)
 
 
 def bad_dim_division(span: Span, numerator: object, denominator: object) -> Diagnostic:
