@@ -212,7 +212,7 @@ def test_forms_agree_bitwise(product: Compile) -> None:
 @pytest.mark.parametrize("vector_bytes", [16, 64])
 @pytest.mark.parametrize("spec", FORMS, ids=name)
 def test_register_width_changes_no_bit(product: Compile, spec: ContractSpec, vector_bytes: Any) -> None:
-    for m, n, k in [*[(m, 19, 7) for m in range(1, 19)], (20, 40, 530)]:
+    for m, n, k in [*[(m, 19, 7) for m in range(1, 19)], (20, 40, 530), (200, 130, 530)]:
         a, b = random(m, m, k, spec.dtype), random(n, k, n, spec.dtype)
         assert same_bits(product(replace(spec, vector_bytes=vector_bytes))(a, b), product(spec)(a, b)), (m, n, k)
 

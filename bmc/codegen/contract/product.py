@@ -151,7 +151,7 @@ class _Tiles:
         if self.spec.b_transposed:
             return ir.Constant(BIT, 1)
         large = builder.icmp_signed(">", builder.mul(self.k, self.n), index(PACK_B_ELEMENTS))
-        return builder.and_(large, builder.icmp_signed(">=", self.m, index(PACK_B_ROWS)))
+        return builder.and_(large, builder.icmp_signed(">=", self.m, index(PACK_B_ROWS[self.spec.vector_bytes])))
 
     def _pack_b(self, columns: _Columns, depth: _Depth) -> None:
         builder, spec = self.builder, self.spec

@@ -101,9 +101,10 @@ BLOCKING = {
     "f64": Blocking(columns=8, row_vectors=8, k_block=256, n_block=512, m_block=96, m_partial=144),
 }
 
-# Below these sizes a copy into panels costs more than it saves.
+# Below these sizes a copy into panels costs more than it saves. Rows that read B: by register bytes, since the tiles of the
+# widest registers take more of them along and wait less for B.
 PACK_B_ELEMENTS = 1 << 16
-PACK_B_ROWS = 100
+PACK_B_ROWS = {16: 100, 32: 100, 64: 192}
 PACK_A_ELEMENTS = 1 << 16
 PACK_A_COLUMNS = 128
 
