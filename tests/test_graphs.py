@@ -18,7 +18,7 @@ from tests.graphs import Options, random_graph, random_inputs
 
 # Text and hashes, fitting, what passes make, and look-ups of integers (which need sorted tables).
 ELSEWHERE = {
-    "str_hash", "str_count", "str_bytes", "str_parts", "int_hash", "append",
+    "str_hash", "str_count", "str_bytes", "str_parts", "int_hash", "append", "bincount",
     "str_equal", "str_select", "str_lookup", "distinct", "kernel", "loop", "shard_sum", "guard_finite", "int_lookup",
     "max_pool_grad",
 }  # fmt: skip

@@ -17,7 +17,9 @@ from bmc.record import record
 if TYPE_CHECKING:
     from bmc.ops.build import Builder
 
-__all__ = ["LOOKED_UP", "OPERATORS", "ScatterAddAttrs", "ScatterAlongAttrs", "infer_lookup", "look_up", "lookup_rows"]
+__all__ = [
+    "LOOKED_UP", "OPERATORS", "BincountAttrs", "ScatterAddAttrs", "ScatterAlongAttrs", "infer_lookup", "look_up", "lookup_rows",
+]  # fmt: skip
 
 INDICES = ("i32", "i64")
 
@@ -35,6 +37,13 @@ class ScatterAlongAttrs:
 
     size: Dim
     lead: int
+
+
+@record(frozen=True)
+class BincountAttrs:
+    """`size`: the leading dim of the result."""
+
+    size: Dim
 
 
 def _clamped(np: Any, index: Any, size: int) -> Any:
@@ -97,6 +106,24 @@ def _scatter_add(np: Any, attrs: ScatterAddAttrs, arrays: Sequence[Any]) -> Sequ
     result = np.zeros((attrs.rows, *updates.shape[index.ndim :]), dtype=updates.dtype)
     np.add.at(result, _clamped(np, index, result.shape[0]), updates)
     return (result,)
+
+
+# --- bincount ---
+
+
+def _infer_bincount(types: Sequence[TensorType], attrs: BincountAttrs) -> tuple[TensorType, ...]:
+    require_dtype(types, 0, INDICES)
+    if attrs.size == 0 or is_negative(attrs.size):
+        raise TypeRuleError("there is nothing to count", 0)
+    return (TensorType("i64", (attrs.size,)),)
+
+
+def _bincount_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
+    return (None if axes[0] is None else RowMix.SUM,)
+
+
+def _bincount(np: Any, attrs: Any, arrays: Sequence[Any]) -> Sequence[Any]:
+    return (np.bincount(_clamped(np, np.ravel(arrays[0]), attrs.size), minlength=attrs.size).astype(np.int64),)
 
 
 # --- take_along ---
@@ -277,6 +304,24 @@ OPERATORS = (
                 ((_t("i32", 5), _t("f32", 5)), 3),
                 ((_t("i32"), _t("f64", 4)), 6),
                 ((_t("i32", 0), _t("f64", 0, 2)), 3),
+            )
+        ],
+    ),
+    Operator(
+        name="bincount",
+        doc="How often each of 0 .. size - 1 occurs. An index out of range counts as the nearest.",
+        arity=1,
+        attrs=BincountAttrs,
+        infer=_infer_bincount,
+        grad=NotDifferentiable("the result is a number of cells"),
+        rows=_bincount_rows,
+        lowering=Opaque("bincount"),
+        positions=lambda attrs: (0,),
+        reference=_bincount,
+        samples=lambda: [
+            Sample((operand,), BincountAttrs(size), below={0: 9})
+            for operand, size in (
+                (_t("i32", _B), 8), (_t("i64", _B, _T), 5), (_t("i32", 3, 2), 12), (_t("i64"), 1), (_t("i32", 0), 2),
             )
         ],
     ),

@@ -17,7 +17,7 @@ import numpy as np
 
 from bmc_runtime.memory import DTYPES, SCRATCH_BYTES, Array, address_of, aligned_bytes, allocate
 from bmc_runtime.plan import Buffer, FunctionPlan, Program, Step, evaluate_dim
-from bmc_runtime.reducers import REDUCERS, run_reducer, texts_of
+from bmc_runtime.reducers import REDUCERS, RowBlocks, run_reducer, texts_of
 from bmc_runtime.shards import shard_bounds, tree_pairs
 from bmc_runtime.table import Column
 
@@ -210,16 +210,36 @@ class BoundFunction:
         partials: Mapping[tuple[str, int], Array] | None = None,
         outputs: Mapping[str, Array] | None = None,
         once: Array | None = None,
+        runs: Mapping[str, Column] | None = None,
     ) -> Binding:
         """Lay the function out for these dims (the row dim among them).
 
         `inputs`, `outputs`: arrays by key that exist already; others are made. `totals`: where steps after the last sum
         read the sums over shards from, instead of from this binding's own. `partials`: the shards' partial sums by key
         and shard, where they exist already. `once`: bytes for what steps that run once leave for later steps, where another
-        process runs either. ValueError: an array does not fit.
+        process runs either. `runs`: columns for inputs that only reducers of the host read. ValueError: an array does not fit.
         """
         given = {"input": inputs or {}, "output": outputs or {}}
-        return _Layout(self, dict(dims), given, totals or {}, partials or {}, once).binding
+        return _Layout(self, dict(dims), given, totals or {}, partials or {}, once, runs or {}).binding
+
+
+@dataclass(frozen=True)
+class _DenseBlocks:
+    """`RowBlocks` of a column of runs."""
+
+    library: Library
+    column: Column
+    dtype: str
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def __getitem__(self, rows: slice) -> Array:
+        start, stop, _ = rows.indices(len(self))
+        made = allocate(self.dtype, (stop - start, *self.shape[1:]))
+        self.library.fill(made, self.column.between(start, stop))
+        return made
 
 
 class _Layout:
@@ -231,8 +251,9 @@ class _Layout:
         totals: Mapping[str, Array],
         partials: Mapping[tuple[str, int], Array],
         once: Array | None,
+        runs: Mapping[str, Column],
     ) -> None:
-        self.function, self.plan, self.dims = function, function.plan, dims
+        self.function, self.plan, self.dims, self.runs = function, function.plan, dims, runs
         self.given, self.given_totals, self.given_partials = given, totals, partials
         plan = self.plan
         bounds = [(0, 0)]
@@ -307,15 +328,22 @@ class _Layout:
     def _host(self, step: Step) -> Callable[[int, int, int], int]:
         """A reducer of the host as a call like a native one. Its outputs are the last of its arguments."""
         types = [(dtype, tuple(evaluate_dim(d, self.dims) for d in shape)) for dtype, shape in step.attributes["types"]]
-        arrays = [self._array(index, *kind) for index, kind in zip(step.arguments, types, strict=True)]
         count = REDUCERS[step.symbol].inputs
-        inputs, outputs = arrays[:count], arrays[count:]
+        places = list(zip(step.arguments, types, strict=True))
+        inputs = [self._rows(index, *kind) for index, kind in places[:count]]
+        outputs = [self._array(index, *kind) for index, kind in places[count:]]
 
         def call(_table: int, _dims: int, _scratch: int) -> int:
             self.function.keep.extend(run_reducer(step.symbol, inputs, outputs, step.attributes, self.function.library.count_texts))
             return 0
 
         return call
+
+    def _rows(self, index: int, dtype: str, shape: tuple[int, ...]) -> Array | RowBlocks:
+        column = self.runs.get(self.plan.buffers[index].key)
+        if self.plan.buffers[index].kind != "input" or column is None:
+            return self._array(index, dtype, shape)
+        return _DenseBlocks(self.function.library, column, dtype, shape)
 
     def _array(self, index: int, dtype: str, shape: tuple[int, ...]) -> Array:
         """The memory of an argument of a step that runs once, as an array."""

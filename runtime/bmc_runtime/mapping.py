@@ -202,8 +202,11 @@ def run_whole(
     used = {b.key: b for b in plan.buffers if b.kind == "input" and b.key in inputs}
     names = {*plan.dims, plan.row} if plan.row else set(plan.dims)
     known = {**steps_of(used, inputs), **dims}
-    read = {key: _dense(function, inputs[key], b, known) for key, b in used.items()}
-    binding = function.bind({name: known[name] for name in names}, read)
+    # What reducers of the host alone read is made dense block by block.
+    native = {plan.buffers[i].key for s in plan.steps if s.kind == "native" for i in s.arguments if plan.buffers[i].kind == "input"}
+    lazy = {key: value for key in used if key not in native and isinstance(value := inputs[key], Column)}
+    read = {key: _dense(function, inputs[key], b, known) for key, b in used.items() if key not in lazy}
+    binding = function.bind({name: known[name] for name in names}, read, runs=lazy)
     all_steps = step if steps is None else steps
     binding.set_control(seed, step, 0, all_steps, 0, dims.get(plan.row, 0) if plan.row else 0)
     binding.run()

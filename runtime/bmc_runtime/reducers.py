@@ -24,7 +24,7 @@ from bmc_runtime.characters import lower, words
 from bmc_runtime.memory import DTYPES, Array
 from bmc_runtime.table import Bytes, text_column
 
-__all__ = ["BLOCK_ROWS", "REDUCERS", "Reducer", "TextCounter", "count_texts", "run_reducer", "texts_of"]
+__all__ = ["BLOCK_ROWS", "REDUCERS", "Reducer", "RowBlocks", "TextCounter", "count_texts", "run_reducer", "texts_of"]
 
 BLOCK_ROWS = 1 << 16
 
@@ -125,9 +125,17 @@ class _Distinct:
 REDUCERS: Mapping[str, Reducer] = {"distinct": _Distinct()}
 
 
+class RowBlocks(Protocol):
+    """Rows that are made when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Array: ...
+
+
 def run_reducer(
     name: str,
-    inputs: Sequence[Array],
+    inputs: Sequence[Array | RowBlocks],
     outputs: Sequence[Array],
     attributes: Attributes,
     count: TextCounter = count_texts,

@@ -10,6 +10,7 @@ from llvmlite import ir
 
 from bmc.codegen.opaque.movement import (
     emit_append,
+    emit_bincount,
     emit_concat,
     emit_gather,
     emit_pad,
@@ -30,6 +31,7 @@ OPAQUE_KERNELS: Final[Mapping[str, Callable[[ir.Module, str, Operation, bool], i
         "append": emit_append,
         "argmax": emit_argmax,
         "argmin": emit_argmin,
+        "bincount": emit_bincount,
         "concat": emit_concat,
         "cumsum": emit_cumsum,
         "gather": emit_gather,

@@ -16,7 +16,10 @@ from bmc.ops.element import Dtype
 from bmc.ops.index import ScatterAlongAttrs
 from bmc.ops.shape import ConcatAttrs, PadAttrs
 
-__all__ = ["emit_append", "emit_concat", "emit_gather", "emit_pad", "emit_scatter_add", "emit_scatter_along", "emit_take_along"]
+__all__ = [
+    "emit_append", "emit_bincount", "emit_concat", "emit_gather", "emit_pad", "emit_scatter_add", "emit_scatter_along",
+    "emit_take_along",
+]  # fmt: skip
 
 WIDTH = 8
 
@@ -162,6 +165,25 @@ def emit_scatter_add(module: ir.Module, name: str, op: Operation, fused: bool) -
         each(builder, whole, run, i64(1), lambda j: add(code.lanes, j))
 
     with builder.if_then(builder.icmp_signed(">", rows, i64(0))):
+        code.each(dims(index.type.elements), one)
+    builder.ret_void()
+    return function
+
+
+def emit_bincount(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
+    """Zeros, then one more in the place of each index."""
+    function, builder, dims = kernel_function(module, name, op)
+    code = Arrays(module, builder, dims, fused)
+    (index,) = op.operands
+    places, target = function.args[:2]
+    size = dims(op.result.type.shape[0])
+    code.zero(target, builder.mul(size, i64(8)))
+
+    def one(i: ir.Value) -> None:
+        place = code.element(target, code.clamp(code.integer(places, i, index.type.dtype), size), "i64")
+        builder.store(builder.add(builder.load(place, typ=I64), i64(1)), place)
+
+    with builder.if_then(builder.icmp_signed(">", size, i64(0))):
         code.each(dims(index.type.elements), one)
     builder.ret_void()
     return function

@@ -129,9 +129,8 @@ def _counts(arguments: Arguments) -> Datum:
     size = arguments.dim("size")
     if not is_integer(index.dtype):
         raise Failure(type_errors.integers_reach(arguments.where("x"), describe(index)))
-    dtype = "f64" if trace.exact else core.float_type
-    total = trace.op("scatter_add", index.value, trace.constant(1.0, dtype, index.shape), rows=size)
-    return core.tensor(trace.cast(total, core.float_type), origins=(arguments.where("size"),))
+    value = index.value if index.dtype in ("i32", "i64") else trace.cast(index.value, "i32")
+    return core.tensor(trace.cast(trace.op("bincount", value, size=size), core.float_type), origins=(arguments.where("size"),))
 
 
 PRIMITIVES = (
