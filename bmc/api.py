@@ -191,7 +191,7 @@ class Model:
     def plot(self, path: str | Path, split: str | None = None, data: Mapping[str, Any] | None = None) -> list[Path]:
         """Draw loss, metrics, confusion or predicted numbers, and images, as `bmc plot` does; the files written.
 
-        `path`: of a picture (.png, .svg, .pdf), or of a folder. Raises BmcError: matplotlib is missing, there is no such split.
+        `path`: of a picture (.png, .pdf), or of a folder. Raises BmcError: matplotlib is missing, there is no such split.
         """
         return plot(self._trained, Path(path), split, _sources_of(self.unit, data)).files
 

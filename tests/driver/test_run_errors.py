@@ -59,7 +59,7 @@ CASES: dict[str, Diagnostic] = {
     "W0830-chars": generation_errors.unknown_cells("chars", list("äöüßéèêñ¿¡")),
     "E0814-rows": run_errors.rows_do_not_split("sort", (at("log(price)"),)),
     "E0816-matplotlib": run_errors.library_missing("matplotlib", "drawing", "plot"),
-    "E0817-ending": run_errors.no_picture("a.bmp", [".png", ".svg"]),
+    "E0817-ending": run_errors.no_picture("a.bmp", [".png", ".pdf"]),
     "E0819-there": run_errors.no_project("houses", "it is there already, and not empty"),
     "E0818-nothing": run_errors.nothing_to_draw("m.bmz"),
 }

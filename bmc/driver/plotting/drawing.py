@@ -22,7 +22,9 @@ from bmc_runtime.atomic import write_bytes
 
 __all__ = ["ENDINGS", "draw"]
 
-ENDINGS = (".png", ".svg", ".pdf")
+ENDINGS = (".png", ".pdf")
+"""Not svg: matplotlib names clips there by where they lie in memory, so the bytes differ from time to time."""
+
 _WIDTH = 8.0
 _DPI = 100
 _NUMBERS = 12
@@ -32,7 +34,7 @@ _NUMBERS = 12
 def draw(figures: Sequence[Figure], path: Path) -> list[Path]:
     """One picture with all figures if the path has an ending of pictures, else a folder with one for each. Gives what was written.
     Raises BmcError."""
-    settings = {**mpl.rcParamsDefault, "svg.hashsalt": "bmc", "backend": "agg"}
+    settings = dict(mpl.rcParamsDefault)
     with mpl.rc_context():
         mpl.rcParams.update({key: value for key, value in settings.items() if key in mpl.rcParams and key != "backend"})
         if path.suffix.lower() in ENDINGS:
@@ -73,7 +75,7 @@ def _write(path: Path, figures: Sequence[Figure]) -> Path:
     form = path.suffix.lower()[1:]
     buffer = io.BytesIO()
     # What says when and by what a file was made would make it another one each time.
-    metadata = {"png": ("Software",), "svg": ("Date", "Creator"), "pdf": ("CreationDate", "Producer")}[form]
+    metadata = {"png": ("Software",), "pdf": ("CreationDate", "Producer")}[form]
     canvas.savefig(buffer, format=form, metadata=dict.fromkeys(metadata))
     try:
         write_bytes(path, buffer.getvalue())

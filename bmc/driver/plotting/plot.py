@@ -18,7 +18,7 @@ from bmc.errors import BmcError
 
 __all__ = ["Drawn", "plot", "require_drawing"]
 
-_ENDINGS = (".png", ".svg", ".pdf")
+_ENDINGS = (".png", ".pdf")
 
 
 class Drawn:
