@@ -92,8 +92,8 @@ class TrainOptions:
 
 @record(frozen=True)
 class TrainingReport:
-    """`evaluations` of every split, with the weights that were kept. `best_epoch` counts from 1; 0 when epochs were not compared.
-    `rows_per_second` of the steps alone; `seconds` of everything."""
+    """`evaluations` of every split (but not the training rows of a long corpus), with the weights that were kept. `best_epoch`
+    counts from 1; 0 when epochs were not compared. `rows_per_second` of the steps alone; `seconds` of everything."""
 
     evaluations: Mapping[str, Evaluation]
     epochs: int
@@ -188,7 +188,7 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
         unit, session, run.progress.history, data_identity, tuple(options.overrides.items()), None, "", options.base, options.data,
         session.start.hashes if session.start is not None else {},
     )  # fmt: skip
-    evaluations = {} if run.interrupted else _final(session, splits, run.progress.step)
+    evaluations = {} if run.interrupted else _final(session, splits, run.progress.step, watcher)
     if options.output is not None and not run.interrupted:
         model.save(options.output)
         if writer is not None:
@@ -220,10 +220,16 @@ def _rate(session: Session, rows: int, steps: int, seconds: float) -> float:
     return steps / per_epoch * rows / seconds if seconds > 0 else 0.0
 
 
-def _final(session: Session, splits: Mapping[str, Split], step: int) -> dict[str, Evaluation]:
+_MOST_FED_ROWS = 1 << 16
+"""A training split of more rows is not evaluated at the end where it is computed batch by batch: that would be an epoch more."""
+
+
+def _final(session: Session, splits: Mapping[str, Split], step: int, observer: Observer) -> dict[str, Evaluation]:
     found = {}
     for name, split in splits.items():
-        if split.rows:
+        if name == "train" and split.feed is not None and split.rows > _MOST_FED_ROWS:
+            observer.on_note(f"train, with {split.rows:,} rows, is not evaluated as a whole; `bmc eval --split train` does that")
+        elif split.rows:
             results = session.evaluate(split, step)
             found[name] = evaluation_of(session.unit, name, split.rows, results)
     return found
