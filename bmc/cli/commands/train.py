@@ -29,7 +29,7 @@ __all__ = ["command"]
 @click.option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes; the result is the same.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint OUT.bmz.ckpt of a run that ended early, if there is one.")
 @click.option("--log", "log", metavar="FILE.jsonl", help="Write loss and metrics there, one JSON object a line.")
-@click.option("--plot", "picture", metavar="FILE.png|DIR", help="Draw curves, and what `bmc plot` shows, there at the end.")
+@click.option("--plot", "draws", is_flag=True, help="At the end draw what `bmc plot` does, into OUT.png beside the model.")
 @f64_option
 def command(
     source: str,
@@ -40,7 +40,7 @@ def command(
     workers: int,
     resume: bool,
     log: str | None,
-    picture: str | None,
+    draws: bool,
     f64: bool,
 ) -> int:
     """Train a model and write it, with all that prediction needs, to OUT.bmz.
@@ -51,9 +51,10 @@ def command(
     found = find_source(source, overrides, "f64" if f64 else "f32", select)
     unit = load_unit(found)
     print_diagnostics(unit.warnings)
-    if picture is not None:
-        require_drawing(Path(picture))
     path = Path(output if output is not None else _default_output(found.main.name))
+    picture = path.with_suffix(".png")
+    if draws:
+        require_drawing(picture)
     writer = LogWriter(log, append=resume) if log is not None else None
     display = TrainDisplay(writer)
     if resume and not checkpoint_path(path).exists():
@@ -65,8 +66,8 @@ def command(
         display.stop()
         if writer is not None:
             writer.close()
-    if picture is not None and not report.interrupted:
-        for file in plot(model, Path(picture)).files:
+    if draws and not report.interrupted:
+        for file in plot(model, picture).files:
             result(f"wrote {file}")
     return INTERRUPTED if report.interrupted else DONE
 
