@@ -21,6 +21,7 @@ import bmc
 from bmc.driver.load import find_source, load_unit
 from bmc.driver.session import Session
 from bmc.driver.workflow import prepare
+from bmc_runtime.split import Split
 from quality_twins import GPT, VAE, Twin
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -56,6 +57,12 @@ STUDIES = {
         clip=1.0,
     ),
 }
+
+
+def arrays_of(split: Split) -> dict[str, torch.Tensor]:
+    """The outputs of the data block for all rows; those of windows are made only when they are asked for."""
+    arrays = dict(split.data) if split.feed is None else {**split.data, **split.feed.whole(split.feed.keys)}
+    return {key: torch.from_numpy(array.copy()) for key, array in arrays.items()}
 
 
 def cosine(peak: float, warmup: int, step: int, steps: int) -> float:
@@ -104,7 +111,7 @@ def compare(name: str, study: Study, seeds: range) -> bool:
     unit = load_unit(find_source(str(study.source)))
     session = Session(unit)
     prepared = prepare(session, {})
-    splits = {split.name: {k: torch.from_numpy(v.copy()) for k, v in split.data.items()} for split in prepared.values()}
+    splits = {name: arrays_of(split) for name, split in prepared.items()}
     training = unit.training
     assert training is not None
     steps = training.steps or (training.epochs or 0) * -(-prepared["train"].rows // training.batch)

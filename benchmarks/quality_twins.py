@@ -21,7 +21,7 @@ class Twin(nn.Module):  # type: ignore[misc]
         taken = set()
         with torch.no_grad():
             for key, part in self.parts.items():
-                names = {"g": "weight", "table": "weight", "w": "weight", "b": "bias"}
+                names = {"g": "weight", "w": "weight", "b": "bias"}
                 for ours, theirs in names.items():
                     if f"{key}.{ours}" in weights:
                         array = torch.from_numpy(weights[f"{key}.{ours}"].copy())
@@ -53,15 +53,19 @@ class VAE(Twin):
 
 
 class GPT(Twin):
-    """`models/shakespeare/shakespeare.bm`: blocks with the norm in front, over tokens and learned positions."""
+    """`models/shakespeare/shakespeare.bm`: blocks with the norm in front, scores that fall with the distance (ALiBi)."""
 
     def __init__(self, vocabulary: int, length: int, width: int, heads: int, depth: int) -> None:
         super().__init__()
         self.heads = heads
-        self.wte, self.wpe = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
+        self.wte = nn.Embedding(vocabulary, width)
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=False)
         self.blocks = nn.ModuleList()
-        self.parts = {"wte": self.wte, "wpe": self.wpe, "norm": self.norm, "head": self.head}
+        self.parts = {"wte": self.wte, "norm": self.norm, "head": self.head}
+        place = torch.arange(length)
+        far = place[:, None] - place
+        slopes = 2.0 ** (-8.0 * (torch.arange(heads) + 1) / heads)
+        self.scores = torch.where(far >= 0, -slopes[:, None, None] * far, -torch.inf)
         for n in range(depth):
             block = {
                 "n1": nn.LayerNorm(width),
@@ -76,10 +80,10 @@ class GPT(Twin):
 
     def loss(self, rows: Rows) -> torch.Tensor:
         tokens = rows["tok"].long()
-        x = self.wte(tokens) + self.wpe.weight[: tokens.shape[1]]
+        x = self.wte(tokens)
         for n1, qkv, proj, n2, up, down in self.blocks:
             q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in qkv(n1(x)).chunk(3, -1))
-            seen = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=self.scores)
             x = x + proj(seen.transpose(1, 2).flatten(2))
             x = x + down(functional.gelu(up(n2(x))))
         logits = self.head(self.norm(x))

