@@ -11,6 +11,7 @@ ever stored. The pass `expand` makes the product over windows of it, which code 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -203,9 +204,69 @@ def _in_groups(b: Builder, features: Value, groups: int) -> Value:
     return b.reshape(features, (*shape[:-1], groups, each))
 
 
+def _spread_axis(op: Operation) -> int | None:
+    """The first axis of places whose cells stand apart while windows stand side by side, if its sizes are known."""
+    attrs: ConvolutionAttrs = op.attrs  # type: ignore[assignment]
+    for i, (between, stride, low, high) in enumerate(zip(attrs.interior, attrs.strides, attrs.low, attrs.high, strict=True)):
+        known = all(isinstance(dim, int) for dim in (op.operands[0].type.shape[1 + i], low, high))
+        if between and stride == 1 and known:
+            return i
+    return None
+
+
+def _expand_by_phase(b: Builder, op: Operation, i: int) -> Value:
+    """Where cells stand `apart` from one another along axis i, of every window only each `apart`-th tap meets one. Places o with
+    the same rest r meet the same taps, so that they are a convolution of x as it is, with those taps alone:
+    place q * apart + r and tap k meet cell q + (r + k * dilation - low) / apart.
+    """
+    attrs: ConvolutionAttrs = op.attrs  # type: ignore[assignment]
+    x, w = op.operands
+    apart, reach = attrs.interior[i] + 1, attrs.dilation[i]
+    taps, low, dim, places = w.type.shape[i], attrs.low[i], x.type.shape[1 + i], op.result.type.shape[1 + i]
+    assert isinstance(taps, int)
+    assert isinstance(low, int)
+    assert isinstance(dim, int)
+    assert isinstance(places, int)
+    count = -(-places // apart)
+    shape = (*op.result.type.shape[: 1 + i], count, *op.result.type.shape[2 + i :])
+    common = math.gcd(reach, apart)
+    step, dilation = apart // common, reach // common
+
+    def of(values: Sequence[Any], value: Any) -> tuple[Any, ...]:
+        return (*values[:i], value, *values[i + 1 :])
+
+    phases: list[Value] = []
+    for rest in range(apart):
+        first = next((k for k in range(min(step, taps)) if (rest + k * reach - low) % apart == 0), None)
+        seen: Value | None = None
+        if first is not None:
+            start = (rest + first * reach - low) // apart
+            end = start + count + (-(-(taps - first) // step) - 1) * dilation  # behind the last cell that is seen
+            if start < dim and end > 0:
+                part = b.slice_axis(x, 1 + i, max(start, 0), min(end, dim))
+                kernel = b.slice_axis(w, i, first, taps, step)
+                plain = ConvolutionAttrs(
+                    attrs.strides,
+                    of(attrs.low, max(-start, 0)),
+                    of(attrs.high, max(end - dim, 0)),
+                    of(attrs.interior, 0),
+                    of(attrs.dilation, dilation),
+                    attrs.groups,
+                )
+                (made,) = _infer_convolution([part.type, kernel.type], plain)
+                seen = _expand(b, Operation(op.name, (part, kernel), plain, (Value(made),)))
+        seen = b.full(0.0, op.result.type.with_shape(shape)) if seen is None else seen
+        phases.append(b.reshape(seen, (*shape[: 2 + i], 1, *shape[2 + i :])))
+    together = b.reshape(b.concat(phases, 2 + i), (*shape[: 1 + i], count * apart, *shape[2 + i :]))
+    return b.slice_axis(together, 1 + i, 0, places)
+
+
 def _expand(b: Builder, op: Operation) -> Value:
     attrs: ConvolutionAttrs = op.attrs  # type: ignore[assignment]
     w = op.operands[1]
+    spread = _spread_axis(op)
+    if spread is not None:
+        return _expand_by_phase(b, op, spread)
     patches = _patches(b, op)
     places = w.type.rank - 2
     taps_axes = [2 + 2 * i for i in range(places)]
@@ -271,9 +332,33 @@ def _grad_by_x(b: Builder, op: Operation, g: Value) -> Value:
     )
 
 
+def _grad_by_kernel_of_spread(b: Builder, op: Operation, g: Value) -> Value:
+    """Where cells of x stand apart and windows side by side: cell i meets tap k at place i * (interior + 1) + low - k * dilation,
+    so that the windows are those of g, by steps, and nothing is multiplied with the zeros between cells.
+    """
+    attrs: ConvolutionAttrs = op.attrs  # type: ignore[assignment]
+    places = len(attrs.strides)
+    reach = [d * (taps - 1) for d, taps in zip(attrs.dilation, _taps(op), strict=True)]
+    before = [r - lo for r, lo in zip(reach, attrs.low, strict=True) if isinstance(lo, int)]
+    behind = [r - hi for r, hi in zip(reach, attrs.high, strict=True) if isinstance(hi, int)]
+    starts = [max(-n, 0) for n in before]
+    stops = [dim - max(-n, 0) for dim, n in zip(g.type.shape[1:-1], behind, strict=True)]
+    seen = b.slice(g, (0, *starts, 0), (g.type.shape[0], *stops, g.type.shape[-1]))
+    seen = b.pad(seen, (0, *(max(n, 0) for n in before), 0), (0, *(max(n, 0) for n in behind), 0))
+    for i, taps in enumerate(_taps(op)):
+        seen = b.windows(seen, 1 + 2 * i, taps, attrs.interior[i] + 1, attrs.dilation[i])
+    summed = (0, *(1 + 2 * i for i in range(places)))
+    made = b.contract(seen, op.operands[0], (), summed, (), range(places + 1))
+    turned = b.transpose(made, (*range(places), places + 1, places))
+    return b.flip(turned, [i for i, taps in enumerate(_taps(op)) if taps > 1])
+
+
 def _grad_by_kernel(b: Builder, op: Operation, g: Value) -> Value:
     attrs: ConvolutionAttrs = op.attrs  # type: ignore[assignment]
     w = op.operands[1].type
+    known = all(isinstance(end, int) for end in (*attrs.low, *attrs.high))
+    if any(attrs.interior) and known and attrs.groups == 1 and all(stride == 1 for stride in attrs.strides):
+        return _grad_by_kernel_of_spread(b, op, g)
     patches = _patches(b, op)
     places = w.rank - 2
     summed = (0, *(1 + 2 * i for i in range(places)))
