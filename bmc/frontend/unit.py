@@ -209,7 +209,8 @@ class SplitSpec:
 
 @record(frozen=True)
 class FittedSpec:
-    """A fitted value. `expression` is its source text, `made` that of the output (or `let`) that it belongs to, on one line."""
+    """A fitted value. `expression` is its source text, `made` that of the output (or `let`) that it belongs to, and of what
+    that names, on one line."""
 
     key: str
     type: TensorType

@@ -161,6 +161,19 @@ def test_fitted_values_are_reused_where_they_are_the_same(folder: Path) -> None:
     assert plain["x.standardize.mean"].tobytes() != mine["x.standardize.mean"].tobytes()
 
 
+def test_what_an_output_names_must_be_written_the_same_way(folder: Path) -> None:
+    text = FINE.replace("INIT", "").replace("OPTIMIZER", "adam()").replace("FITTED", 'fitted = "base.bmz"')
+    text = text.replace("x = image / 255 |> standardize", "let s = 255\n  let half = image / s\n  x = half |> standardize")
+    (folder / "named.bm").write_text(text)
+    assert [w.code for w in bmc.compile(folder / "named.bm").warnings] == ["W0540", "W0540", "W0541"]
+    base = BASE.replace("x = image / 255 |> standardize", "let s = SCALE\n  let half = image / s\n  x = half |> standardize")
+    for scale, codes in (("255", ["W0540"]), ("256", ["W0540", "W0540", "W0541"])):
+        (folder / "scaled.bm").write_text(base.replace("let s = SCALE", f"let s = {scale}"))
+        bmc.compile(folder / "scaled.bm").train(output=folder / "scaled.bmz")
+        (folder / "named.bm").write_text(text.replace("base.bmz", "scaled.bmz"))
+        assert [w.code for w in bmc.compile(folder / "named.bm").warnings] == codes
+
+
 def test_statistics_of_the_other_precision_are_reused_too(folder: Path) -> None:
     program(folder, fitted='fitted = "base.bmz"')
     model = bmc.compile(folder / "fine.bm", f64=True).train()

@@ -23,7 +23,7 @@ from bmc.frontend.data.sources import RAGGED, ReadSource, columns_of, first_file
 from bmc.frontend.errors import data_errors, train_errors, type_errors
 from bmc.frontend.scope import FileScope
 from bmc.frontend.syntax import tree as syntax
-from bmc.frontend.transfer.fitted import on_one_line, reused_keys
+from bmc.frontend.transfer.fitted import reused_keys, written_out
 from bmc.frontend.transfer.loading import stored_at_hand, stored_spec
 from bmc.frontend.transfer.stored import Stored
 from bmc.frontend.unit import (
@@ -345,7 +345,7 @@ def data_functions(
     specs: list[FitSpec] = []
     fitted: list[FittedSpec] = []
     entries = [e for e in block.declaration.entries if isinstance(e, (syntax.Let, syntax.Output))]
-    written = {e.name.text: on_one_line(e.value.span.text) for e in entries}
+    written = written_out(core, entries)
     for entry in reversed(block.records):
         if not wanted & set(entry.keys):
             continue

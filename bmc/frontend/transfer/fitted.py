@@ -7,16 +7,43 @@ depends on; what is fitted anew although the other model has it is said.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.errors import transfer_errors
+from bmc.frontend.syntax import tree as syntax
 from bmc.frontend.transfer.stored import Stored
 from bmc.frontend.unit import FitSpec, FittedSpec, StoredSpec
 from bmc.ir.types import is_float
 from bmc.source import Span
 
-__all__ = ["on_one_line", "reused_keys"]
+__all__ = ["reused_keys", "written_out"]
+
+_WORD = re.compile(r"[^\W\d]\w*")
+
+
+def written_out(core: Core, entries: Sequence[syntax.Let | syntax.Output]) -> dict[str, str]:
+    """Each output and `let` of a data block as it is written, on one line, and behind it those that it names, and the `let`s of the
+    files: `w |> vocab(max = 9); w = words(line)`."""
+    texts: dict[str, str] = {}
+    for scope in core.program.scopes.values():
+        if not scope.library:
+            lets = (d for d in scope.declarations.values() if isinstance(d, syntax.Let))
+            texts.update((d.name.text, on_one_line(d.value.span.text)) for d in lets)
+    texts.update((e.name.text, on_one_line(e.value.span.text)) for e in entries)
+    return {e.name.text: _with_named(e.name.text, texts) for e in entries}
+
+
+def _with_named(name: str, texts: Mapping[str, str]) -> str:
+    found: dict[str, None] = {}
+    waiting = [name]
+    while waiting:
+        for word in _WORD.findall(texts[waiting.pop(0)]):
+            if word in texts and word != name and word not in found:
+                found[word] = None
+                waiting.append(word)
+    return "; ".join([texts[name], *(f"{n} = {texts[n]}" for n in found)])
 
 
 def on_one_line(text: str) -> str:
