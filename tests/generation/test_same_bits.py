@@ -10,9 +10,17 @@ from tests.generation.programs import KEPT, WHOLE, Scored, both, session_of, uni
 PROGRAMS = {**KEPT, **WHOLE}
 
 
-@pytest.mark.parametrize(
-    ("name", "float_type"), [*((name, "f32") for name in PROGRAMS), ("rotary, grouped queries", "f64"), ("gru", "f64")]
+OFTEN = frozenset(
+    ("rotary, grouped queries", "learned positions", "gru", "causal convolutions", "running means", "no mask", "backwards")
 )
+CASES = [
+    pytest.param(name, float_type, marks=() if name in OFTEN and float_type == "f32" else pytest.mark.slow)
+    for name in PROGRAMS
+    for float_type in ("f32", "f64")
+]
+
+
+@pytest.mark.parametrize(("name", "float_type"), CASES)
 def test_scores_of_every_length_have_the_bits_of_the_whole_prefix(name: str, float_type: str) -> None:
     """In chunks of several positions and of one; two rows, so that axes of rows stand between positions and cells."""
     scored = Scored(session_of(unit_of(PROGRAMS[name], float_type=float_type)))
@@ -22,7 +30,7 @@ def test_scores_of_every_length_have_the_bits_of_the_whole_prefix(name: str, flo
         assert found.tobytes() == scored.recomputed(ids[:, :length]).tobytes(), length
 
 
-@pytest.mark.parametrize("name", ["rotary, grouped queries", "learned positions", "lstm of two layers", "no mask"])
+@pytest.mark.parametrize("name", ["learned positions", "lstm of two layers"])
 def test_the_same_integers_are_drawn(name: str) -> None:
     """Through the runtime: the prompt at once, then position by position, over two doublings of the room."""
     session = session_of(unit_of(PROGRAMS[name]))
