@@ -20,6 +20,7 @@ from bmc.frontend.bodies.elaborator import Elaborator
 from bmc.frontend.bodies.trace import AppliedLayer, Trace
 from bmc.frontend.bodies.values import Closure
 from bmc.frontend.data.block import data_functions, trace_data
+from bmc.frontend.data.lengths import check_lengths
 from bmc.frontend.errors import name_errors
 from bmc.frontend.generic import trace_model
 from bmc.frontend.overrides import apply_overrides
@@ -142,6 +143,9 @@ def _train_unit(core: Elaborator, program: Program, block: syntax.Train) -> Unit
     training = TrainBlock(block, program.main, closure, data)
     traced = trace_training(core, training)
     if core.failed or _wrong(program.diagnostics) or traced.train is None or traced.eval is None or traced.predict is None:
+        return None
+    check_lengths(core, (traced.train, traced.eval, traced.predict), data.bucketings)
+    if core.failed:
         return None
     used = {p.key for f in (traced.train, traced.eval) for p in f.params if p.role == "input"}
     outputs = [n for n in data.outputs if n in used]

@@ -60,9 +60,10 @@ def encoder(pad: str = "pad(max = 32)") -> bmc.Program:
     return bmc.compile(text, overrides=small)
 
 
-def test_encoder_learns_from_words_of_its_vocabulary() -> None:
+@pytest.mark.parametrize("pad", ["pad(max = 32)", "pad(max = 32, bucket = 8)"])
+def test_encoder_learns_from_words_of_its_vocabulary(pad: str) -> None:
     columns = reviews(300)
-    model = encoder("pad(max = 32)").train(columns)
+    model = encoder(pad).train(columns)
     assert model.evaluate("test").metrics["auc"] > 0.95
     texts = {"text": columns["text"]}
     assert_alone_as_among_others(model, texts, 300)

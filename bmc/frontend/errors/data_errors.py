@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bmc.errors import Diagnostic, Label
 from bmc.frontend.errors.name_errors import did_you_mean, listed, primary
@@ -175,6 +175,17 @@ def output_rows(span: Span, name: str, what: str, note: str | None = None) -> Di
     """E0511: a data output that is no tensor."""
     return Diagnostic(
         "E0511", f"the output `{name}` is {what}, not a tensor", (primary(span, what),), () if note is None else (note,)
+    )
+
+
+def length_without_size(span: Span, lengths: Mapping[str, int]) -> Diagnostic:
+    """E0328: a slice or a size that rows of some padded length do not have."""
+    said = " and ".join(f"{length} steps" for length in lengths.values())
+    return Diagnostic(
+        "E0328",
+        f"rows padded to {said} do not go through this",
+        (primary(span, f"a size here would be negative for {said}"),),
+        ("`pad(max = n, bucket = m)` makes rows of m to n steps: a table must hold n, and what is cut off must be there for m",),
     )
 
 
