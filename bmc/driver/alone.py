@@ -11,6 +11,7 @@ from typing import Any
 
 from bmc.driver import run_errors
 from bmc.driver.given_arrays import array_of, dims_of, require_sizes
+from bmc.driver.limits import explained_limits
 from bmc.driver.session import Session, SessionOptions
 from bmc.driver.trainer import set_weights
 from bmc.errors import BmcError
@@ -45,4 +46,5 @@ def predict_alone(
     rows = dims.setdefault(function.row or "B", 1)
     require_sizes(function, dims)
     del dims[function.row or "B"]
-    return map_rows(BoundFunction(session.library("predict"), "predict", session.store), arrays, rows, dims)
+    with explained_limits(unit):
+        return map_rows(BoundFunction(session.library("predict"), "predict", session.store), arrays, rows, dims)

@@ -1,6 +1,6 @@
 """Errors of runs, as named constructors.
 
-In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0819 of `bmc.errors.catalogue.run`.
+In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0819, and E0836, of `bmc.errors.catalogue.run`.
 """
 
 from __future__ import annotations
@@ -158,3 +158,11 @@ def fitted_not_finite(expression: str, rows: int, columns: Sequence[str], span: 
     label = Label(span, f"fitted over {rows:,} training rows of {read}", primary=True)
     note = "a column without a single value has no mean and no median; an infinite cell makes them infinite"
     return Diagnostic("E0815", f"the statistic `{expression}` is not a finite number", (label,), (note,))
+
+
+def beyond_limit(reason: str, spans: Sequence[Span], declared: Span | None) -> Diagnostic:
+    """E0836: `declared`: the parameter that is too short."""
+    labels = [Label(span, "" if i else "this slice", primary=i == 0) for i, span in enumerate(spans)]
+    if declared is not None and declared not in spans:
+        labels.append(Label(declared, "of this parameter"))
+    return Diagnostic("E0836", f"a size of the data does not fit the model: {reason}", tuple(labels))

@@ -17,6 +17,7 @@ from bmc.codegen.cache import ObjectCache
 from bmc.codegen.jit import load_object
 from bmc.codegen.target import Target, host_target
 from bmc.driver.compiled import Options, program_of
+from bmc.driver.limits import explained_limits
 from bmc.driver.preparing import (
     buckets_of,
     check_bound,
@@ -199,7 +200,8 @@ class Session:
         """Loss and metrics of a split with the weights of now, `step` steps old. Raises BmcError: an integer of a split that is
         computed batch by batch lies outside its bound."""
         try:
-            return self.evaluator(self.dims(split))(split.data, split.rows, step, buckets=split.buckets, feed=split.feed)
+            with explained_limits(self.unit):
+                return self.evaluator(self.dims(split))(split.data, split.rows, step, buckets=split.buckets, feed=split.feed)
         except OutsideBound as error:
             raise outside_bound(self.data, error) from None
 
@@ -210,10 +212,11 @@ class Session:
         function = BoundFunction(self.library("predict"), "predict", self.store)
         dims = steps_of_columns(self.data, table)
         buckets = buckets_of(self.data, table, self.library, self.store, function.plan.dims)
-        if buckets is None:
-            found = map_rows(function, table.inputs(), table.rows, dims, seed=seed)
-        else:
-            found = map_groups(function, lambda rows, _: table.take(rows).inputs(), table.rows, dims, buckets, seed)
+        with explained_limits(self.unit):
+            if buckets is None:
+                found = map_rows(function, table.inputs(), table.rows, dims, seed=seed)
+            else:
+                found = map_groups(function, lambda rows, _: table.take(rows).inputs(), table.rows, dims, buckets, seed)
         for bound in self.prediction.bounded:
             if bound.below is not None:
                 check_bound(bound.name, bound.below, found[self.prediction.key_of_bounded(bound.name)], table, errors)

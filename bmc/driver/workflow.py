@@ -27,6 +27,7 @@ from bmc.driver import run_errors
 from bmc.driver.checkpoints import CheckpointWriter, checkpoint_path, program_identity, restore
 from bmc.driver.diagnosing import explain_not_finite
 from bmc.driver.gathering import row_inputs
+from bmc.driver.limits import explained_limits
 from bmc.driver.preparing import outside_bound
 from bmc.driver.session import Session, SessionOptions
 from bmc.driver.trained import Evaluation, TrainedModel, evaluation_of
@@ -164,7 +165,8 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
         if watch is not None and not rows[watch.split]:
             raise BmcError(run_errors.split_without_rows(watch.split, unit.data.sources[0].span))
     try:
-        run = session.run(splits, options.workers, progress, best)
+        with explained_limits(unit):
+            run = session.run(splits, options.workers, progress, best)
     except WorkerLost as error:
         raise BmcError(run_errors.worker_lost(str(error))) from None
     except OSError as error:
@@ -173,7 +175,7 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
     watcher.on_start(unit, rows, run.total_steps, first)
     began = perf_counter()
     try:
-        with _interruptible(run):
+        with _interruptible(run), explained_limits(unit):
             run.run(_Listener(unit, watcher, writer, rows))
     except NotFinite:
         raise BmcError(_explain(session, run)) from None

@@ -22,6 +22,7 @@ from bmc.passes.memory.arena import Arena
 from bmc.passes.memory.copies import with_copies
 from bmc.passes.memory.inplace import may_overwrite
 from bmc.passes.memory.lifetime import OUTSIDE, Key, Lifetimes, timeline
+from bmc.passes.memory.limits import limits_of
 from bmc.passes.memory.sizes import bytes_of, expression_of
 from bmc.passes.memory.symbols import dims_of
 from bmc.passes.phase import Phase
@@ -228,6 +229,7 @@ class _Planner:
             tuple(steps),
             sizes["shard"],
             sizes["once"],
+            limits_of(function),
         )
         return MemoryPlan(plan, tuple(native), self.phases, places)
 

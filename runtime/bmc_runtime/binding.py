@@ -21,7 +21,7 @@ from bmc_runtime.reducers import REDUCERS, RowBlocks, run_reducer, texts_of
 from bmc_runtime.shards import shard_bounds, tree_pairs
 from bmc_runtime.table import Column
 
-__all__ = ["Addition", "Binding", "BoundFunction", "Call", "Library", "Loaded", "Loader", "NotFinite"]
+__all__ = ["Addition", "BeyondLimit", "Binding", "BoundFunction", "Call", "Library", "Loaded", "Loader", "NotFinite"]
 
 
 class Loaded(Protocol):
@@ -34,6 +34,14 @@ Loader = Callable[[bytes, Sequence[str]], Loaded]
 """`loader(object code, symbols)`: the JIT's, or one that opens a shared library."""
 
 _ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+
+
+class BeyondLimit(ValueError):
+    """A run-time dim is larger, or smaller, than a slice of the function allows. `text`: the demand; `dims`: what they are."""
+
+    def __init__(self, text: str, dims: Mapping[str, int]) -> None:
+        super().__init__(f"{text}, with {' and '.join(f'{name} = {size}' for name, size in sorted(dims.items()))}")
+        self.text, self.dims = text, dict(dims)
 
 
 class NotFinite(ArithmeticError):
@@ -256,6 +264,9 @@ class _Layout:
         self.function, self.plan, self.dims, self.runs = function, function.plan, dims, runs
         self.given, self.given_totals, self.given_partials = given, totals, partials
         plan = self.plan
+        for limit in plan.limits:
+            if evaluate_dim(limit.left, dims) > evaluate_dim(limit.right, dims):
+                raise BeyondLimit(limit.text, {name: size for name, size in dims.items() if name != plan.row})
         bounds = [(0, 0)]
         if plan.row is not None:
             bounds = shard_bounds(dims[plan.row], function.shards)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-__all__ = ["ABI", "Buffer", "BufferKind", "DimExpression", "FunctionPlan", "Program", "Step", "evaluate_dim"]
+__all__ = ["ABI", "Buffer", "BufferKind", "DimExpression", "FunctionPlan", "Limit", "Program", "Step", "evaluate_dim"]
 
 ABI = 1
 
@@ -54,8 +54,18 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """Dims must be such that left <= right; `text` says so in words."""
+
+    left: DimExpression
+    right: DimExpression
+    text: str
+
+
+@dataclass(frozen=True)
 class FunctionPlan:
-    """dims: symbols in native order; row: the row dim's symbol or None; arena sizes in bytes."""
+    """dims: symbols in native order; row: the row dim's symbol or None; arena sizes in bytes. limits: without them native code
+    would read beyond its operands."""
 
     name: str
     dims: tuple[str, ...]
@@ -64,6 +74,7 @@ class FunctionPlan:
     steps: tuple[Step, ...]
     shard_arena: DimExpression = 0
     once_arena: DimExpression = 0
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,9 @@ def _function(item: Mapping[str, Any]) -> FunctionPlan:
     for step in steps:
         if any(not 0 <= i < len(buffers) for i in step.arguments):
             raise ValueError(f"step {step.symbol!r} names a buffer that does not exist")
-    return FunctionPlan(item["name"], tuple(item["dims"]), item["row"], buffers, steps, item["shard_arena"], item["once_arena"])
+    limits = tuple(Limit(**limit) for limit in item["limits"])
+    arenas = item["shard_arena"], item["once_arena"]
+    return FunctionPlan(item["name"], tuple(item["dims"]), item["row"], buffers, steps, *arenas, limits)
 
 
 def evaluate_dim(expression: DimExpression, bindings: Mapping[str, int]) -> int:

@@ -160,6 +160,15 @@ ENTRIES: tuple[Entry, ...] = (
         "integers by a hash. Then only the integers themselves can be continued, from Python.",
     ),
     Entry(
+        "E0836",
+        "A sequence is longer than the model allows",
+        "A slice such as `pos[:T]` has a length that data fixes when the program runs, and its parameter is shorter. Make the "
+        "parameter longer, or cut the data: `pad(max = ..)`, `windows(..)`. Where the length is known earlier, E0328 says so when "
+        "compiling.",
+        "param pos: f32[256, D] = normal(std = 0.02)\nx = x + pos[:T]         # a row of 300 steps",
+        "param pos: f32[512, D] = normal(std = 0.02)\nx = x + pos[:T]",
+    ),
+    Entry(
         "W0830",
         "The prompt has what the model does not know",
         "The vocabulary was fitted on the training split; everything else shares its last slot.",
