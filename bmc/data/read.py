@@ -326,7 +326,22 @@ def _errors(raw: RawTable, name: str, columns: Sequence[ColumnSpec], na: Sequenc
                 found.append((cell.row, data_errors.missing_cell(spec, name, place, na)))
             else:
                 found.append((cell.row, data_errors.cannot_convert(spec, name, place, cell.value, cell.why)))
+    known = {row for row, _ in found}
+    found += [(row, diagnostic) for row, diagnostic in _unequal_steps(raw, name, columns) if row not in known]
     return sorted(found, key=lambda item: item[0])
+
+
+def _unequal_steps(raw: RawTable, name: str, columns: Sequence[ColumnSpec]) -> Iterator[tuple[int, Diagnostic]]:
+    """Rows in which ragged columns of one dim differ in their number of steps."""
+    first: dict[str, ColumnSpec] = {}
+    for spec in columns:
+        if not spec.ragged:
+            continue
+        other = first.setdefault(spec.ragged, spec)
+        one, two = raw.columns[other.name].column.steps, raw.columns[spec.name].column.steps
+        for row in np.flatnonzero(one != two).tolist():
+            reason = f"{other.header!r} has {one[row]} steps and {spec.header!r} {two[row]}, but both are called {spec.ragged}"
+            yield row, data_errors.malformed(name, raw.place(row), reason)
 
 
 def _refuse_bad(raw: RawTable, name: str, columns: Sequence[ColumnSpec], na: Sequence[str]) -> None:

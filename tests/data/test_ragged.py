@@ -56,10 +56,10 @@ def test_every_format_gives_the_same_bits(declare: Any, put: Put, tmp_path: Path
 
 def test_steps_of_one_number_and_of_text(declare: Any, put: Put) -> None:
     specs = [declare.column("tags: str[T]"), declare.column("n: i32[T]")]
-    lines = '{"tags": ["x", "", "yé"], "n": [1]}\n{"tags": [], "n": [2, 3]}\n'
+    lines = '{"tags": ["x", "", "yé"], "n": [1, 0, 2]}\n{"tags": [], "n": []}\n'
     table = read_rows(put("a.jsonl", lines), specs).table
     assert table.columns["tags"].to_python() == [["x", "", "yé"], []]
-    assert table.columns["n"].to_python() == [[1], [2, 3]]
+    assert table.columns["n"].to_python() == [[1, 0, 2], []]
 
 
 def test_rows_of_one_length_from_ts(declare: Any, put: Put) -> None:
@@ -118,6 +118,9 @@ def test_what_is_refused(declare: Any, put: Put, golden: Callable[[str, str], No
         read_rows({"n": [[1], [2, 2**31]]}, [declare.column("n: i32[T]")])
     with declare.refused(said, "another width"):
         read_rows({"series": np.zeros((2, 3, 4), np.float32), "label": ["a", "b"]}, specs)
+    lines = '{"tags": ["x"], "n": [1]}\n{"tags": ["x"], "n": [2, 3]}\n'
+    with declare.refused(said, "two columns of one dim"):
+        read_rows(put("b.jsonl", lines), [declare.column("tags: str[T]"), declare.column("n: i32[T]")])
     pq.write_table(pa.table({"series": [1.0], "label": ["a"]}), tmp_path / "a.parquet")
     with declare.refused(said, "numbers, not lists"):
         read_rows(tmp_path / "a.parquet", specs)
