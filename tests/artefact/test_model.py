@@ -30,7 +30,7 @@ def unit(weights: dict[str, TensorType], states: dict[str, TensorType]) -> Unit:
         "M", "M", "f32", Module(()),
         tuple(WeightSpec(key, kind, True, "adam", "*", True, SPAN) for key, kind in weights.items()),
         tuple(StateSpec(key, kind, SPAN) for key, kind in states.items()),
-        (), None, None, None, (), (),
+        (), None, None, None, None, (), (),
     )  # fmt: skip
 
 

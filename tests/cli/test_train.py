@@ -188,10 +188,11 @@ def test_data_that_is_not_at_hand_is_asked_for(run, penguins, monkeypatch, tmp_p
 def test_stats_counts_by_hand(run, penguins) -> None:
     """12 features, 32 units, 3 classes: 12 x 32 + 32 and 32 x 3 + 3 parameters, 2 x 12 x 32 and 2 x 32 x 3 FLOPs a row."""
     lines = [line.split() for line in run("stats", penguins).out.splitlines()]
-    assert ["fc1", "416", "768"] in [line[:3] for line in lines]
-    assert ["fc2", "99", "192"] in [line[:3] for line in lines]
-    assert ["total", "515", "960"] in [line[:3] for line in lines]
-    # Forward and both gradients, but the first layer's of x: 16 x (3 x 960 - 768).
+    # Forward and both gradients, but the first layer's of x.
+    assert ["fc1", "dense", "f32[B,", "32]", "416", "1,664", "768", "1,536"] in lines
+    assert ["fc2", "dense", "f32[B,", "3]", "99", "396", "192", "576"] in lines
+    assert ["total", "515", "2,060", "960", "2,112"] in lines
+    # 16 rows: 16 x (3 x 960 - 768).
     assert ["train", "16", "33,792"] in [line[:3] for line in lines]
 
 
