@@ -290,6 +290,7 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0313-flip": data("z = a |> random_flip"),
     "E0322-crop": DATA.replace("a: f32[4]", "a: u8[4, 4]").replace("x = a", "x = a |> random_crop(7, pad = 1)"),
     "E0322-shift": DATA.replace("a: f32[4]", "a: u8[4, 4]").replace("x = a", "x = a |> random_shift(-1)"),
+    "W0516-hash": DATA.replace('npz("d.npz")', 'npz("d.npz") |> windows(3)').replace("x = a", "split = by_hash(train = 1)"),
     "E0601-key": train("batchsize = 3"),
     "E0602-key": train("batch = 3\n  batch = 4"),
     "E0603-input": DATA + MODEL.replace("x:", "pixels:").replace("x |>", "pixels |>") + TRAIN,

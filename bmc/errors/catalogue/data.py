@@ -140,6 +140,14 @@ ENTRIES: tuple[Entry, ...] = (
         "x = image / 255 |> random_flip        # in the data block",
     ),
     Entry(
+        "W0516",
+        "Windows that overlap are split by hash",
+        "`by_hash` looks at each row alone, so of two windows that share items one may be trained on and the other be what the "
+        "model is judged by: the result looks better than it is. Split by order or time, or take a stride of the window's length.",
+        'source = csv("a.csv") |> windows(60, order = day)\nsplit = by_hash(train = 0.8, test = 0.2)',
+        'source = csv("a.csv") |> windows(60, order = day)\nsplit = by_time(day, test = "2024-01-01")',
+    ),
+    Entry(
         "W0540",
         "A statistic is fitted anew",
         "`fitted` reuses what another model has fitted for an output of the same name that is written the same way and has the "

@@ -241,6 +241,9 @@ def _entry(core: Elaborator, block: DataBlock, entry: syntax.DataEntry, env: Env
             split = _guarded(core, lambda: read_split(core, entry.value, env), entry.span)
             if split is not None:
                 block.split = split
+                cut = next((s for s in block.sources if s.window is not None and s.window.stride < s.window.size), None)
+                if cut is not None and cut.window is not None and split.method == "hash":
+                    core.report(data_errors.windows_overlap(entry.value.span, cut.window.size, cut.window.stride, cut.span))
         case syntax.Setting() if entry.key.text == "fitted":
             _guarded(core, lambda: _base(core, block, entry, env), entry.span)
         case syntax.Where():

@@ -31,6 +31,7 @@ __all__ = [
     "window_column",
     "window_order",
     "window_ragged",
+    "windows_overlap",
 ]
 
 
@@ -87,6 +88,17 @@ def bad_source(span: Span, reason: str, kinds: Sequence[str] = ()) -> Diagnostic
         (primary(span),),
         ('a source is written `csv("a.csv")`, `parquet("a/*.parquet")`, or `[train = csv("a.csv"), test = csv("b.csv")]`',),
         did_you_mean(span, span.text, kinds),
+    )
+
+
+def windows_overlap(split: Span, size: int, stride: int, source: Span) -> Diagnostic:
+    """W0516: windows share items, and a hash sends them anywhere."""
+    return Diagnostic(
+        "W0516",
+        "windows that share items fall into different splits",
+        (primary(split, "goes by the values of each window"), Label(source, f"windows of {size}, one every {stride}")),
+        ("`by_order` and `by_time` leave out the windows that a cut goes through",),
+        level="warning",
     )
 
 
