@@ -178,6 +178,8 @@ def read_rows(
 def _kind_given(given: Given, source: SourceSpec, form: str | None) -> SourceKind | None:
     """As what kind of source rows to predict are read, None for those that are read as one table."""
     kind: SourceKind | None = next((kind for kind in get_args(SourceKind) if kind == form), None)
+    if kind is not None and kind not in _TABLES and kind != source.kind:
+        raise BmcError(data_errors.unknown_format(str(given), (*_TABLES, *([source.kind] if source.kind not in _TABLES else []))))
     if isinstance(given, Mapping):
         return source.kind if source.window is not None else None
     if str(given) == "-":
@@ -248,6 +250,9 @@ def _files(source: SourceSpec, given: str | Path | None, columns: Sequence[Colum
 
 def _corpus(path: Path, source: SourceSpec, columns: Sequence[ColumnSpec], span: Span | None) -> Table | Items:
     column = corpus_of(mapped(path, span), str(path), "bytes" if source.kind == "bytes" else source.items or "lines")
+    for spec in columns:
+        if spec.dtype != column.dtype or spec.cell or spec.nullable:
+            raise BmcError(data_errors.wrong_type(spec, str(path), "bytes" if source.kind == "bytes" else "text"))
     found = {spec.name: column for spec in columns}
     if source.window is not None:
         return Items(str(path), found, len(column))

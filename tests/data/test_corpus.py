@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmc.data import corpus, read_source
+from bmc.data import corpus, read_rows, read_source
 from bmc.data.corpus import corpus_of
 from bmc.data.windowing import Items, windows_of
 from bmc.errors import BmcError
@@ -143,6 +143,11 @@ def test_what_is_refused(declare: Any, put: Put, golden: Callable[[str, str], No
         read_source(declare.data([small], raw), {"Birds": str(declare.folder / "none.txt")})
     with declare.refused(said, "windows of another length in memory"):
         read_source(declare.data([small], raw), {"Birds": {"small": np.zeros((2, 3), np.uint8)}})
+    text = declare.data([declare.column("age: i32")], declare.source("text", "a.txt"))
+    with declare.refused(said, "text in a column of numbers"):
+        read_source(text)
+    with declare.refused(said, "raw rows of another kind"):
+        read_rows(str(declare.folder / "a.txt"), [declare.column("age: i32")], declare.source("csv", "a.csv"), form="text")
     golden("corpus", "\n".join(said))
 
 
