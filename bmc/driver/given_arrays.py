@@ -16,6 +16,7 @@ from bmc.driver import run_errors
 from bmc.errors import BmcError, Diagnostic
 from bmc.ir import Function, Poly, TensorType
 from bmc.ir.dims import Dim, evaluate, symbols
+from bmc.ops.extents import open_extents
 from bmc_runtime.memory import DTYPES, Array, allocate
 
 __all__ = ["array_of", "dims_of", "require_sizes"]
@@ -71,16 +72,23 @@ def dims_of(arrays: Sequence[tuple[str, Array, TensorType]]) -> dict[str, int]:
 
 
 def require_sizes(function: Function, dims: Mapping[str, int]) -> None:
-    """Refuse run-time dims with which a value of the function would have less than no cells: `x[:, 2:]` of one column. Raises
-    BmcError."""
-    found = {dim for op in function.ops for value in op.results for dim in value.type.shape if isinstance(dim, Poly)}
+    """Refuse run-time dims with which a value of the function would have less than no cells (`x[:, 2:]` of one column), or a slice
+    would end behind what it is taken of (`pos[:T]` of a shorter table). Raises BmcError."""
+    found = {dim for op in function.ops for dim in open_extents(op)}
     for dim in sorted(found, key=str):
         if missing := sorted(symbols(dim) - set(dims)):
             raise BmcError(run_errors.columns_do_not_fit(f"no input fixes the size {missing[0]}"))
         size = _size_of(dim, dims)
         if size is None or size < 0:
             known = " and ".join(f"{symbol} = {dims[symbol]}" for symbol in sorted(symbols(dim)))
-            raise BmcError(run_errors.columns_do_not_fit(f"the inputs are too small: with {known} there is no size {dim}"))
+            reason = f"the inputs are too {_wrong(dim, dims)}: with {known} there is no size {dim}"
+            raise BmcError(run_errors.columns_do_not_fit(reason))
+
+
+def _wrong(dim: Dim, dims: Mapping[str, int]) -> str:
+    """Which way run-time dims would have to change for a size that is negative."""
+    larger = _size_of(dim, {symbol: 2 * size + 1 for symbol, size in dims.items()})
+    return "large" if larger is not None and larger < (_size_of(dim, dims) or 0) else "small"
 
 
 def _size_of(dim: Dim, dims: Mapping[str, int]) -> int | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from bmc.data import read_source
 from bmc.driver import run_errors
-from bmc.driver.given_arrays import array_of, dims_of
+from bmc.driver.given_arrays import array_of, dims_of, require_sizes
 from bmc.driver.preparing import check_bound
 from bmc.driver.session import Session, SessionOptions, static_shape
 from bmc.errors import BmcError
@@ -112,7 +112,7 @@ def split_of(session: Session, data: Mapping[str, Any]) -> Split:
     if len(counts) != 1 or 0 in counts:
         raise BmcError(run_errors.columns_do_not_fit("arrays must have one number of rows, at least 1"))
     rows = counts.pop()
-    dims_of(given)
+    require_sizes(session.unit.module.function("train"), dims_of(given))
     for output, (name, array, _) in zip(spec.outputs, given, strict=True):
         if output.below is not None:
             check_bound(name, output.below, array, None)

@@ -31,6 +31,22 @@ DIVIDED = """model M(x: f32[B, T // S], s: f32[B, S], t: f32[B, T]) -> (y: f32[B
   return sum(x, axis = 1) + sum(s, axis = 1) + sum(t, axis = 1)
 }"""
 CUT = "model M(x: f32[B, T]) -> (y: f32[B]) { return sum(x[:, 2:], axis = 1) }"
+TABLE = """model M(x: f32[B, T]) -> (y: f32[B]) {
+  param pos: f32[4] = ones
+  return sum(x * pos[:T], axis = 1)
+}"""
+BUCKETS = """data D {
+  source = parquet("never-opened.parquet")
+  columns { s: f32[T, 2]; t: f32 }
+  x = s |> pad(max = 8, bucket = 2)
+  y = t
+}
+model M(x: f32[B, T, 2]) -> (p: f32[B]) {
+  param pos: f32[8, 2] = ones
+  return sum(x * pos[:T], axis = [1, 2])
+}
+train M on D { loss = mse(p, y) }
+"""
 PICKED = "model M(x: i32[B]) -> (y: f32[B, 4]) { return x |> embedding(10, 4) as e }"
 X = np.ones((4, 2), np.float32)
 
@@ -70,6 +86,8 @@ CASES: dict[str, Callable[[], object]] = {
     "E0809-alone-unfixed": lambda: predicted("model M(x: f32[B, 2*T]) -> (y: f32[B]) { return sum(x, axis = 1) }", x=zeros(2, 6)),
     "E0809-alone-division-by-zero": lambda: predicted(DIVIDED, x=zeros(2, 3), s=zeros(2, 0), t=zeros(2, 6)),
     "E0809-alone-too-small": lambda: predicted(CUT, x=zeros(2, 1)),
+    "E0809-alone-too-large": lambda: predicted(TABLE, x=zeros(2, 6)),
+    "E0809-too-large": lambda: Trainer(load_unit(text_source(BUCKETS)), {"x": zeros(4, 9, 2), "y": zeros(4)}),
     "E0809-alone-missing": lambda: predicted(PADDED, x=zeros(2, 3)),
     "E0809-alone-unknown": lambda: predicted(PADDED, x=zeros(2, 3), z=zeros(2, 6), w=1),
 }

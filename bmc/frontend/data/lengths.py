@@ -6,14 +6,14 @@ code does not look. Guaranteed: each size is tried with the shortest and the lon
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 from bmc.frontend.bodies.core import Bucketing, Core
 from bmc.frontend.errors import data_errors
-from bmc.ir import Dim, Function, Operation, Poly
+from bmc.ir import Function
 from bmc.ir.dims import evaluate, symbols
-from bmc.ops.shape import PadAttrs, SliceAttrs
+from bmc.ops.extents import open_extents
 
 __all__ = ["check_lengths"]
 
@@ -25,7 +25,7 @@ def check_lengths(core: Core, functions: Sequence[Function], bucketings: Sequenc
         return
     for function in functions:
         for op in function.ops:
-            for size in _sizes(op):
+            for size in open_extents(op):
                 names = sorted(symbols(size))
                 if not names or not set(names) <= set(ends):
                     continue
@@ -35,16 +35,3 @@ def check_lengths(core: Core, functions: Sequence[Function], bucketings: Sequenc
                         place = next((s for s in op.location.spans if not core.program.is_library(s.file)), None)
                         core.report(data_errors.length_without_size(place or op.location.spans[0], lengths))
                         break
-
-
-def _sizes(op: Operation) -> Iterator[Poly]:
-    """What must not be negative: sizes of results, starts of slices, what they leave behind themselves."""
-    found: list[Dim] = [dim for value in op.results for dim in value.type.shape]
-    if isinstance(op.attrs, SliceAttrs):
-        attrs = op.attrs
-        for start, stop, step, dim in zip(attrs.starts, attrs.stops, attrs.steps, op.operands[0].type.shape, strict=True):
-            low, high = (start, stop) if step > 0 else (stop + 1, start + 1)
-            found += [low, dim - high]
-    elif isinstance(op.attrs, PadAttrs):
-        found += [*op.attrs.low, *op.attrs.high]
-    yield from (dim for dim in found if isinstance(dim, Poly))

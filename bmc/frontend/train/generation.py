@@ -33,10 +33,10 @@ from bmc.frontend.scope import FileScope
 from bmc.frontend.syntax import tree as syntax
 from bmc.frontend.train.prompts import trace_prompt
 from bmc.frontend.unit import NEXT, GenerationSpec
-from bmc.ir import Dim, Function, Poly, Result
+from bmc.ir import Function, Poly, Result
 from bmc.ir.dims import evaluate, symbols
 from bmc.ir.types import is_integer
-from bmc.ops.shape import PadAttrs, SliceAttrs
+from bmc.ops.extents import open_extents
 from bmc.record import record, replace
 from bmc.source import Span
 
@@ -210,17 +210,8 @@ def _lengths(function: Function) -> tuple[int, int | None, Span | None]:
     bounds the greatest. Dims grow or fall with the length, or are as they are."""
     wanted: dict[Poly, Span | None] = {}
     for op in function.ops:
-        dims: list[Dim] = [dim for value in op.results for dim in value.type.shape]
-        if isinstance(op.attrs, SliceAttrs):
-            attrs = op.attrs
-            for start, stop, step, dim in zip(attrs.starts, attrs.stops, attrs.steps, op.operands[0].type.shape, strict=True):
-                low, high = (start, stop) if step > 0 else (stop + 1, start + 1)
-                dims += [low, dim - high]
-        elif isinstance(op.attrs, PadAttrs):
-            dims += [*op.attrs.low, *op.attrs.high]
-        for dim in dims:
-            if isinstance(dim, Poly):
-                wanted.setdefault(dim, op.location.spans[0] if op.location.spans else None)
+        for dim in open_extents(op):
+            wanted.setdefault(dim, op.location.spans[0] if op.location.spans else None)
     least, greatest, by = 1, None, None
     for poly, span in wanted.items():
         if symbols(poly) != {POSITIONS}:
