@@ -454,6 +454,9 @@ RIGHT = {
     "shared-in-both": DATA
     + MODEL.replace("return x |>", "d = dense(4)\n  if training { x = d(x) } else { x = 2 * d(x) }\n  return x |>")
     + TRAIN,
+    "shared-with-a-layer-inside": DATA
+    + MODEL.replace("return x |>", "l = residual(dense(4))\n  scan(axis = 0) i in arange(3) { x = l(x) }\n  return x |> l |>")
+    + TRAIN,
     "softmax-scaled": DATA + MODEL.replace("as fc", "as fc |> softmax") + "train M on D { loss = nll(log(out), y) }\n",
     "gated-scores": DATA + MODEL.replace("as fc", "as fc").replace("return x", "return sigmoid(x) * x") + TRAIN,
     "few-rows": images("3, 32, 16", 'return x |> conv2d(16, 3, pad = "same") as c |> global_avgpool |> dense(3) as fc'),

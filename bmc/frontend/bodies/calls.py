@@ -492,7 +492,8 @@ class Calls(Expressions):
         root = layer.original or layer
         new = root.path is None
         if name is not None:
-            if root.path is not None:
+            # A layer that came as a hyper-parameter is named by each application of the layer around it, each time the same.
+            if root.path is not None and root.path != (*self.keys.path, name.text):
                 raise Failure(layer_errors.has_name(name.span, name.text, ".".join(root.path)))
             self.name_layer(root, name.text, name.span)
         elif root.path is None:
