@@ -1,0 +1,121 @@
+"""The loss of a `train` block, and its weights: a pair of sums.
+
+In: the model traced over the data. Out: the weighted sum of the loss over the rows and the sum of the weights, to be divided once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies.dims import Failure
+from bmc.frontend.bodies.elaborator import Elaborator
+from bmc.frontend.bodies.values import Bound, Environment, ListValue, Poison, Tensor, describe, is_number
+from bmc.frontend.errors import train_errors, type_errors
+from bmc.frontend.syntax import tree as syntax
+from bmc.frontend.train.settings import Settings
+from bmc.frontend.train.traced import ModelPass, TrainBlock
+from bmc.ir import Value
+from bmc.ir.dims import product
+from bmc.ir.types import is_float, is_integer
+from bmc.source import Span
+
+__all__ = ["loss_of", "weighted_sums"]
+
+
+def _default_loss(
+    core: Elaborator, block: TrainBlock, settings: Settings, traced: ModelPass, bound: Sequence[str]
+) -> tuple[Tensor, str]:
+    """The loss that follows from y's type: cross-entropy of integers, bce of conditions, squares of floats."""
+    where = block.declaration.header
+    free = [n for n in traced.inputs if n not in bound]
+    if len(traced.outputs) != 1:
+        raise Failure(train_errors.no_default_loss(where, f"the model has {len(traced.outputs)} outputs"))
+    if len(free) != 1 and "y" not in free:
+        reason = "no output of the data is left to compare with" if not free else f"it could be any of {', '.join(free)}"
+        raise Failure(train_errors.no_default_loss(where, reason))
+    label = "y" if "y" in free else free[0]
+    name, output = traced.outputs[0]
+    target = traced.inputs[label]
+    kind = "cross_entropy" if is_integer(target.dtype) else "bce" if target.dtype == "bool" else "mse"
+    if target.dtype == "str":
+        raise Failure(train_errors.no_default_loss(where, f"`{label}` is text; `category` makes integers of it"))
+    callee = core.find(syntax.Name(kind, where), Environment(block.scope))
+    if callee is None:
+        raise Failure
+    value = core.apply(callee.value, [Bound(output, where), Bound(target, where)], {}, where)
+    if not isinstance(value, Tensor):
+        raise Failure
+    return value, f"{kind}({name}, {label})"
+
+
+def loss_of(core: Elaborator, block: TrainBlock, settings: Settings, traced: ModelPass, bound: Sequence[str]) -> tuple[Tensor, str]:
+    entry = settings.entries.get("loss")
+    if entry is None:
+        return _default_loss(core, block, settings, traced, bound)
+    value = core.evaluate(entry.value, traced.env)
+    if isinstance(value, Poison):
+        raise Failure
+    if not isinstance(value, Tensor) or not is_float(value.dtype):
+        raise Failure(train_errors.loss_type(entry.value.span, describe(value)))
+    if value.valid is not None:
+        raise Failure(type_errors.may_be_missing(entry.value.span, describe(value), "the loss", None))
+    return value, entry.value.span.text
+
+
+def _align(core: Elaborator, weight: Tensor, loss: Tensor, span: Span) -> Value:
+    """A weight of leading dims spread over the rest of the loss's shape."""
+    shape = weight.shape
+    if weight.rank < loss.rank and shape == loss.shape[: weight.rank]:
+        return core.trace.op("broadcast", weight.value, shape=loss.shape, axes=tuple(range(weight.rank)))
+    if arithmetic.broadcast_shape([shape, loss.shape]) != loss.shape:
+        raise Failure(type_errors.broadcast_mismatch(span, "times", loss.type, weight.type, span, span, ()))
+    return core.trace.broadcast(weight.value, loss.shape)
+
+
+def _class_weight(core: Elaborator, traced: ModelPass, entry: syntax.Setting, bound: Sequence[str]) -> Tensor:
+    """The weight of each row by its class."""
+    span = entry.value.span
+    value = core.evaluate(entry.value, traced.env)
+    labels = [t for n, t in traced.inputs.items() if n not in bound and is_integer(t.dtype) and isinstance(t.below, int)]
+    if not isinstance(value, ListValue) or not all(is_number(i) for i in value.items):
+        raise Failure(train_errors.bad_setting(span, "class_weight", "a list of numbers, one for each class", describe(value)))
+    if len(labels) != 1:
+        raise Failure(
+            train_errors.bad_setting(span, "class_weight", "for data with one output of categories", f"{len(labels)} of them")
+        )
+    label = labels[0]
+    if label.below != len(value.items):
+        raise Failure(
+            train_errors.bad_setting(span, "class_weight", f"a list of {label.below} numbers", f"one of {len(value.items)}")
+        )
+    rows = [core.trace.constant(float(i), core.float_type, (1,)) for i in value.items if isinstance(i, (int, float))]
+    table = core.trace.op("concat", *rows, axis=0)
+    return core.tensor(core.trace.op("gather", table, label.value))
+
+
+def weighted_sums(
+    core: Elaborator, loss: Tensor, settings: Settings, traced: ModelPass, bound: Sequence[str]
+) -> tuple[Value, Value]:
+    """(sum of weight x loss, sum of weights), both rank 0. In f64 over a whole split."""
+    trace = core.trace
+    dtype = "f64" if trace.exact else core.float_type
+    value = trace.cast(loss.value, dtype)
+    axes = range(loss.rank)
+    weights: list[Value] = []
+    entry = settings.entries.get("weight")
+    if entry is not None:
+        given = core.evaluate(entry.value, traced.env)
+        weight = arithmetic.scalar(core, given, entry.value.span)
+        if weight.dtype in ("bool", "u8", "i32", "i64"):
+            weight = arithmetic.to_dtype(core, weight, core.float_type)
+        weights.append(trace.cast(_align(core, weight, loss, entry.value.span), dtype))
+    classes = settings.entries.get("class_weight")
+    if classes is not None:
+        by_class = _class_weight(core, traced, classes, bound)
+        weights.append(trace.cast(_align(core, by_class, loss, classes.value.span), dtype))
+    if not weights:
+        return trace.reduce("reduce_sum", value, axes), trace.dim(product(loss.shape), dtype)
+    weight_value = weights[0] if len(weights) == 1 else trace.op("mul", weights[0], weights[1])
+    total = trace.reduce("reduce_sum", trace.op("mul", value, weight_value), axes)
+    return total, trace.reduce("reduce_sum", weight_value, axes)
