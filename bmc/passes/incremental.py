@@ -6,8 +6,8 @@ function updates. T - N positions came in earlier calls; with N = T it begins. G
 function, since every value is made by the same operations in the same order, for fewer positions (see `prefix` for what is
 provably the same). What is not settled is computed whole, from what is kept: any function has an incremental form.
 
-A cache has its positions in front, so that room for more lies behind it and nothing moves when it grows. What is read whole
-through views is kept before them. The last carries of a scan over positions are kept as they are.
+A cache has its positions in front, so that room for more lies behind it and nothing moves when it grows. What is read whole in
+another order of axes is kept once, in that of the cache. The last carries of a scan over positions are kept as they are.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from __future__ import annotations
 from bmc.errors import CompilerBug
 from bmc.ir import Function, Location, Operation, Parameter, Poly, Region, Result, TensorType, Value
 from bmc.ops.build import Builder
-from bmc.ops.lowering import Reshape, View
 from bmc.ops.order import CumsumAttrs
 from bmc.ops.scan_parts import ScanAttrs, parts
 from bmc.ops.shape import SliceAttrs
 from bmc.ops.table import definition
 from bmc.ops.window import WindowsAttrs
+from bmc.passes.fusion.traits import is_permutation
 from bmc.passes.prefix import POSITIONS, LookBack, PrefixState, axes_of, causal_scan, look_back, prefix_states
 from bmc.record import replace
 
@@ -171,8 +171,8 @@ class _Incremental:
         op = self.maker.get(value)
         if op is None:
             return True
-        view = isinstance(definition(op.name).lowering, View | Reshape) and len(op.operands) == 1
-        return not (view and len(axes_of(op.operands[0].type)) == 1 and self.states[op.operands[0]].depends)
+        # A product reads its operands in any order of axes; every other view would be stored anew at each call.
+        return not (is_permutation(op) and self.states[op.operands[0]].depends)
 
     def _state(self, kind: TensorType, name: str) -> tuple[Value, str]:
         key = f"{CACHE}{sum(1 for p in self.params if p.key.startswith(CACHE))}"
