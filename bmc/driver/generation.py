@@ -141,8 +141,12 @@ def continuation(session: Session, prompt: Prompt, options: GenerateOptions) -> 
     longest = prompt.ids.shape[1] + options.tokens - 1
     if spec.limit is not None and longest > spec.limit:
         raise BmcError(generation_errors.too_long(prompt.ids.shape[1], options.tokens, spec.limit, spec.limited_by))
-    name, follow = (NEXT_STEP, continued) if options.keep else (NEXT, recomputed)
-    turns = follow(session.library(name), name, session.store, given, spec.input, prompt.ids, options.seed)
+    name = NEXT_STEP if options.keep else NEXT
+    library, store, ids, seed = session.library(name), session.store, prompt.ids, options.seed
+    if options.keep:
+        turns = continued(library, name, store, given, spec.input, ids, seed, spec.limit)
+    else:
+        turns = recomputed(library, name, store, given, spec.input, ids, seed)
     return islice(turns, options.tokens)
 
 

@@ -45,12 +45,19 @@ def recomputed(
 
 
 def continued(
-    library: Library, name: str, store: Mapping[str, Array], inputs: Mapping[str, Array], grows: str, prompt: Array, seed: int
+    library: Library,
+    name: str,
+    store: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    grows: str,
+    prompt: Array,
+    seed: int,
+    most: int | None = None,
 ) -> Iterator[Array]:
-    """The same by new positions alone: the prompt at once, then one by one."""
+    """The same by new positions alone: the prompt at once, then one by one. `most`: beyond this length nothing is laid out."""
     function = BoundFunction(library, name, store)
     rows, length = prompt.shape
-    room = max(FIRST_ROOM, 2 * length)
+    room = _bounded(max(FIRST_ROOM, 2 * length), most)
     caches = _Caches(function.plan, rows, room)
     first = BoundFunction(library, name, {**store, **caches.of(length)})
     binding = first.bind(_dims(first.plan, rows, length, length), {**inputs, grows: _copied(first.plan, grows, prompt)})
@@ -60,7 +67,7 @@ def continued(
     while True:
         length += 1
         if length > room:
-            room, step = 2 * room, None
+            room, step = _bounded(max(2 * room, length), most), None
             caches = caches.wider(room, length - 1)
         if step is None:
             wide = BoundFunction(library, name, {**store, **caches.of(room)})
@@ -69,6 +76,10 @@ def continued(
         step.set_dim(LENGTH, length)
         found = _run(step, seed, rows, length)
         yield found.copy()
+
+
+def _bounded(room: int, most: int | None) -> int:
+    return room if most is None else min(room, most)
 
 
 def _dims(plan: FunctionPlan, rows: int, length: int, new: int) -> dict[str, int]:
