@@ -199,6 +199,13 @@ LOSSES: dict[str, Case] = {
         lambda v, t: divergence(torch.distributions.Categorical(logits=v), torch.distributions.Categorical(logits=t)),
     ),
     "distance": Case("distance({a}, {b})", PAIR, ROW, F.pairwise_distance),
+    "norm": Case("norm({a} * 2, axis = -1)", {"a": V}, ROW, lambda a: torch.linalg.vector_norm(2 * a, dim=-1)),
+    "norm_of_nothing": Case(
+        "norm({a} * 0, axis = -1) + sum({a}, axis = 1)",
+        {"a": V},
+        ROW,
+        lambda a: torch.linalg.vector_norm(0 * a, dim=-1) + a.sum(1),
+    ),
     "cosine_similarity": Case("cosine_similarity({a}, {b})", PAIR, ROW, F.cosine_similarity),
     "cosine_loss": Case(
         same + "cosine_loss({a}, {b}, y, margin = 0.1)",

@@ -202,7 +202,12 @@ def _norm(arguments: Arguments) -> Datum:
     plan = prepare(arguments, tensor, axes, as_float=True, keep=arguments.flag("keep"))
     trace = arguments.core.trace
     square = replace(plan.tensor, value=trace.op("mul", plan.tensor.value, plan.tensor.value))
-    return finish(arguments, plan, trace.op("sqrt", trace.reduce("reduce_sum", masked(arguments, square, 0), axes)))
+    total = trace.reduce("reduce_sum", masked(arguments, square, 0), axes)
+    # The root is infinitely steep at 0. A vector of length 0 has no direction to grow in: its gradient is 0, as in PyTorch.
+    kind, shape = total.type.dtype, total.type.shape
+    none = trace.op("compare", total, trace.constant(0.0, kind, shape), predicate="eq")
+    root = trace.op("sqrt", trace.op("select", none, trace.constant(1.0, kind, shape), total))
+    return finish(arguments, plan, trace.op("select", none, total, root))
 
 
 def _arg(name: str) -> Callable[[Arguments], Datum]:
