@@ -63,7 +63,8 @@ def _chain(transpose: Operation, makers: Mapping[Value, Operation], readers: Map
             return []
         chain.append(op)
         if isinstance(op.attrs, TransposeAttrs):
-            return chain
+            # Two that cancel are nothing to be made: whoever simplifies takes what stands before them.
+            return [] if len(chain) == 1 and _cancel(op.attrs.permutation, transpose.attrs.permutation) else chain
         if isinstance(op.attrs, ContractAttrs):
             return chain if _permutes_left(op, op.attrs, transpose.attrs.permutation) else []
         lowering = definition(op.name).lowering
@@ -73,6 +74,10 @@ def _chain(transpose: Operation, makers: Mapping[Value, Operation], readers: Map
         if len(own) != 1:
             return []
         value = own[0]
+
+
+def _cancel(first: tuple[int, ...], then: tuple[int, ...]) -> bool:
+    return all(first[axis] == i for i, axis in enumerate(then))
 
 
 def _permutes_left(op: Operation, attrs: ContractAttrs, order: tuple[int, ...]) -> bool:

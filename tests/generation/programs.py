@@ -155,6 +155,9 @@ WHOLE: Mapping[str, str] = {
     "no mask": heads("s"),
     "mask of a large number": heads("select(unsqueeze(arange(T), 1) >= arange(T), s, -1e9)"),
     "mean of all positions": recurrent("x = x + mean(x, axis = 1, keep = true)"),
+    "turns that know the length": recurrent(
+        "m: float[B, D] = zeros\n  scan(axis = 1) v in x {\n    m = tanh(m + v / T)\n    yield ms = m\n  }\n  x = ms"
+    ),
     "backwards": recurrent("x, _ = x |> gru(24, reverse = true) as rnn"),
 }
 """Programs in which a later position changes earlier ones."""
@@ -219,7 +222,7 @@ class Scored:
             if buffer.kind == "state" and buffer.key.startswith(CACHE):
                 sizes = {"B": ids.shape[0], "T": room}
                 made = allocate(buffer.dtype, tuple(evaluate_dim(d, sizes) for d in buffer.shape))
-                made.view(np.uint8)[...] = 0xA5
+                made.reshape(-1).view(np.uint8)[...] = 0xA5
                 caches[buffer.key] = made, "T" in buffer.shape[:1]
         length = 0
         for chunk in chunks:

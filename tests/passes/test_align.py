@@ -95,3 +95,21 @@ def test_two_reorderings_that_undo_each_other_are_none() -> None:
     after = dce(canonicalise(align(Function("train", params, tuple(ops), text.results, "B"))))
     verify(after)
     assert not transposes(after)
+
+
+def test_two_that_cancel_stay_for_others_to_take_away() -> None:
+    x = Value(TensorType("f64", (T, B)), "x")
+    b = Builder()
+    rows_first = Value(TensorType("f64", (B, T)))
+    stack = Value(TensorType("f64", (T, B)))
+    b.ops.append(Operation("transpose", (x,), TransposeAttrs((1, 0)), (rows_first,)))
+    b.ops.append(Operation("transpose", (rows_first,), TransposeAttrs((1, 0)), (stack,)))
+    h, slice_ = Value(TensorType("f64", (B,)), "h"), Value(TensorType("f64", (B,)), "slice")
+    turn = Builder()
+    after = turn.add(h, slice_)
+    region = Region((h, slice_), tuple(turn.ops), (after,))
+    scan = b.operation("scan", [b.full(1.0, h.type), stack], ScanAttrs(1, 1, False, T), (region,))
+    params = (Parameter(x, "input", "x"),)
+    function = Function("f", params, tuple(b.ops), (Result(scan.results[0], "output", "h"),), "B")
+    verify(function)
+    assert align(function) is function
