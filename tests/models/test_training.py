@@ -84,7 +84,7 @@ def test_the_gpt_writes(tmp_path: Path) -> None:
     model = tmp_path / "shakespeare.bmz"
     bmc("train", MODELS / "shakespeare" / "shakespeare.bm", "-o", model)
     report = json.loads(bmc("eval", model, "--split", "valid", "--json"))
-    assert report["loss"] <= 1.01 * 1.78
+    assert report["loss"] <= 1.01 * 1.781
     assert report["metrics"]["perplexity"] == pytest.approx(np.exp(report["loss"]), rel=1e-6)
     text = bmc("generate", model, "--prompt", "ROMEO.", "--tokens", "400")
     words = set((MODELS / "shakespeare" / "plays" / "romeo_and_juliet.txt").read_text(encoding="utf-8").lower().split())
