@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 import bmc
+from bmc.driver.limits import explained_limits
+from bmc.driver.session import Session
 from bmc.errors import BmcError
 from bmc.ir import Dim, Function, Parameter, Poly, Result, TensorType, Value
 from bmc.ir.dims import floor_divide
 from bmc.ops.build import Builder
 from bmc.passes.memory.limits import limits_of
+from bmc_runtime.binding import BoundFunction
+from bmc_runtime.mapping import map_rows
 from bmc_runtime.plan import FunctionPlan, Limit, Program
 
 POSITIONS = """model M()(tok: i32[B, T]) -> (h: f32[B, T, 4]) {
@@ -30,11 +34,20 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("text", [POSITIONS, POSITIONS.replace("+ pos[:T]", "|> learned_positions(16) as p")])
 def test_a_sequence_longer_than_its_table_is_refused(text: str) -> None:
-    program = bmc.compile(text)
+    """By the runtime itself, whatever was or was not looked at before."""
+    unit = bmc.compile(text).unit
+    session = Session(unit)
+    session.initialise(0)
+    function = BoundFunction(session.library("predict"), "predict", session.store)
+
+    def run(steps: int) -> Any:
+        with explained_limits(unit):
+            return map_rows(function, {"tok": np.zeros((2, steps), np.int32)}, 2, {"T": steps})["h"]
+
     for steps in (1, 16):
-        assert program.predict({"tok": np.zeros((2, steps), np.int32)})["h"].shape == (2, steps, 4)
+        assert run(steps).shape == (2, steps, 4)
     with pytest.raises(BmcError) as caught:
-        program.predict({"tok": np.zeros((2, 17), np.int32)})
+        run(17)
     (found,) = caught.value.diagnostics
     assert found.code == "E0836"
     assert "T <= 16" in found.message
