@@ -180,3 +180,24 @@ def test_what_every_turn_reads_of_each_row_gets_the_sum_of_all_turns(shards: int
     stacks = [str(value.type) for value in backward.results[backward.attrs.carries :]]
     assert "f64[B, 3, 2]" in [str(value.type) for value in backward.results]
     assert not any(text.startswith(f"f64[{STEPS}, B, 3, 2]") for text in stacks), stacks
+
+
+def test_scans_without_turns_and_carries_without_cells() -> None:
+    """In turns of a scan that has some, and around it."""
+    body = """h: float[B, 2] = zeros
+  empty: float[B, 0] = zeros
+  other: float[B, 0] = zeros
+  scan(axis = 1) t in x {
+    inner: float[B, 2] = t * w
+    scan(axis = 1) u in x[:, :0] {
+      scan(axis = 1) v in x { inner = tanh(inner * u + v) }
+    }
+    before = empty
+    empty = other
+    other = before * 2
+    h = h + inner
+  }
+  return sum(h, axis = -1) + sum(empty, axis = -1)"""
+    loss, _, gradient = stepped(program("", body))
+    assert loss == pytest.approx(arrays().sum((1, 2)).mean(), rel=1e-12)
+    np.testing.assert_allclose(gradient, arrays().sum(1).mean(0), rtol=1e-12)

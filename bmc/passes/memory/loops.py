@@ -17,7 +17,7 @@ from bmc.ops.lowering import Loop, Reshape
 from bmc.ops.scan_parts import LoopAttrs, ScanAttrs
 from bmc.passes.fusion.traits import lowering_of
 from bmc.passes.memory.arena import Arena
-from bmc.passes.memory.sizes import aligned, at_most, bytes_of
+from bmc.passes.memory.sizes import ALIGNMENT, aligned, at_most, bytes_of
 
 __all__ = ["check_loop", "with_loops"]
 
@@ -77,7 +77,7 @@ def _places(region: Region, carries: int) -> tuple[tuple[Dim, ...], Dim]:
     yields = set(region.results[carries:])
     arena = Arena()
     # A carry is read from the first operation of the next turn on, so its slot is nobody else's.
-    own = {value: arena.take(aligned(bytes_of(value.type)) * 2) for value in region.results[:carries] if value not in yields}
+    own = {value: arena.take(_room(value) * 2) for value in region.results[:carries] if value not in yields}
     slots: list[int | None] = []
     ends: dict[int, list[int]] = {}
     for time, op in enumerate(run):
@@ -87,13 +87,18 @@ def _places(region: Region, carries: int) -> tuple[tuple[Dim, ...], Dim]:
             elif value in own:
                 slots.append(own[value])
             else:
-                slot = arena.take(aligned(bytes_of(value.type)))
+                slot = arena.take(_room(value))
                 slots.append(slot)
                 ends.setdefault(last[value], []).append(slot)
         for slot in ends.pop(time, ()):
             arena.give(slot)
     offsets, end = arena.offsets()
     return tuple(STACKED if slot is None else offsets[slot] for slot in slots), end
+
+
+def _room(value: Value) -> Dim:
+    """A value without cells takes room, too: a place is known by where it begins, which two must not share."""
+    return aligned(bytes_of(value.type)) or ALIGNMENT
 
 
 def check_loop(op: Operation) -> None:
