@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.core import StateInfo
 from bmc.frontend.bodies.dims import DimFact, Failure, ShapeSolver
 from bmc.frontend.bodies.expressions import Expressions
@@ -263,18 +263,18 @@ class Calls(Expressions):
         if is_float(tensor.dtype) and is_float(dtype) and not tensor.weak:
             # A column of f64, and what is computed from it: rounded once to what the program computes in.
             self.at(span)
-            return arithmetic.to_dtype(self, tensor, dtype)
+            return coercion.to_dtype(self, tensor, dtype)
         if tensor.weak and tensor.rank == 0 and is_float(tensor.dtype) and is_float(dtype):
             return tensor
         if tensor.weak and (is_float(dtype) or is_integer(dtype)) and (is_integer(tensor.dtype) or is_float(dtype)):
             self.at(span)
-            return arithmetic.to_dtype(self, tensor, dtype)
+            return coercion.to_dtype(self, tensor, dtype)
         if (tensor.dtype, dtype) in (("u8", "i32"), ("u8", "i64"), ("i32", "i64")):
             self.at(span)
-            return arithmetic.to_dtype(self, tensor, dtype)
+            return coercion.to_dtype(self, tensor, dtype)
         if tensor.dtype == "i64" and dtype == "i32" and isinstance(tensor.below, int) and tensor.below <= 2**31:
             self.at(span)
-            return arithmetic.to_dtype(self, tensor, dtype)
+            return coercion.to_dtype(self, tensor, dtype)
         fix = None
         if is_float(dtype) and tensor.dtype != "str":
             fix = "number"
@@ -288,7 +288,7 @@ class Calls(Expressions):
         assert wanted is not None
         value = bound.value
         if isinstance(value, Plateau) or (isinstance(value, Constructed) and value.is_schedule):
-            return arithmetic.schedule_value(self, value, bound.span)
+            return coercion.schedule_value(self, value, bound.span)
         if isinstance(value, (Closure, Primitive, Generator)) or is_number(value) or isinstance(value, (bool, ListValue)):
             if not wanted.dims and not isinstance(value, (Closure, Primitive, Generator, ListValue)):
                 return value
@@ -373,7 +373,7 @@ class Calls(Expressions):
                 raise Failure
             tensor = self.materialise(value, of_type, site, span)
             if tensor.type != of_type:
-                tensor = arithmetic.broadcast_tensor(self, arithmetic.to_dtype(self, tensor, of_type.dtype), of_type.shape)
+                tensor = coercion.broadcast_tensor(self, coercion.to_dtype(self, tensor, of_type.dtype), of_type.shape)
             return tensor
 
         return Generator(closure.name, make, True, span)
@@ -441,7 +441,7 @@ class Calls(Expressions):
             if isinstance(bound.value, Poison):
                 continue
             value = self.materialise(bound.value, info.type, name, bound.span)
-            value = arithmetic.to_dtype(self, value, info.type.dtype)
+            value = coercion.to_dtype(self, value, info.type.dtype)
             if value.type != info.type:
                 self.report(layer_errors.carried_type(bound.span, name, info.type, value.type, info.span))
                 continue
@@ -468,7 +468,7 @@ class Calls(Expressions):
             if not result.type.dims and (is_number(value) or isinstance(value, (bool, str))):
                 return value
             if isinstance(value, (Constructed, Plateau)):
-                value = arithmetic.schedule_value(self, value, where)
+                value = coercion.schedule_value(self, value, where)
             else:
                 shape, _ = env.solver.require(result.type, where)
                 value = self.materialise(value, TensorType(self.dtype(result.type), shape), name, where)

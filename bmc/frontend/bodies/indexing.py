@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bmc.frontend.bodies.arithmetic import whole_rows
+from bmc.frontend.bodies.coercion import whole_rows
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.values import Datum, Tensor, describe

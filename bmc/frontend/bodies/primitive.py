@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
-from bmc.frontend.bodies.arithmetic import scalar, whole_rows
+from bmc.frontend.bodies.coercion import scalar, whole_rows
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.values import Bound, Datum, ListValue, Poison, Tensor, TupleValue, describe

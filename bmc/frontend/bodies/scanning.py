@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.calls import Calls
 from bmc.frontend.bodies.core import Turns
 from bmc.frontend.bodies.dims import Failure
@@ -241,7 +241,7 @@ class Scanning(Calls):
                 raise Failure(layer_errors.carried_type(bound.span, name, tensor.type, describe(value), outside[name].span))
             made = self.materialise(value, tensor.type, name, bound.span) if not isinstance(value, Tensor) else value
             if made.weak:
-                made = arithmetic.to_dtype(self, made, tensor.dtype)
+                made = coercion.to_dtype(self, made, tensor.dtype)
             if made.type != tensor.type:
                 raise Failure(layer_errors.carried_type(bound.span, name, tensor.type, made.type, outside[name].span))
             after.append(made.value)

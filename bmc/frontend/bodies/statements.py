@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.calls import BodyEnvironment
 from bmc.frontend.bodies.core import InOneMode, StateInfo, WeightInfo
 from bmc.frontend.bodies.dims import Failure
@@ -184,7 +184,7 @@ class Statements(Scanning):
             solver.solve()
             if isinstance(env, BodyEnvironment):
                 self._bind_dims(env, span)
-            return arithmetic.to_dtype(self, tensor, dtype) if tensor.rank else tensor
+            return coercion.to_dtype(self, tensor, dtype) if tensor.rank else tensor
         shape, origins = solver.require(wanted, wanted.span)
         if not shape and is_number(value) and (is_float(dtype) or isinstance(value, (int, Poly))):
             return value
@@ -246,14 +246,14 @@ class Statements(Scanning):
                 if value is None or isinstance(value, (str, LayerInstance, Poison)):
                     raise Failure(layer_errors.not_initial(statement.init.span, statement.name.text, describe(value)))
                 tensor = self.materialise(value, wanted, key, statement.init.span)
-                tensor = arithmetic.to_dtype(self, tensor, wanted.dtype)
-                if arithmetic.broadcast_shape([tensor.shape, wanted.shape]) != wanted.shape:
+                tensor = coercion.to_dtype(self, tensor, wanted.dtype)
+                if coercion.broadcast_shape([tensor.shape, wanted.shape]) != wanted.shape:
                     raise Failure(
                         type_errors.rank_mismatch(
                             statement.init.span, statement.name.text, tensor.type, statement.type.span, str(wanted)
                         )
                     )
-                tensor = arithmetic.broadcast_tensor(self, tensor, wanted.shape)
+                tensor = coercion.broadcast_tensor(self, tensor, wanted.shape)
             self.registry.initial[key] = tensor.value
 
     def _state(self, statement: syntax.State, env: Environment) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from bmc.frontend.bodies.arithmetic import whole_rows
+from bmc.frontend.bodies.coercion import whole_rows
 from bmc.frontend.bodies.core import Bucketing, FitRecord, Fitting
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.elaborator import Elaborator

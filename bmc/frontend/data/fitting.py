@@ -7,7 +7,7 @@ is the path of names by which it is reached; `undo` reads fitted values only, ne
 
 from __future__ import annotations
 
-from bmc.frontend.bodies.arithmetic import to_dtype
+from bmc.frontend.bodies.coercion import to_dtype
 from bmc.frontend.bodies.core import Core, FitRecord
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.trace import Trace, cone

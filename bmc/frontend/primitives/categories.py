@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import arithmetic, coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.values import Categories, Datum, ListValue, Parts, Tensor, describe
@@ -74,7 +74,7 @@ def _category(arguments: Arguments) -> Datum:
     if x.dtype == "i64":  # narrowing wraps: 2 ** 32 must not become a 0 that looks right
         value = trace.op("maximum", value, trace.constant(-(2**31), "i64", x.shape))
         value = trace.op("minimum", value, trace.constant(2**31 - 1, "i64", x.shape))
-    made = arithmetic.to_dtype(core, replace(x, value=value), "i32")
+    made = coercion.to_dtype(core, replace(x, value=value), "i32")
     return replace(made, below=size, below_origin=arguments.where("n"), categories=Categories(size))
 
 
@@ -83,7 +83,7 @@ def _onehot(arguments: Arguments) -> Datum:
     x = given.text if isinstance(given, Parts) and given.unit == "whole" else arguments.tensor("x")
     if is_integer(x.dtype) and isinstance(x.below, int) and not arguments.given("n") and not arguments.given("max"):
         _require_cells(arguments, x)
-        return onehot_of(arguments, arithmetic.to_dtype(arguments.core, x, "i32"), x.below, arguments.span)
+        return onehot_of(arguments, coercion.to_dtype(arguments.core, x, "i32"), x.below, arguments.span)
     if is_integer(x.dtype) and isinstance(arguments["n"], int) and isinstance(x.below, int) and x.below > arguments.integer("n"):
         size = arguments.integer("n")
         raise Failure(type_errors.label_bound(arguments.where("x"), "x", x.below, size, x.below_origin, arguments.where("n")))

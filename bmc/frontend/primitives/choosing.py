@@ -5,7 +5,7 @@ Integers carry their upper bound, which is checked against the axis that they pi
 
 from __future__ import annotations
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.values import Datum, ListValue, Tensor, describe
@@ -48,7 +48,7 @@ def _take(arguments: Arguments) -> Datum:
     axis = arguments.axis("axis", x.rank, describe(x))
     check_bound(arguments, index, "i", x, axis)
     if index.dtype == "u8":
-        index = arithmetic.to_dtype(core, index, "i32")
+        index = coercion.to_dtype(core, index, "i32")
     if x.rank == 0:
         raise Failure(type_errors.operand_type(arguments.where("x"), "take", describe(x)))
     origins = index.origins or (None,) * index.rank
@@ -87,9 +87,9 @@ def _scatter_add(arguments: Arguments) -> Datum:
             type_errors.label_bound(arguments.where("i"), "i", index.below, size, index.below_origin, arguments.where("size"))
         )
     if x.dtype == "bool":
-        x = arithmetic.to_dtype(core, x, "i32")
+        x = coercion.to_dtype(core, x, "i32")
     if index.dtype == "u8":
-        index = arithmetic.to_dtype(core, index, "i32")
+        index = coercion.to_dtype(core, index, "i32")
     along_last = axis and axis == x.rank - 1 and index.shape == x.shape
     if not along_last and (axis or index.shape != x.shape[: index.rank]):
         wanted = "with axis 0 its dims begin those of x, with the last axis they are those of x"
@@ -119,7 +119,7 @@ def _within(arguments: Arguments) -> Datum:
     if x.rank == 0:
         raise Failure(type_errors.operand_type(arguments.where("x"), "within", describe(x)))
     check_bound(arguments, index, "i", x, x.rank - 1)
-    return arithmetic.to_dtype(arguments.core, index, "i32") if index.dtype == "u8" else index
+    return coercion.to_dtype(arguments.core, index, "i32") if index.dtype == "u8" else index
 
 
 def _counts(arguments: Arguments) -> Datum:

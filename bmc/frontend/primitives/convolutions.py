@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.provenance import is_input
@@ -147,8 +147,8 @@ def _expect_channels_last(arguments: Arguments, tensor: Tensor, sizes: tuple[int
 def _one_dtype(arguments: Arguments, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     core = arguments.core
     spans = [arguments.where("x"), arguments.where("w")]
-    dtype = arithmetic.common_dtype(core, [x, w], spans, arguments.name, arguments.span)
-    return arithmetic.to_dtype(core, x, dtype), arithmetic.to_dtype(core, w, dtype)
+    dtype = coercion.common_dtype(core, [x, w], spans, arguments.name, arguments.span)
+    return coercion.to_dtype(core, x, dtype), coercion.to_dtype(core, w, dtype)
 
 
 def _patches(arguments: Arguments) -> Datum:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.core import Core, Turns
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
@@ -108,7 +108,7 @@ def _bernoulli(arguments: Arguments) -> Datum:
         trace, chance = core.trace, arguments.floats("p")
         dtype = core.float_type if chance.weak else chance.dtype
         drawn = core.tensor(draw(core, "random_uniform", TensorType(dtype, of_type.shape), site))
-        if arithmetic.broadcast_shape([chance.shape, of_type.shape]) != of_type.shape:
+        if coercion.broadcast_shape([chance.shape, of_type.shape]) != of_type.shape:
             raise Failure(
                 type_errors.broadcast_mismatch(
                     arguments.span, "within", chance.type, of_type, arguments.where("p"), arguments.span, ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
@@ -273,9 +273,9 @@ def _einsum(arguments: Arguments) -> Datum:
     if len(inputs) != len(arguments.rest):
         raise _bad(arguments, f"the pattern has {len(inputs)} operands, but {len(arguments.rest)} are given", left)
     spans = [b.span for b in arguments.rest]
-    tensors = [arithmetic.scalar(core, b.value, b.span) for b in arguments.rest]
-    dtype = arithmetic.common_dtype(core, tensors, spans, "einsum", arguments.span)
-    tensors = [arithmetic.to_dtype(core, t, dtype) for t in tensors]
+    tensors = [coercion.scalar(core, b.value, b.span) for b in arguments.rest]
+    dtype = coercion.common_dtype(core, tensors, spans, "einsum", arguments.span)
+    tensors = [coercion.to_dtype(core, t, dtype) for t in tensors]
     sizes: dict[str, Dim] = {}
     parts: list[_Labelled] = []
     most = 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.values import Datum, Tensor, TupleValue, describe
@@ -79,7 +79,7 @@ def _cumsum(arguments: Arguments) -> Datum:
         raise Failure(type_errors.may_be_missing(arguments.where("x"), describe(x), "`cumsum`", x.origin(0)))
     axis = arguments.axis("axis", x.rank, describe(x))
     if x.dtype == "bool":
-        x = arithmetic.to_dtype(arguments.core, x, "i32")
+        x = coercion.to_dtype(arguments.core, x, "i32")
     trace, size = arguments.core.trace, x.shape[axis]
 
     def flipped(value: Value) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import arithmetic, coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.values import Datum, LayerInstance, Tensor, describe, is_number
@@ -31,7 +31,7 @@ def _real(name: str, static: Callable[[float], float]) -> Callable[[Arguments], 
             raise Failure(type_errors.operand_type(arguments.where("x"), name, describe(tensor)))
         if not is_float(tensor.dtype):
             weak = tensor.weak and tensor.rank == 0
-            tensor = replace(arithmetic.to_dtype(arguments.core, tensor, "f64" if weak else arguments.core.float_type), weak=weak)
+            tensor = replace(coercion.to_dtype(arguments.core, tensor, "f64" if weak else arguments.core.float_type), weak=weak)
         return replace(arithmetic.elementwise(arguments.core, name, tensor), weak=tensor.weak)
 
     return expand
@@ -61,7 +61,7 @@ def _number(arguments: Arguments) -> Datum:
         raise Failure(
             type_errors.operand_type(arguments.where("x"), "number", describe(tensor), "`category` makes integers of text")
         )
-    return replace(arithmetic.to_dtype(arguments.core, tensor, arguments.core.float_type), categories=None)
+    return replace(coercion.to_dtype(arguments.core, tensor, arguments.core.float_type), categories=None)
 
 
 def _integer(arguments: Arguments) -> Datum:
@@ -71,7 +71,7 @@ def _integer(arguments: Arguments) -> Datum:
     tensor = arguments.tensor("x")
     if tensor.dtype == "str":
         raise Failure(type_errors.operand_type(arguments.where("x"), "integer", describe(tensor)))
-    made = arithmetic.to_dtype(arguments.core, tensor, "i32")
+    made = coercion.to_dtype(arguments.core, tensor, "i32")
     return replace(made, below=2, below_origin=arguments.span) if tensor.dtype == "bool" else made
 
 
@@ -82,15 +82,15 @@ def extreme(arguments: Arguments, name: str, left: str, right: str) -> Datum:
         return max(a, b) if name == "maximum" else min(a, b)
     core = arguments.core
     spans = [arguments.where(left), arguments.where(right)]
-    operands, weak = arithmetic.unify(core, [a, b], spans, name, arguments.span)
+    operands, weak = coercion.unify(core, [a, b], spans, name, arguments.span)
     value = core.trace.op(name, operands[0].value, operands[1].value)
     result = Tensor(
         value,
         core.trace,
-        arithmetic.join_valid(core, operands),
+        coercion.join_valid(core, operands),
         weak,
-        origins=arithmetic.combined_origins(operands, operands[0].shape),
-        lengths=arithmetic.join_lengths(operands, arguments.span),
+        origins=coercion.combined_origins(operands, operands[0].shape),
+        lengths=coercion.join_lengths(operands, arguments.span),
     )
     bounds = [b + 1 for b in (a, b) if isinstance(b, int)] + [t.below for t in operands if isinstance(t.below, int)]
     if name == "minimum" and bounds and is_integer(operands[0].dtype):
@@ -106,7 +106,7 @@ def _clip(arguments: Arguments) -> Datum:
         return min(max(value, low), high)
     tensor = arguments.tensor("x")
     if is_integer(tensor.dtype) and (low != int(low) or high != int(high)):
-        tensor = arithmetic.to_dtype(core, tensor, core.float_type)
+        tensor = coercion.to_dtype(core, tensor, core.float_type)
     if tensor.dtype in ("bool", "str"):
         raise Failure(type_errors.operand_type(arguments.where("x"), "clip", describe(tensor)))
     trace = core.trace

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.values import Datum, ListValue, Tensor, TupleValue, describe
@@ -47,11 +47,11 @@ def prepare(arguments: Arguments, tensor: Tensor, axes: tuple[int, ...], *, as_f
     exact = core.trace.exact and over_rows
     weak = tensor.weak
     if tensor.dtype == "bool":
-        tensor = arithmetic.to_dtype(core, tensor, "f64" if exact else core.float_type if as_float else "i32")
+        tensor = coercion.to_dtype(core, tensor, "f64" if exact else core.float_type if as_float else "i32")
     elif as_float and is_integer(tensor.dtype):
-        tensor = arithmetic.to_dtype(core, tensor, "f64" if exact else core.float_type)
+        tensor = coercion.to_dtype(core, tensor, "f64" if exact else core.float_type)
     elif exact and is_float(tensor.dtype):
-        tensor = arithmetic.to_dtype(core, tensor, "f64")
+        tensor = coercion.to_dtype(core, tensor, "f64")
     elif weak:
         tensor = replace(tensor, weak=False)
     return Reduced(tensor, axes, keep, exact)

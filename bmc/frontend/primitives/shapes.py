@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.indexing import take_range
 from bmc.frontend.bodies.primitive import Arguments, Primitive
@@ -161,7 +161,7 @@ def _concat(arguments: Arguments) -> Datum:
     axis = arguments.integer("axis")
     tensors: list[Tensor] = []
     for bound in bounds:
-        tensor = arithmetic.scalar(core, bound.value, bound.span)
+        tensor = coercion.scalar(core, bound.value, bound.span)
         if tensor.valid is not None:
             raise Failure(type_errors.may_be_missing(bound.span, describe(tensor), "`concat`", tensor.origin(0)))
         if tensor.dtype == "bool" and any(isinstance(b.value, Tensor) and b.value.dtype != "bool" for b in bounds):
@@ -175,8 +175,8 @@ def _concat(arguments: Arguments) -> Datum:
     axis %= rank
     spans = [b.span for b in bounds]
     if any(t.dtype not in ("bool", "str") for t in tensors):
-        dtype = arithmetic.common_dtype(core, tensors, spans, "concat", arguments.span)
-        tensors = [arithmetic.to_dtype(core, t, dtype) for t in tensors]
+        dtype = coercion.common_dtype(core, tensors, spans, "concat", arguments.span)
+        tensors = [coercion.to_dtype(core, t, dtype) for t in tensors]
     for tensor, span in zip(tensors[1:], spans[1:], strict=True):
         left, right = tensors[0], tensor
         same = left.rank == right.rank and all(
@@ -187,7 +187,7 @@ def _concat(arguments: Arguments) -> Datum:
     value = tensors[0].value if len(tensors) == 1 else core.trace.op("concat", *(t.value for t in tensors), axis=axis)
     bounds_ = [t.below for t in tensors]
     below = max((b for b in bounds_ if isinstance(b, int)), default=None) if all(isinstance(b, int) for b in bounds_) else None
-    origins = list(arithmetic.combined_origins(tensors, value.type.shape))
+    origins = list(coercion.combined_origins(tensors, value.type.shape))
     if len(tensors) > 1:
         origins[axis] = arguments.span
     made = core.tensor(value, origins=origins)
@@ -201,7 +201,7 @@ def _stack(arguments: Arguments) -> Datum:
     bounds = _operands(arguments)
     if not bounds:
         raise Failure(type_errors.element_count(arguments.span, "nothing", "`stack`: it takes at least one tensor"))
-    tensors, _ = arithmetic.unify(core, [b.value for b in bounds], [b.span for b in bounds], "stack", arguments.span)
+    tensors, _ = coercion.unify(core, [b.value for b in bounds], [b.span for b in bounds], "stack", arguments.span)
     rank = tensors[0].rank + 1
     axis = arguments.integer("axis")
     if not -rank <= axis < rank:
@@ -215,13 +215,13 @@ def _stack(arguments: Arguments) -> Datum:
 def _broadcast(arguments: Arguments) -> Datum:
     tensor = arguments.tensor("x")
     like = arguments.tensor("like")
-    if arithmetic.broadcast_shape([tensor.shape, like.shape]) != like.shape:
+    if coercion.broadcast_shape([tensor.shape, like.shape]) != like.shape:
         raise Failure(
             type_errors.broadcast_mismatch(
                 arguments.span, "like", tensor.type, like.type, arguments.where("x"), arguments.where("like"), ()
             )
         )
-    return arithmetic.broadcast_tensor(arguments.core, tensor, like.shape)
+    return coercion.broadcast_tensor(arguments.core, tensor, like.shape)
 
 
 def _pad_edges(arguments: Arguments) -> Datum:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.values import Bound, Closure, Constructed, Datum, Tensor, describe
@@ -51,7 +51,7 @@ def _fill(arguments: Arguments) -> Datum:
         raise arguments.wrong("with", f"a whole number, since the column is {x.dtype}")
     if isinstance(given, Tensor):
         if not is_float(x.dtype):
-            x = arithmetic.to_dtype(core, x, core.float_type)
+            x = coercion.to_dtype(core, x, core.float_type)
         filler = trace.broadcast(trace.cast(given.value, x.dtype), x.shape)
     else:
         filler = trace.constant(given, x.dtype, x.shape)
@@ -69,7 +69,7 @@ def _quantile_of(arguments: Arguments, x: Tensor, q: float) -> Tensor:
     if x.dtype in ("bool", "str"):
         raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, describe(x)))
     dtype = "f64" if trace.exact else core.float_type
-    tensor = arithmetic.to_dtype(core, x, dtype)
+    tensor = coercion.to_dtype(core, x, dtype)
     tensor, axes = over_steps(core, tensor, arguments.axes("axis", tensor.rank, describe(tensor)))
     others = [i for i in range(tensor.rank) if i not in axes]
     count = product(tensor.shape[i] for i in axes)

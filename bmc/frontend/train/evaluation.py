@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.elaborator import Elaborator
 from bmc.frontend.bodies.trace import ROW, first_mixing
@@ -62,7 +62,7 @@ def _items(core: Elaborator, entry: syntax.Setting | None, fallback: str) -> lis
 def _metric(core: Elaborator, value: Datum, span: Span) -> Tensor:
     """A metric as f64: a number, the mean of a value for each row, or a table."""
     trace = core.trace
-    tensor = arithmetic.scalar(core, value, span)
+    tensor = coercion.scalar(core, value, span)
     if tensor.dtype == "str":
         raise Failure(train_errors.too_many_tables(span, describe(tensor)))
     core.at(span)
@@ -145,7 +145,7 @@ def predict_function(core: Elaborator, block: TrainBlock, settings: Settings, tr
             core.report(train_errors.mixes_rows(span, name, place))
         columns.append(column)
         results.append(made)
-    keep = _kept_columns(core, block, settings)
+    keep = __kept_columns(core, block, settings)
     if core.failed:
         return
     read_outputs = {p.key for p in core.trace.cut("predict", results).params if p.role == "input"}
@@ -171,10 +171,10 @@ def _predicted(core: Elaborator, name: str, value: Datum, span: Span, lengths: C
     """One value for each row, its dims known but for `lengths`, which have a most."""
     if isinstance(value, Poison):
         raise Failure
-    tensor = arithmetic.scalar(core, value, span)
+    tensor = coercion.scalar(core, value, span)
     row = Poly.symbol(ROW)
     if tensor.rank == 0:
-        tensor = arithmetic.broadcast_tensor(core, tensor, (row,))
+        tensor = coercion.broadcast_tensor(core, tensor, (row,))
     if tensor.shape[0] != row or not all(symbols(d) <= set(lengths) for d in tensor.shape[1:]):
         open_dims = any(core.trace.has_rows(d) for d in tensor.shape[1:])
         if open_dims:
@@ -191,7 +191,7 @@ def _predicted_column(core: Elaborator, name: str, tensor: Tensor) -> tuple[Pred
     return PredictedColumn(name, tensor.type, "label", categories.table, categories.count, categories.labels), made
 
 
-def _kept_columns(core: Elaborator, block: TrainBlock, settings: Settings) -> tuple[str, ...]:
+def __kept_columns(core: Elaborator, block: TrainBlock, settings: Settings) -> tuple[str, ...]:
     entry = settings.entries.get("keep")
     if entry is None:
         return ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.elaborator import Elaborator
 from bmc.frontend.bodies.values import Bound, Environment, ListValue, Poison, Tensor, describe, is_number
@@ -68,7 +68,7 @@ def _align(core: Elaborator, weight: Tensor, loss: Tensor, span: Span) -> Value:
     shape = weight.shape
     if weight.rank < loss.rank and shape == loss.shape[: weight.rank]:
         return core.trace.op("broadcast", weight.value, shape=loss.shape, axes=tuple(range(weight.rank)))
-    if arithmetic.broadcast_shape([shape, loss.shape]) != loss.shape:
+    if coercion.broadcast_shape([shape, loss.shape]) != loss.shape:
         raise Failure(type_errors.broadcast_mismatch(span, "times", loss.type, weight.type, span, span, ()))
     return core.trace.broadcast(weight.value, loss.shape)
 
@@ -106,9 +106,9 @@ def weighted_sums(
     entry = settings.entries.get("weight")
     if entry is not None:
         given = core.evaluate(entry.value, traced.env)
-        weight = arithmetic.scalar(core, given, entry.value.span)
+        weight = coercion.scalar(core, given, entry.value.span)
         if weight.dtype in ("bool", "u8", "i32", "i64"):
-            weight = arithmetic.to_dtype(core, weight, core.float_type)
+            weight = coercion.to_dtype(core, weight, core.float_type)
         weights.append(trace.cast(_align(core, weight, loss, entry.value.span), dtype))
     classes = settings.entries.get("class_weight")
     if classes is not None:

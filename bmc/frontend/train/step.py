@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bmc.frontend.bodies import arithmetic
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.elaborator import Elaborator
 from bmc.frontend.bodies.keys import KeyScope
@@ -62,7 +62,7 @@ def _update(core: Elaborator, key: str, rule: OptimizerRule, weight: Value, grad
         value = core.replayed(key, closure, rule.value.hyper, given, rule.span)
     if not isinstance(value, Tensor):
         raise Failure
-    made = arithmetic.to_dtype(core, value, weight.type.dtype)
+    made = coercion.to_dtype(core, value, weight.type.dtype)
     if made.type != weight.type:
         raise Failure(type_errors.rank_mismatch(rule.span, closure.name, made.type, declaration.signature, str(weight.type)))
     return made.value
