@@ -139,16 +139,16 @@ class Model:
         """Copies of weights and states by key."""
         return {key: array.copy() for key, array in self._trained.weights.items()}
 
-    def predict(self, rows: Given, *, only: str | None = None) -> dict[str, NDArray[Any]]:
+    def predict(self, rows: Given, *, only: str | None = None, seed: int | None = None) -> dict[str, NDArray[Any]]:
         """Predictions for raw rows: one out for each in, with the same bits in any batch.
 
         `rows`: columns by header (labels may be absent), or the path of a csv, parquet, npz or jsonl file. Gives arrays `[N,
         ...]` by the names of `predict`, then of `keep`; texts as arrays of `str` objects, dates and times as
-        `datetime64`. `only`: one of them.
+        `datetime64`. `only`: one of them. `seed`: of what the model draws, by default that of its train block.
 
         Raises BmcError: a column is missing, a value cannot be read.
         """
-        return {name: _array(column) for name, column in self._trained.predict(rows, only=only).columns.items()}
+        return {name: _array(column) for name, column in self._trained.predict(rows, only=only, seed=seed).columns.items()}
 
     def evaluate(self, split: str = "test", data: Mapping[str, Any] | None = None) -> Evaluation:
         """Loss and metrics of a split ("all": of every row): `.rows`, `.loss`, `.metrics["accuracy"]`.

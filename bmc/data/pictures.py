@@ -1,8 +1,8 @@
 """Reads folders of pictures: PNG and JPEG files, through Pillow.
 
-In: a folder. Out: `RawTable` with the columns `image` (`u8[H, W, C]`, or `u8[H, W]`), `folder` (the path, within the source, of the
-folder that a picture lies in; "" for the source itself) and `file` (the picture's path within the source). Guaranteed: rows in the
-order of `file`, by bytes; every picture has the declared size and number of channels, or an error names it.
+In: a folder, or one picture. Out: `RawTable` with the columns `image` (`u8[H, W, C]`, or `u8[H, W]`), `folder` (the path, within
+the source, of the folder that a picture lies in; "" for the source itself) and `file` (the picture's path within the source).
+Guaranteed: rows in the order of `file`, by bytes; every picture has the declared size and number of channels, or an error names it.
 
 Grey pictures have one channel, coloured ones three, with transparency four. A palette is looked up, black and white become 0 and
 255; nothing else is converted: a grey picture among coloured ones is an error, for nobody has said what is to become of it.
@@ -44,9 +44,12 @@ class _BadPicture(ValueError):
 
 
 def read_folder(folder: Path, columns: Sequence[ColumnSpec], endings: Sequence[str], span: Span | None) -> RawTable:
-    """The pictures in a folder and the folders below. Raises BmcError: there is none, or Pillow is not installed. What is wrong
-    with a picture is in `broken`."""
-    files = picture_names(folder, endings or IMAGES)
+    """The pictures in a folder and the folders below; `folder` may be a single picture, too. Raises BmcError: there is none, or
+    Pillow is not installed. What is wrong with a picture is in `broken`."""
+    if folder.is_dir():
+        files = picture_names(folder, endings or IMAGES)
+    else:
+        folder, files = folder.parent, [folder.name]
     if not files:
         shown = ", ".join(endings or IMAGES)
         raise BmcError(data_errors.empty_file(str(folder), f"picture ({shown})", span))

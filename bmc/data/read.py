@@ -30,6 +30,7 @@ from bmc.data.raw import RawTable
 from bmc.data.ts_format import read_ts
 from bmc.data.windowing import Items, Windows, windows_of
 from bmc.errors import BmcError, Diagnostic
+from bmc.frontend.data.sources import IMAGES
 from bmc.frontend.unit import ColumnSpec, DataSpec, SourceKind, SourceSpec
 from bmc.record import record, replace
 from bmc.source import Span
@@ -154,6 +155,10 @@ def read_rows(
     if source is not None:
         na, separator = source.na, dict(source.options).get("separator")
         given_kind = _kind_given(given, source, form)
+        if given_kind == "folder" and source.window is None:
+            place = Path(str(given))
+            raw = _pictures(place, columns, source)
+            return _rows(raw, str(place if place.is_dir() else place.parent), columns, na, keep_bad=keep_bad)
         if given_kind is not None:
             tables = _tables_of(replace(source, kind=given_kind, files=source.files), given, columns)
             return Rows(concat_tables(tables), {})
@@ -167,12 +172,26 @@ def read_rows(
             raise BmcError(data_errors.unknown_format(path, FORMATS))
         data = sys.stdin.buffer.read() if path == "-" else _bytes_of(Path(path), None)
         raw = _read(data, name, form, columns, na, separator or _separator_of(path), None)
+    return _rows(raw, name, columns, na, keep_bad=keep_bad)
+
+
+def _rows(raw: RawTable, name: str, columns: Sequence[ColumnSpec], na: Sequence[str], *, keep_bad: bool) -> Rows:
     errors: dict[int, str] = {}
     if keep_bad:
         errors = {row: diagnostic.message for row, diagnostic in reversed(_errors(raw, name, columns, na))}
     else:
         _refuse_bad(raw, name, columns, na)
     return Rows(_table(raw, name), errors)
+
+
+def _pictures(path: Path, columns: Sequence[ColumnSpec], source: SourceSpec) -> RawTable:
+    """Pictures to predict on: those of a folder, or one."""
+    if not path.exists():
+        raise BmcError(data_errors.no_such_data(str(path), None))
+    if not path.is_dir() and path.suffix.lower().removeprefix(".") not in IMAGES:
+        raise BmcError(data_errors.unknown_format(str(path), (*_TABLES, "folder", *IMAGES)))
+    endings = tuple(value for name, value in source.options if name == "ending")
+    return read_folder(path, columns, endings, source.span)
 
 
 def _kind_given(given: Given, source: SourceSpec, form: str | None) -> SourceKind | None:

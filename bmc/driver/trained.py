@@ -137,10 +137,12 @@ class TrainedModel:
         return located(spec, self.identity, str(self.path.parent), data)
 
     # --- prediction --------------------------------------------------------------------------------------------
-    def predict(self, given: Given, *, form: str | None = None, only: str | None = None, keep_bad: bool = False) -> Predictions:
+    def predict(
+        self, given: Given, *, form: str | None = None, only: str | None = None, keep_bad: bool = False, seed: int | None = None
+    ) -> Predictions:
         """One row out for each raw row in, whichever rows stand beside it. `given`: a path, `-`, or columns in memory. `only`: the
-        name of one predicted column. `keep_bad`: rows that cannot be read, or
-        hold a category that is not listed, become errors of the result. Raises BmcError."""
+        name of one predicted column. `keep_bad`: rows that cannot be read, or hold a category that is not listed, become errors of
+        the result. `seed`: of what the model draws, by default that of its train block. Raises BmcError."""
         prediction = self.session.prediction
         names = [column.name for column in prediction.columns]
         if only is not None and only not in names:
@@ -154,7 +156,8 @@ class TrainedModel:
         else:
             rows = _counted(given, spec.columns, source, form)
         errors = dict(rows.errors)
-        found = self.session.predict(rows.table, spec_seed(self.unit), errors if keep_bad else None)
+        drawn_by = spec_seed(self.unit) if seed is None else seed
+        found = self.session.predict(rows.table, drawn_by, errors if keep_bad else None)
         if only is not None:
             found = {only: found[only]}
         if errors:

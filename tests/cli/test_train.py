@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import bmc
 from bmc_runtime import atomic
 
 QUICK = ("--set", "epochs=4")
@@ -258,6 +259,10 @@ train M on D { loss = mse(code, x); predict = [drawn = drawn]; epochs = 1 }
     assert lines[0] == "drawn.0,drawn.1"
     assert len(lines) == 1 + 3
     assert len(set(lines)) == 4
+    assert run("predict", "m.bmz", "rows.csv", "--seed", 0).out.splitlines() == lines, "the seed of training"
+    others = run("predict", "m.bmz", "rows.csv", "--seed", 5).out.splitlines()
+    assert not set(others[1:]) & set(lines[1:])
+    assert bmc.load("m.bmz").predict("rows.csv", seed=5)["drawn"].shape == (3, 2)
     Path("rows.csv").write_text("c\n7\n")
     done = run("predict", "m.bmz", "rows.csv")
     assert (done.code, "no column 'a'" in done.err) == (3, True)

@@ -97,6 +97,31 @@ def test_a_file_for_each_column(declare: Any, put: Put, tmp_path: Path) -> None:
     assert len(fingerprint(declare.data(specs, by_column))) == 64
 
 
+def test_pictures_to_predict(declare: Any, put: Put, tmp_path: Path, golden: Callable[[str, str], None]) -> None:
+    """One picture is a row; a picture that cannot be read is an error of its row, as a cell of a table is."""
+    source = declare.source("folder", "d")
+    wanted = [*columns(declare), replace(declare.column("name: str"), header="file")]
+    pixels = RNG.integers(0, 256, (2, 2, 3, 3), dtype=np.uint8)
+    for name, values in (("a.png", pixels[0]), ("b.png", pixels[1, :, :2]), ("c.PNG", pixels[1])):
+        picture(tmp_path / "p" / name, values)
+    one = read_rows(str(tmp_path / "p" / "c.PNG"), wanted, source).table
+    assert np.array_equal(one.columns["image"].data, pixels[1:])
+    assert (one.columns["folder"].to_python(), one.columns["name"].to_python()) == ([""], ["c.PNG"])
+    found = read_rows(str(tmp_path / "p"), wanted, source, keep_bad=True)
+    assert list(found.errors) == [1]
+    assert "2 high and 2 wide" in found.errors[1]
+    assert np.array_equal(found.table.columns["image"].data[[0, 2]], pixels)
+    said: list[str] = []
+    for title, path in (
+        ("a picture that is not there", tmp_path / "none.png"),
+        ("no picture by its name", put("notes.txt", "text")),
+        ("a bad picture", tmp_path / "p" / "b.png"),
+    ):
+        with declare.refused(said, title):
+            read_rows(str(path), wanted, source)
+    golden("predict", "\n".join(said).replace(f"{tmp_path}/", ""))
+
+
 def test_what_is_refused(declare: Any, put: Put, tmp_path: Path, golden: Callable[[str, str], None]) -> None:
     said: list[str] = []
     data = declare.data(columns(declare), declare.source("folder", "d"))

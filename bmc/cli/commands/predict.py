@@ -24,13 +24,15 @@ _FORMATS = click.Choice(FORMATS)
     "--on-error", type=click.Choice(["stop", "column"]), default="stop", show_default=True,
     help=f"A row that cannot be read: stop and say why, or leave it empty and say why in the column {ERROR_COLUMN!r}.",
 )  # fmt: skip
+@click.option("--seed", type=int, metavar="S", help="Of what the model draws; by default that of training.")
 @click.option("--format", "form", type=_FORMATS, help="The format of INPUT where its name does not say it; `-` is csv.")
-def command(model: str, rows: str, output: str | None, only: str | None, on_error: str, form: str | None) -> int:
-    """Predict raw rows: csv, parquet, arrow, npz, jsonl or ts by the name of INPUT, or `-` for standard input.
+def command(model: str, rows: str, output: str | None, only: str | None, on_error: str, seed: int | None, form: str | None) -> int:
+    """Predict raw rows: csv, parquet, arrow, npz, jsonl or ts by the name of INPUT, a folder of pictures or one
+    picture for a model of pictures, or `-` for standard input.
 
     Labels may be absent. One row comes out for each row that goes in, in order.
     """
-    found = open_model(model).predict(rows, form=form, only=only, keep_bad=on_error == "column")
+    found = open_model(model).predict(rows, form=form, only=only, keep_bad=on_error == "column", seed=seed)
     columns = dict(found.columns)
     if on_error == "column":
         columns[ERROR_COLUMN] = text_column([found.errors.get(row) for row in range(found.rows)])

@@ -94,7 +94,12 @@ ENTRIES: tuple[Entry, ...] = (
         "`--data NAME=PATH` names a source: the split, where sources are named by split, and the data block "
         "otherwise.",
     ),
-    Entry("E0733", "The file's name does not say its format", "It ends in .csv, .tsv, .parquet, .arrow, .npz, .jsonl or .ts."),
+    Entry(
+        "E0733",
+        "The file's name does not say its format",
+        "It ends in .csv, .tsv, .parquet, .arrow, .npz, .jsonl or .ts; a model that learned from `folder(...)` predicts a folder "
+        "of pictures, too, or one picture.",
+    ),
     Entry(
         "E0734",
         "The file cannot be written",

@@ -113,7 +113,10 @@ def _column(core: Elaborator, column: syntax.Column, kinds: Sequence[str], env: 
     return ColumnSpec(column.name.text, header, core.dtype(column.type), kind, nullable, tuple(cell), column.span, ragged)
 
 
-def _bind_columns(core: Elaborator, block: DataBlock, clause: syntax.Columns, source: ReadSource | None, env: Environment) -> None:
+def _bind_columns(
+    core: Elaborator, block: DataBlock, clause: syntax.Columns, source: ReadSource | None, env: Environment, *, uncut: bool
+) -> None:
+    """`uncut`: the source is wrong where it may say `windows(n)`, so that nothing is known of the shapes of columns."""
     kinds = [s.kind for s in source.specs] if source is not None else []
     specs: list[ColumnSpec] = []
     spans: dict[str, Span] = {}
@@ -128,6 +131,9 @@ def _bind_columns(core: Elaborator, block: DataBlock, clause: syntax.Columns, so
             specs.append(spec)
         except Failure as failure:
             core.report(failure.diagnostic)
+            env.names[name] = Bound(POISON, column.span)
+            continue
+        if uncut:
             env.names[name] = Bound(POISON, column.span)
             continue
         steps = (Poly.symbol(spec.ragged),) if spec.ragged else ()
@@ -173,6 +179,7 @@ def _clauses(core: Elaborator, block: DataBlock, env: Environment) -> None:
     name = block.declaration.name
     first: dict[str, Span] = {}
     source: ReadSource | None = None
+    uncut = False
     for entry in entries:
         key = _clause_name(entry)
         if key is not None and key in first:
@@ -184,13 +191,15 @@ def _clauses(core: Elaborator, block: DataBlock, env: Environment) -> None:
             source = _guarded(core, partial(read_source_clause, core, entry.value, env, name.text), entry.span)
             if source is not None:
                 block.sources = source.specs
+            else:
+                uncut = isinstance(entry.value, syntax.Pipe)
     if "source" not in first:
         core.report(data_errors.missing_clause(name.span, name.text, "source"))
     columns = next((e for e in entries if isinstance(e, syntax.Columns)), None)
     if columns is None:
         core.report(data_errors.missing_clause(name.span, name.text, "columns"))
     else:
-        _bind_columns(core, block, columns, source, env)
+        _bind_columns(core, block, columns, source, env, uncut=uncut)
         _check_headers(core, block)
     for entry in entries:
         key = _clause_name(entry)

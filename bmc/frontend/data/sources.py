@@ -110,7 +110,7 @@ def _staged(core: Core, spec: SourceSpec, node: syntax.Expr, env: Environment) -
         return replace(spec, items="words" if word == "words" else "chars")
     if word in _CUTTERS:
         raise Failure(data_errors.bad_source(node.span, f"`{word}` cuts `text(...)`"))
-    reason = "rows go through `words`, `chars` and `windows(n)` only"
+    reason = "rows go through `words`, `chars` and `windows(n)` only; other functions are for its columns"
     raise Failure(data_errors.bad_source(node.span, reason, ("windows", *_CUTTERS)))
 
 

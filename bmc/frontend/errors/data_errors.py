@@ -86,7 +86,10 @@ def bad_source(span: Span, reason: str, kinds: Sequence[str] = ()) -> Diagnostic
         "E0507",
         f"this is not a source of rows: {reason}",
         (primary(span),),
-        ('a source is written `csv("a.csv")`, `parquet("a/*.parquet")`, or `[train = csv("a.csv"), test = csv("b.csv")]`',),
+        (
+            'a source is written `csv("a.csv")`, `parquet("a/*.parquet")`, `folder("photos", ["png"])`, `text("a.txt") |> words |> '
+            'windows(65)`, or `[train = csv("a.csv"), test = csv("b.csv")]`',
+        ),
         did_you_mean(span, span.text, kinds),
     )
 

@@ -265,7 +265,7 @@ def bad_target(span: Span, equal: Span | None) -> Diagnostic:
         "E0115",
         "only names can be bound",
         tuple(labels),
-        ("the left side of `=` is `name`, `name: type`, or several of them separated by `,`",),
+        ("the left side of `=` is `name`, `name: type`, or several of them separated by `,`, without brackets",),
     )
 
 
