@@ -155,9 +155,12 @@ def _states_of(op: Operation, states: Mapping[Value, PrefixState]) -> Sequence[P
 def _is_settled(op: Operation, states: Mapping[Value, PrefixState]) -> bool:
     record_of = definition(op.name)
     measures = record_of.measures
-    if op.regions or any(_mentions(value.type) for value in op.results):
-        # A region without positions is like any operation without them.
-        return bool(op.regions) and not any(axes_of(v.type) or _mentions(v.type) for v in (*op.operands, *op.results))
+    if op.regions:
+        # A region without positions is like any operation without them. It may make some of its own: ones of a float[T].
+        outside = any(axes_of(v.type) or _mentions(v.type) for v in (*op.operands, *op.results))
+        return not outside and not _names_positions(op)
+    if any(_mentions(value.type) for value in op.results):
+        return False
     if (measures is not None and POSITIONS in symbols(measures(op.attrs))) or _moves_with_the_end(op):
         return False
     rule = record_of.by_position

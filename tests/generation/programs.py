@@ -155,6 +155,11 @@ WHOLE: Mapping[str, str] = {
     "no mask": heads("s"),
     "mask of a large number": heads("select(unsqueeze(arange(T), 1) >= arange(T), s, -1e9)"),
     "mean of all positions": recurrent("x = x + mean(x, axis = 1, keep = true)"),
+    "turns over a table that sum over positions": recurrent(
+        "param table: float[4, D] = normal()\n  ones_of_all: float[T, D] = ones\n  n: float[D] = 0.0\n"
+        "  scan(axis = 0) r in table { n = n + sum(unsqueeze(r, 0) + ones_of_all, axis = 0) }\n  x = x * sin(n)\n"
+        "  x = softmax(causal_mask(x @ transpose(x))) @ x"
+    ),
     "turns that know the length": recurrent(
         "m: float[B, D] = zeros\n  scan(axis = 1) v in x {\n    m = tanh(m + v / T)\n    yield ms = m\n  }\n  x = ms"
     ),
