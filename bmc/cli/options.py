@@ -11,7 +11,7 @@ import click
 
 from bmc.driver.load import parse_overrides
 
-__all__ = ["data_of", "data_option", "f64_option", "overrides_of", "set_option"]
+__all__ = ["data_of", "data_option", "f64_option", "overrides_of", "seed_type", "set_option"]
 
 set_option = click.option(
     "--set", "settings", metavar="KEY=VALUE", multiple=True,
@@ -22,6 +22,9 @@ data_option = click.option(
     help="Read a source from another place; NAME is the data block's name, or the split's where sources are named by split.",
 )  # fmt: skip
 f64_option = click.option("--f64", is_flag=True, help="Compile the same program in double precision.")
+
+seed_type = click.IntRange(0, 2**62 - 1)
+"""What a train block may say, too."""
 
 
 def overrides_of(settings: Sequence[str]) -> dict[str, str]:

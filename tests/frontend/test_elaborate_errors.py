@@ -298,6 +298,7 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0603-input": DATA + MODEL.replace("x:", "pixels:").replace("x |>", "pixels |>") + TRAIN,
     "E0604-binding": train("inputs = [x = z]"),
     "E0605-batch": train("batch = 0.5"),
+    "E0605-seed": train("seed = -3"),
     "E0605-shards": train("shards = 3"),
     "E0606-lengths": train("epochs = 3\n  steps = 100"),
     "E0607-loss": DATA + "model M(x: f32[B, 4]) -> (a: f32[B], b: f32[B]) { return x[:, 0], x[:, 1] }\ntrain M on D {}\n",

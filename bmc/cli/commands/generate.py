@@ -8,7 +8,7 @@ import sys
 import click
 
 from bmc.cli.exits import DONE
-from bmc.cli.options import overrides_of
+from bmc.cli.options import overrides_of, seed_type
 from bmc.cli.output import print_diagnostics
 from bmc.driver.generation import GenerateOptions
 from bmc.driver.trained import open_model
@@ -24,7 +24,7 @@ __all__ = ["command"]
     "--set", "settings", metavar="KEY=VALUE", multiple=True,
     help="temperature, top_k or top_p instead of that of the model; may be repeated.",
 )  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Another seed, another text.")
+@click.option("--seed", type=seed_type, default=0, show_default=True, metavar="S", help="Another seed, another text.")
 @click.option("--no-cache", is_flag=True, help="Compute the whole text anew for each position: the same, slowly.")
 def command(model: str, prompt: str, tokens: int, settings: tuple[str, ...], seed: int, no_cache: bool) -> int:
     """Go on from a text: the prompt and what follows it, on standard output, as it is made.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bmc.cli.exits import DONE
+from bmc.cli.options import seed_type
 from bmc.cli.output import note
 from bmc.data import FORMATS, write_predictions
 from bmc.driver.trained import ERROR_COLUMN, open_model
@@ -24,7 +25,7 @@ _FORMATS = click.Choice(FORMATS)
     "--on-error", type=click.Choice(["stop", "column"]), default="stop", show_default=True,
     help=f"A row that cannot be read: stop and say why, or leave it empty and say why in the column {ERROR_COLUMN!r}.",
 )  # fmt: skip
-@click.option("--seed", type=int, metavar="S", help="Of what the model draws; by default that of training.")
+@click.option("--seed", type=seed_type, metavar="S", help="Of what the model draws; by default that of training.")
 @click.option("--format", "form", type=_FORMATS, help="The format of INPUT where its name does not say it; `-` is csv.")
 def command(model: str, rows: str, output: str | None, only: str | None, on_error: str, seed: int | None, form: str | None) -> int:
     """Predict raw rows: csv, parquet, arrow, npz, jsonl or ts by the name of INPUT, a folder of pictures or one

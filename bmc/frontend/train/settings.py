@@ -122,7 +122,8 @@ def _whole(core: Core, entry: syntax.Setting, env: Environment, least: int) -> i
         value = core.evaluate(entry.value, env)
         if isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**62:
             return value
-        wanted = "a whole number" + (f", at least {least}" if least else "")
+        large = isinstance(value, int) and value >= 2**62
+        wanted = "a whole number below 2 ** 62" if large else f"a whole number, at least {least}"
         raise Failure(train_errors.bad_setting(entry.value.span, entry.key.text, wanted, describe(value)))
     except Failure as failure:
         core.report(failure.diagnostic)
