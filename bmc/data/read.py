@@ -47,6 +47,9 @@ FORMATS = ("csv", "parquet", "npz", "jsonl", "arrow", "ts", "npy", "idx", "text"
 _TABLES = ("csv", "parquet", "npz", "jsonl", "arrow", "ts")
 """Formats whose files hold columns by name, so that they may stand in for one another."""
 
+_BINARY = ("npz", "parquet", "arrow")
+"""Those of them that are no text, so that nobody means their bytes by a corpus to predict on."""
+
 _SHOWN_ERRORS = 3
 _IN_MEMORY = "columns in memory"
 
@@ -159,7 +162,9 @@ def read_rows(
             place = Path(str(given))
             raw = _pictures(place, columns, source)
             return _rows(raw, str(place if place.is_dir() else place.parent), columns, na, keep_bad=keep_bad)
-        if given_kind is not None:
+        if _holds_windows(given, source, form):
+            columns = _of_windows(source, columns)
+        elif given_kind is not None:
             tables = _tables_of(replace(source, kind=given_kind, files=source.files), given, columns)
             return Rows(concat_tables(tables), {})
     if isinstance(given, Mapping):
@@ -212,6 +217,20 @@ def _kind_given(given: Given, source: SourceSpec, form: str | None) -> SourceKin
     return kind if kind not in _TABLES or source.window is not None else None
 
 
+def _holds_windows(given: Given, source: SourceSpec, form: str | None) -> bool:
+    """Whether a file for a model of text or bytes is no text, but holds its columns: each row a line, or a whole window."""
+    if source.kind not in ("text", "bytes") or isinstance(given, Mapping):
+        return False
+    return (form or format_of(given)) in _BINARY
+
+
+def _of_windows(source: SourceSpec, columns: Sequence[ColumnSpec]) -> list[ColumnSpec]:
+    """The columns of rows that are windows already: `[N, size, *cell]`."""
+    if source.window is None:
+        return list(columns)
+    return [replace(spec, cell=(source.window.size, *spec.cell)) for spec in columns]
+
+
 def _tables_of(source: SourceSpec, given: Given | None, columns: Sequence[ColumnSpec]) -> list[Table]:
     if isinstance(given, Mapping):
         return [_from_memory(source, given, columns)]
@@ -231,8 +250,7 @@ def _short(windows: Windows) -> tuple[str, ...]:
 
 def _from_memory(source: SourceSpec, given: Mapping[str, Any], columns: Sequence[ColumnSpec]) -> Table:
     """Columns in memory. Where rows are windows, they are given as such: `[N, size, *cell]`."""
-    if source.window is not None:
-        columns = [replace(spec, cell=(source.window.size, *spec.cell)) for spec in columns]
+    columns = _of_windows(source, columns)
     return _checked(read_memory(given, _IN_MEMORY, columns, source.na), _IN_MEMORY, columns, source)
 
 

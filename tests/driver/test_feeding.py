@@ -66,6 +66,15 @@ def test_windows_of_a_file_train_as_their_rows_do(content: bytes, tmp_path: Path
     assert one.tobytes() == fed.predict(path)["logits"][5:6].tobytes()
 
 
+def test_tables_of_windows_are_predicted_as_such(content: bytes, tmp_path: Path) -> None:
+    """The windows are the rows of an npz file: its own bytes are none of the corpus."""
+    path = str(tmp_path / "a.bin")
+    model = program().train({"Text": path})
+    np.savez(tmp_path / "rows.npz", byte=windows(content)[:7])
+    found = model.predict(str(tmp_path / "rows.npz"))["logits"]
+    assert found.tobytes() == model.predict(path)["logits"][:7].tobytes()
+
+
 def test_workers_change_nothing(content: bytes, tmp_path: Path) -> None:
     split = "split = by_order(train = 0.8, valid = 0.2)"
     found = [program(split, "shards = 2").train({"Text": str(tmp_path / "a.bin")}, workers=n) for n in (1, 2)]

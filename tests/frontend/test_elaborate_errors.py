@@ -93,6 +93,7 @@ CASES = {
     + "fn f60(x: float[...]) -> float[...] { return x }\n"
     + model("return f0(x)"),
     "E0210-call": model("return x(1)"),
+    "E0211-method": model("return x - x.mean()"),
     "E0211-member": model("e = dense(4)\n  y = e(x)\n  return y + e.weight"),
     "E0212-ambiguous": DATA + "model M(x: f32[B, 4]) -> (y: f32[B, 3]) { return x |> dense(3) as d }\n"
     "train M on D { loss = cross_entropy(y, y) }\n",
@@ -112,6 +113,7 @@ CASES = {
     "E0302-unsqueeze": model("return pair(x[:, 0])", before="fn pair(a: float[B, T]) -> float[B, T] { return a }\n"),
     "E0303-dtype": model("return argmax(x) |> dense(4) as d"),
     "E0303-integers": model("return f |> embedding(3, 4)", inputs="f: f32[B]"),
+    "E0304-rows": model("return x * number(arange(4) < sum(x, axis = 1))"),
     "E0304-broadcast": model("return x + (x |> dense(3) as d)"),
     "E0305-product": model("w: float[3, 4] = ones\n  return x @ w"),
     "E0306-axis": model("return sum(x, axis = 2)"),
@@ -126,6 +128,7 @@ CASES = {
     "E0311-split": model("a, b, c = split(x, 3)\n  return a"),
     "E0312-if": model("if sum(x) > 0 { x = -x }\n  return x"),
     "E0312-hyper": model("return x |> dense(argmax(x)) as d"),
+    "E0313-concat-text": data("z = concat(a, s)"),
     "E0313-bool": model("return x * (x > 0)"),
     "E0313-pad-whole": data("z = s |> lower |> pad(max = 4)"),
     "E0313-pad-words": data("z = s |> words |> pad(max = 4)"),
@@ -144,6 +147,10 @@ CASES = {
     "E0322-bucket": data("z = s |> words |> hash(5) |> pad(max = 4, bucket = 8)"),
     "E0322-pad": data("z = s |> words |> hash(5) |> pad(max = 0)"),
     "E0313-text": model("return x", before=data("z = s + 1") + TRAIN),
+    "E0206-labels-floats": train("loss = cross_entropy(out, f)").replace("  y =", "  f = f\n  y ="),
+    "E0301-labels-shifted": DATA.replace("k: i32;", "k: i32[5];")
+    + "model M(x: f32[B, 4]) -> (out: f32[B, T, 3]) {\n  param w: f32[5, 3] = ones\n  return w * (x |> dense(3) as d)[:, none]\n}\n"
+    + "train M on D { loss = cross_entropy(out, y[:, 1:]) }\n",
     "E0314-labels": DATA.replace("category(3)", "category(12)") + MODEL + TRAIN,
     "E0314-embedding": DATA + "model M(y: i32[B]) -> (out: f32[B]) { return y |> embedding(2, 5) |> sum(axis = -1) }\n"
     "train M on D { loss = out }\n",
@@ -163,6 +170,7 @@ CASES = {
     "E0320-type": model("return x", inputs="x: f16[B, 4]"),
     "E0321-range": model("return x + 3_000_000_000", inputs="x: i32[B, 4]", outputs="out: i32[B, 4]"),
     "E0321-no-cells": model("return argmax(x, axis = 1)", inputs="x: f32[B, 0]", outputs="out: i32[B]"),
+    "E0322-uncalled": train("metrics = [accuracy]"),
     "E0322-value": model("return sum(x, keep = 1)"),
     "E0323-indices": model("return take(x, x)"),
     "E0324-reshape": images(
@@ -212,11 +220,16 @@ CASES = {
     "E0402-hyper": model("return x |> dense as d"),
     "E0402-input": model("return pair(x)", before="fn pair(a: float[B, D], b: float[B, D]) -> float[B, D] { return a + b }\n"),
     "E0403-many": model("return relu(x, 1, 2)"),
+    "E0403-results": model("return unsqueeze(x, 1) |> lstm(4) as l |> dense(4) as d"),
     "E0403-twice": model("return x |> dense(4, units = 4) as d"),
     "E0404-type": model('return x |> dense(4, bias = "no") as d'),
     "E0404-float": model("return x |> dropout(true) as d"),
     "E0405-names": model("return x |> dense(4) as a |> dense(4) as a"),
     "E0405-has-name": model("l = dense(4)\n  return x |> l as m"),
+    "E0405-made": model(
+        "return x |> Twice as t",
+        before="layer Twice(norm = layernorm())(x: float[B, D]) -> float[B, D] { return x |> norm as a |> norm as b }\n",
+    ),
     "E0405-parameter": model("param w: f32[4] = ones\n  return x |> dense(4) as w"),
     "E0406-kind": model("enc = dropout\n  return x |> enc"),
     "E0407-pipe": model("return x |> x"),
@@ -244,6 +257,9 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0417-initial": model('param w: f32[4] = "ones"\n  return x * w'),
     "E0418-training": DATA
     + MODEL.replace("return x |>", "if training { x = x |> dense(4) as extra |> relu }\n  return x |>")
+    + TRAIN,
+    "E0418-width": DATA
+    + MODEL.replace("return x |>", "if training { x = x |> dense(7) as extra }\n  return x |>")
     + TRAIN,
     "E0418-predicting": DATA
     + MODEL.replace("return x |>", "if not training { x = x |> Scale as scale }\n  return x |>")
@@ -300,8 +316,12 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0605-batch": train("batch = 0.5"),
     "E0605-seed": train("seed = -3"),
     "E0605-shards": train("shards = 3"),
+    "E0605-classes": DATA.replace("y =", "z = s |> category(max = 3)\n  y =")
+    + MODEL
+    + "train M on D {\n  loss = cross_entropy(out, y) + cross_entropy(out, z)\n  class_weight = [1, 2, 3]\n}\n",
     "E0606-lengths": train("epochs = 3\n  steps = 100"),
     "E0607-loss": DATA + "model M(x: f32[B, 4]) -> (a: f32[B], b: f32[B]) { return x[:, 0], x[:, 1] }\ntrain M on D {}\n",
+    "E0608-uncalled": train("loss = cross_entropy"),
     "E0608-loss": train("loss = argmax(out)"),
     "E0609-optimizer": train("optimizer = dense(3)"),
     "E0610-patterns": train('optimizer = ["fc.w" = adam]'),
@@ -491,6 +511,13 @@ def test_bodies_beyond_any_program_end(name: str, golden: Callable[[str, str], N
     """These would write out 4e8 and 1e9 bodies. The limit is made small here, so that the test is."""
     monkeypatch.setattr("bmc.frontend.bodies.core.MAX_BODIES", 1000)
     golden(name, render_all(findings(BROAD[name])))
+
+
+def test_numbers_that_are_written_out_are_bounded() -> None:
+    """As where a masked language model puts its mask in the place of tokens."""
+    text = sequences("return mean(select(arange(T) < 3, MASK, tok) |> embedding(50, 8) as m, axis = 1) |> dense(3) as o")
+    assert findings(text.replace("MASK", "49")) == ()
+    assert [d.code for d in findings(text.replace("MASK", "50"))] == ["E0314"]
 
 
 def test_several_errors_in_one_run_and_no_cascade() -> None:

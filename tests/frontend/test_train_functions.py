@@ -135,6 +135,19 @@ def test_class_weights_weigh_rows(run_of: Callable[..., Any]) -> None:
     np.testing.assert_allclose(loss, (weight * row).sum() / weight.sum(), rtol=1e-13)
 
 
+def test_class_weights_are_those_of_what_the_loss_reads(run_of: Callable[..., Any]) -> None:
+    text = program("cross_entropy(out, label)", "  class_weight = [1, 2.0, 4]", "return x |> dense(3) as b")
+    other = text.replace("  label =", "  kind = k |> category(7)\n  label =")
+    assert other != text
+    rows = {"x": ROWS["a"], "label": ROWS["k"]}
+    losses = []
+    for source in (text, other):
+        run = run_of(source, float_type="f64")
+        run("init")
+        losses.append(float(run("train", rows)["loss"]))
+    assert losses[0] == losses[1]
+
+
 SCHEDULES = [
     ("constant(2.0)", lambda s, n: 2.0),
     ("step(2.0, every = 3, gamma = 0.5)", lambda s, n: 2 * 0.5 ** (s // 3)),

@@ -326,10 +326,19 @@ def select(core: Core, condition: Datum, a: Datum, b: Datum, spans: Sequence[Spa
     value = core.trace.op("select", *(t.value for t in met))
     origins = combined_origins(met[1:], met[0].shape)
     result = Tensor(value, core.trace, join_valid(core, met), weak, origins=origins, lengths=join_lengths(met, span))
-    x, y = pair
+    x, y = (
+        replace(t, below=_beyond(given), below_origin=s) if _beyond(given) else t
+        for t, given, s in zip(pair, (a, b), spans[1:], strict=True)
+    )
     if x.below is not None and y.below is not None and isinstance(x.below, int) and isinstance(y.below, int):
-        return replace(result, below=max(x.below, y.below), below_origin=x.below_origin or y.below_origin)
+        larger = x if x.below >= y.below else y
+        return replace(result, below=larger.below, below_origin=larger.below_origin or x.below_origin or y.below_origin)
     return result
+
+
+def _beyond(value: Datum) -> int | None:
+    """What a whole number that is written out stays below."""
+    return value + 1 if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _mask_index(mask: Shape, scores: Shape) -> str | None:

@@ -123,7 +123,8 @@ class Calls(Expressions):
         """Arguments by parameter name, without defaults."""
         names = [p.name.text for p in parameters]
         if len(positional) > len(names):
-            raise Failure(layer_errors.too_many_arguments(span, callee, names, len(positional) + len(keyword)))
+            piped = len({b.span for b in positional}) == 1 and len(positional) > 1  # each has the span of all
+            raise Failure(layer_errors.too_many_arguments(span, callee, names, len(positional) + len(keyword), piped))
         values = dict(zip(names, positional, strict=False))
         for name, bound in keyword.items():
             if name not in names:

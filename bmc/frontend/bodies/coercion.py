@@ -23,6 +23,7 @@ from bmc.frontend.bodies.values import (
     Poison,
     Tensor,
     describe,
+    example_call,
 )
 from bmc.frontend.errors import type_errors
 from bmc.ir import Dim, Poly, Shape, TensorType, Value
@@ -102,7 +103,7 @@ def scalar(core: Core, value: Datum, span: Span) -> Tensor:
         raise Failure
     if isinstance(value, Generator):
         raise Failure(type_errors.open_shape(span, value.name))
-    raise Failure(type_errors.wrong_value(span, "this", "a number or a tensor", describe(value)))
+    raise Failure(type_errors.not_a_tensor(span, describe(value), example_call(value)))
 
 
 def _vector(core: Core, items: Sequence[float]) -> Tensor:
@@ -229,7 +230,9 @@ def meet(core: Core, tensors: Sequence[Tensor], spans: Sequence[Span], symbol: s
             a, b = left.shape[axis], right.shape[axis]
             if a != b and 1 not in (a, b):
                 pairs += [(left.origin(axis), f"{a} comes from here"), (right.origin(axis), f"{b} comes from here")]
-        raise Failure(type_errors.broadcast_mismatch(whole, symbol, left.type, right.type, spans[0], spans[-1], pairs))
+        flat = [s for t, s in ((left, spans[0]), (right, spans[-1])) if t.rank == 1 and core.trace.has_rows(t.shape[0])]
+        rows = flat[0] if len(flat) == 1 else None
+        raise Failure(type_errors.broadcast_mismatch(whole, symbol, left.type, right.type, spans[0], spans[-1], pairs, rows))
     return [broadcast_tensor(core, t, shape) for t in tensors]
 
 

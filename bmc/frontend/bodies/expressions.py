@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from bmc.errors import Diagnostic
 from bmc.frontend.bodies import arithmetic
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
@@ -233,7 +232,7 @@ class Expressions(Core):
         if isinstance(value, Namespace):
             bound = value.members.get(name)
             if bound is None:
-                raise Failure(self._no_member(node, describe(value), list(value.members)))
+                raise Failure(name_errors.no_member(node.name.span, name, describe(value), list(value.members)))
             if isinstance(bound.value, Poison):
                 raise Failure
             return bound.value
@@ -242,11 +241,8 @@ class Expressions(Core):
         if isinstance(value, LayerInstance):
             return self.parameter_of(value, node)
         members = list(value.names) if isinstance(value, TupleValue) else []
-        raise Failure(self._no_member(node, describe(value), members))
-
-    @staticmethod
-    def _no_member(node: syntax.Attribute, what: str, members: Sequence[str]) -> Diagnostic:
-        return name_errors.no_member(node.name.span, node.name.text, what, members)
+        written = f"{name}({node.value.span.text})" if isinstance(value, Tensor) and self.find(node.name, env) is not None else None
+        raise Failure(name_errors.no_member(node.name.span, name, describe(value), members, written))
 
     def parameter_of(self, layer: LayerInstance, node: syntax.Attribute) -> Tensor:
         """`wte.w`: a parameter of a constructed layer that has been applied."""

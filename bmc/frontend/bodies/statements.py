@@ -230,6 +230,9 @@ class Statements(Scanning):
                 self.registry.in_one_mode[key] = InOneMode(key, self.user_call() or statement.name.span, self.training_branch)
             self.registry.weights[key] = WeightInfo(key, wanted, self.keys.named, statement.name.span, origins)
         elif known.type != wanted:
+            one = next((m for m in self.registry.in_one_mode.values() if ("weight", m.key) not in self.trace.parameters), None)
+            if one is not None:  # what evaluation goes without is why it comes to another size
+                raise Failure(layer_errors.in_one_mode(one.span, one.key, one.condition, True))
             raise Failure(layer_errors.shared_shape(statement.name.span, key, wanted, known.type, known.span, self.user_call()))
         self.at(statement.span)
         env.names[statement.name.text] = Bound(self.weight_value(key, self.frozen), statement.name.span)

@@ -47,6 +47,7 @@ __all__ = [
     "TupleValue",
     "Unit",
     "describe",
+    "example_call",
     "is_number",
 ]
 
@@ -297,6 +298,13 @@ class Environment:
 def is_number(value: Datum) -> bool:
     """A static number that is not a bool; dims count."""
     return isinstance(value, (int, float, Poly)) and not isinstance(value, bool)
+
+
+def example_call(value: Datum) -> str | None:
+    """How a function that was meant to be called is called: with the tensors that have no default."""
+    if not isinstance(value, Closure) or value.kind != "fn":
+        return None
+    return f"{value.name}({', '.join(p.name.text for p in value.declaration.inputs if p.default is None)})"
 
 
 def describe(value: Datum) -> str:

@@ -54,10 +54,11 @@ def missing_argument(span: Span, callee: str, name: str, declared: Span | None) 
     return Diagnostic("E0402", f"`{callee}` needs `{name}`", tuple(labels))
 
 
-def too_many_arguments(span: Span, callee: str, takes: Sequence[str], given: int) -> Diagnostic:
-    """E0403."""
+def too_many_arguments(span: Span, callee: str, takes: Sequence[str], given: int, piped: bool = False) -> Diagnostic:
+    """E0403. `piped`: they are the several results of what stands in front."""
     takes_text = f"it takes {len(takes)}: {listed(takes)}" if takes else "it takes none"
-    return Diagnostic("E0403", f"`{callee}` is given {given} arguments", (primary(span, takes_text),))
+    notes = ("what stands in front gives several results: name them, `a, b = ...`, and go on with one",) if piped else ()
+    return Diagnostic("E0403", f"`{callee}` is given {given} arguments", (primary(span, takes_text),), notes)
 
 
 def twice_given(span: Span, callee: str, name: str) -> Diagnostic:
@@ -110,7 +111,15 @@ def pipe_into(span: Span, what: str) -> Diagnostic:
 
 def has_name(span: Span, name: str, key: str) -> Diagnostic:
     """E0405: `as` on a layer that has a key."""
-    return Diagnostic("E0405", f"this layer is called `{key}` already, so it cannot be called `{name}`", (primary(span),))
+    return Diagnostic(
+        "E0405",
+        f"this layer is called `{key}` already, so it cannot be called `{name}`",
+        (primary(span),),
+        (
+            "a layer made once, as by `norm = groupnorm(4)`, has one name and one set of weights; a kind alone (`batchnorm`, or a "
+            "layer of your own that applies `groupnorm(4)`) is fresh at each use",
+        ),
+    )
 
 
 def shared_shape(span: Span, key: str, wanted: object, before: object, first: Span, call: Span | None) -> Diagnostic:

@@ -147,9 +147,11 @@ def not_callable(span: Span, what: str) -> Diagnostic:
     return Diagnostic("E0210", f"{what} cannot be called", (primary(span, what),))
 
 
-def no_member(span: Span, name: str, what: str, members: Sequence[str]) -> Diagnostic:
-    """E0211: `value.name`."""
+def no_member(span: Span, name: str, what: str, members: Sequence[str], function: str | None = None) -> Diagnostic:
+    """E0211: `value.name`. `function`: how the function of that name is written, where there is one."""
     notes = (f"it has {listed(members)}",) if members else ()
+    if function is not None:
+        notes = (*notes, f"functions are not members of what they take: `{function}`")
     return Diagnostic(
         "E0211", f"{what} has no `{name}`", (primary(span, "no such member"),), notes, did_you_mean(span, name, members)
     )

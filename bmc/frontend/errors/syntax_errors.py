@@ -218,11 +218,14 @@ def assignment_for_comparison(span: Span) -> Diagnostic:
 
 def missing_line_end(span: Span, found: str, statement: Span) -> Diagnostic:
     """E0111: something follows a whole statement on the same line."""
+    note = "each statement has a line of its own, or is followed by `;`"
+    if span.text == "if":
+        note = "a choice within an expression is `select(c, a, b)`; `if c { ... } else { ... }` is a statement"
     return Diagnostic(
         "E0111",
         f"expected an operator or a new line before {found}",
         (_primary(span, "not part of the statement"), Label(statement, "the statement ends here")),
-        ("each statement has a line of its own, or is followed by `;`",),
+        (note,),
     )
 
 

@@ -102,9 +102,10 @@ def no_default_loss(span: Span, reason: str) -> Diagnostic:
     )
 
 
-def loss_type(span: Span, what: str) -> Diagnostic:
-    """E0608."""
-    return Diagnostic("E0608", f"a loss is floats, not {what}", (primary(span, what),))
+def loss_type(span: Span, what: str, call: str | None = None) -> Diagnostic:
+    """E0608. `call`: how the function that it is would be called."""
+    notes = () if call is None else (f"a function gives a value when it is called: `{call}`",)
+    return Diagnostic("E0608", f"a loss is floats, not {what}", (primary(span, what),), notes)
 
 
 def loss_of_batch(span: Span, what: str, accumulate: Span) -> Diagnostic:

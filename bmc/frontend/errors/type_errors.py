@@ -31,6 +31,7 @@ __all__ = [
     "not_a_dim",
     "not_static",
     "open_shape",
+    "not_a_tensor",
     "operand_type",
     "product_mismatch",
     "rank_mismatch",
@@ -109,11 +110,13 @@ def broadcast_mismatch(
     left_span: Span,
     right_span: Span,
     origins: Sequence[tuple[Span | None, str]],
+    rows: Span | None = None,
 ) -> Diagnostic:
-    """E0304."""
+    """E0304. `rows`: the side that has one number for each row, where the other side has none of them."""
     labels = [primary(span, "these shapes do not fit together"), Label(left_span, str(left)), Label(right_span, str(right))]
     labels += _origins(origins, [span, left_span, right_span])
-    return Diagnostic("E0304", f"{left} {operator} {right}: the shapes do not broadcast", tuple(labels))
+    notes = () if rows is None else (f"dims are aligned at the right; `unsqueeze({rows.text}, 1)` puts one dim behind the rows",)
+    return Diagnostic("E0304", f"{left} {operator} {right}: the shapes do not broadcast", tuple(labels), notes)
 
 
 def product_mismatch(
@@ -333,6 +336,12 @@ def rule_violated(span: Span, message: str) -> Diagnostic:
 def wrong_value(span: Span, name: str, wanted: str, got: str) -> Diagnostic:
     """E0322: a setting or argument of the wrong kind."""
     return Diagnostic("E0322", f"`{name}` wants {wanted}, not {got}", (primary(span, got),))
+
+
+def not_a_tensor(span: Span, got: str, call: str | None = None) -> Diagnostic:
+    """E0322: something else where numbers are computed with. `call`: how the function that it is would be called."""
+    notes = () if call is None else (f"a function gives a value when it is called: `{call}`",)
+    return Diagnostic("E0322", f"a number or a tensor is wanted here, not {got}", (primary(span, got),), notes)
 
 
 def integers_reach(span: Span, what: object) -> Diagnostic:

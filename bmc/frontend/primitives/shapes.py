@@ -164,6 +164,9 @@ def _concat(arguments: Arguments) -> Datum:
         tensor = coercion.scalar(core, bound.value, bound.span)
         if tensor.valid is not None:
             raise Failure(type_errors.may_be_missing(bound.span, describe(tensor), "`concat`", tensor.origin(0)))
+        if tensor.dtype == "str":
+            note = "text becomes numbers by `onehot(max = n)`, or by `category` or `vocab` and an embedding"
+            raise Failure(type_errors.operand_type(bound.span, "concat", describe(tensor), note))
         if tensor.dtype == "bool" and any(isinstance(b.value, Tensor) and b.value.dtype != "bool" for b in bounds):
             raise Failure(type_errors.dtype_mismatch(bound.span, "concat", tensor.type, bound.span, "floats", "number"))
         if tensor.rank == 1 and core.trace.has_rows(tensor.shape[0]) and axis in (-1, 1):

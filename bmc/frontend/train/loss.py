@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.elaborator import Elaborator
-from bmc.frontend.bodies.values import Bound, Environment, ListValue, Poison, Tensor, describe, is_number
+from bmc.frontend.bodies.trace import cone
+from bmc.frontend.bodies.values import Bound, Environment, ListValue, Poison, Tensor, describe, example_call, is_number
 from bmc.frontend.errors import train_errors, type_errors
+from bmc.frontend.errors.name_errors import listed
 from bmc.frontend.syntax import tree as syntax
 from bmc.frontend.train.settings import Settings
 from bmc.frontend.train.traced import ModelPass, TrainBlock
@@ -57,7 +59,7 @@ def loss_of(core: Elaborator, block: TrainBlock, settings: Settings, traced: Mod
     if isinstance(value, Poison):
         raise Failure
     if not isinstance(value, Tensor) or not is_float(value.dtype):
-        raise Failure(train_errors.loss_type(entry.value.span, describe(value)))
+        raise Failure(train_errors.loss_type(entry.value.span, describe(value), example_call(value)))
     if value.valid is not None:
         raise Failure(type_errors.may_be_missing(entry.value.span, describe(value), "the loss", None))
     return value, entry.value.span.text
@@ -73,18 +75,22 @@ def _align(core: Elaborator, weight: Tensor, loss: Tensor, span: Span) -> Value:
     return core.trace.broadcast(weight.value, loss.shape)
 
 
-def _class_weight(core: Elaborator, traced: ModelPass, entry: syntax.Setting, bound: Sequence[str]) -> Tensor:
-    """The weight of each row by its class."""
+def _class_weight(core: Elaborator, traced: ModelPass, entry: syntax.Setting, bound: Sequence[str], loss: Tensor) -> Tensor:
+    """The weight of each row by its class: by the one output of categories that the loss reads beside the model's inputs."""
     span = entry.value.span
     value = core.evaluate(entry.value, traced.env)
-    labels = [t for n, t in traced.inputs.items() if n not in bound and is_integer(t.dtype) and isinstance(t.below, int)]
+    read = {id(v) for op in cone(core.trace.builder.ops, [loss.value], effects=False) for v in op.operands}
+    free = [(n, t) for n, t in traced.inputs.items() if n not in bound and id(t.value) in read]
+    labels = [(n, t) for n, t in free if is_integer(t.dtype) and isinstance(t.below, int)]
     if not isinstance(value, ListValue) or not all(is_number(i) for i in value.items):
         raise Failure(train_errors.bad_setting(span, "class_weight", "a list of numbers, one for each class", describe(value)))
     if len(labels) != 1:
         raise Failure(
-            train_errors.bad_setting(span, "class_weight", "for data with one output of categories", f"{len(labels)} of them")
+            train_errors.bad_setting(
+                span, "class_weight", "for a loss that reads one output of categories", listed([n for n, _ in labels]) or "none"
+            )
         )
-    label = labels[0]
+    _, label = labels[0]
     if label.below != len(value.items):
         raise Failure(
             train_errors.bad_setting(span, "class_weight", f"a list of {label.below} numbers", f"one of {len(value.items)}")
@@ -112,7 +118,7 @@ def weighted_sums(
         weights.append(trace.cast(_align(core, weight, loss, entry.value.span), dtype))
     classes = settings.entries.get("class_weight")
     if classes is not None:
-        by_class = _class_weight(core, traced, classes, bound)
+        by_class = _class_weight(core, traced, classes, bound, loss)
         weights.append(trace.cast(_align(core, by_class, loss, classes.value.span), dtype))
     if not weights:
         return trace.reduce("reduce_sum", value, axes), trace.dim(product(loss.shape), dtype)

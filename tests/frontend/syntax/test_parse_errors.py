@@ -50,6 +50,7 @@ CASES = {
     "E0109-in-brackets": "let y = f(x + 1 |> g(2) as n ** 2)\n",
     "E0110-condition": "fn f(n) -> float {\n  if n = 1 { return 1 }\n  return 2\n}\n",
     "E0110-where": "data D {\n  where a = 1 and b\n}\n",
+    "E0111-ternary": "fn f(x: float[B]) -> float[B] {\n  return x if training else 0\n}\n",
     "E0111-operator": "let a = b c\n",
     "E0111-statement": "let a = 1 let b = 2\n",
     "E0112-brackets": "let a = " + "(" * 70 + "1" + ")" * 70 + "\n",
