@@ -50,6 +50,9 @@ _TABLES = ("csv", "parquet", "npz", "jsonl", "arrow", "ts")
 _BINARY = ("npz", "parquet", "arrow")
 """Those of them that are no text, so that nobody means their bytes by a corpus to predict on."""
 
+_FIRST_BYTES = ((b"PK\x03\x04", "npz"), (b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"\xff\xff\xff\xff", "arrow"))
+"""Arrow's streams begin otherwise than its files."""
+
 _SHOWN_ERRORS = 3
 _IN_MEMORY = "columns in memory"
 
@@ -139,6 +142,14 @@ def format_of(path: str | Path) -> str | None:
     return suffix if suffix in (*_TABLES, "npy", "idx") else None
 
 
+def format_of_bytes(data: bytes) -> str:
+    """The format that the first bytes of a table show: csv unless they are those of another."""
+    for first, form in _FIRST_BYTES:
+        if data.startswith(first):
+            return form
+    return "jsonl" if data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{" else "csv"
+
+
 def read_rows(
     given: Given,
     columns: Sequence[ColumnSpec],
@@ -152,8 +163,8 @@ def read_rows(
     """Rows to predict on: `given` is a path, `-` for standard input, or columns in memory.
 
     `source`: what training read, for the kinds whose names do not say what a file is, and whether rows are windows. `form`: the
-    format where the name does not say it (csv for standard input). `keep_bad`: rows with bad cells are kept and their errors
-    reported in the result, instead of raising BmcError for the first of them.
+    format where the name does not say it; standard input shows it by its first bytes. `keep_bad`: rows with bad cells are kept
+    and their errors reported in the result, instead of raising BmcError for the first of them.
     """
     if source is not None:
         na, separator = source.na, dict(source.options).get("separator")
@@ -172,10 +183,12 @@ def read_rows(
     else:
         path = str(given)
         name = "<stdin>" if path == "-" else path
-        form = form or ("csv" if path == "-" else format_of(path))
+        data = _standard_input() if path == "-" else None
+        form = form or (format_of(path) if data is None else format_of_bytes(data))
         if form not in FORMATS:
             raise BmcError(data_errors.unknown_format(path, FORMATS))
-        data = sys.stdin.buffer.read() if path == "-" else _bytes_of(Path(path), None)
+        if data is None:
+            data = _bytes_of(Path(path), None)
         raw = _read(data, name, form, columns, na, separator or _separator_of(path), None)
     return _rows(raw, name, columns, na, keep_bad=keep_bad)
 
@@ -319,14 +332,21 @@ def _bytes_of(path: Path, span: Span | None) -> bytes:
         raise BmcError(data_errors.cannot_read(str(path), getattr(error, "strerror", None) or str(error), span)) from None
 
 
+def _standard_input() -> bytes:
+    data = sys.stdin.buffer.read()
+    return _unzipped("<stdin>", data, None) if data.startswith(b"\x1f\x8b") else data
+
+
 def _expanded(path: Path, data: bytes, span: Span | None) -> bytes:
     """The content of a file that is compressed by gzip, as its name says."""
-    if path.suffix.lower() != ".gz":
-        return data
+    return _unzipped(str(path), data, span) if path.suffix.lower() == ".gz" else data
+
+
+def _unzipped(name: str, data: bytes, span: Span | None) -> bytes:
     try:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
-        raise BmcError(data_errors.cannot_read(str(path), f"it is no gzip file, or damaged: {error}", span)) from None
+        raise BmcError(data_errors.cannot_read(name, f"it is no gzip file, or damaged: {error}", span)) from None
 
 
 def _read(

@@ -19,7 +19,7 @@ from bmc_runtime.memory import Array, allocate
 from bmc_runtime.plan import Buffer, evaluate_dim
 from bmc_runtime.table import Column, Indices, RowInput, Table
 
-__all__ = ["Feed", "Loader", "OutsideBound"]
+__all__ = ["Feed", "Forgetting", "Loader", "OutsideBound"]
 
 _FORGET_BYTES = 1 << 26
 """After how many bytes of windows the pages of mapped files are given back: the system keeps them, the process does not."""
@@ -45,7 +45,7 @@ class Loader:
         below: Mapping[str, int],
         dims: Mapping[str, int],
     ) -> None:
-        self._library, self._table, self._forget = function.library, table, _Forgetting(table)
+        self._library, self._table, self._forget = function.library, table, Forgetting(table)
         plan, inputs = function.plan, table.inputs()
         self._below = [(b.key, below[b.key]) for b in plan.buffers if b.kind == "output" and b.rows and b.key in below]
         wanted = {b.key: b for b in plan.buffers if b.kind == "input"}
@@ -154,7 +154,7 @@ def _longest(buffers: Mapping[str, Buffer], inputs: Mapping[str, RowInput]) -> d
     return found
 
 
-class _Forgetting:
+class Forgetting:
     """Gives back pages of the files that a table's columns are mapped from, once so many bytes were read."""
 
     def __init__(self, table: Table) -> None:
@@ -162,6 +162,8 @@ class _Forgetting:
         for column in table.columns.values():
             for buffer in column.keep:
                 base: object = buffer.base
+                if isinstance(base, memoryview):  # numpy 2 holds a mapping by a view of it
+                    base = base.obj
                 if isinstance(base, mmap.mmap):
                     found[id(base)] = base
         self._maps = list(found.values())

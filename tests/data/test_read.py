@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -73,14 +75,22 @@ def test_headers_are_matched_exactly(declare: Any, put: Put) -> None:
     assert read_rows(path, columns).table.columns["bill"].to_python() == [2]
 
 
-def test_standard_input_is_csv_unless_said_otherwise(declare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Input:
-        buffer = io.BytesIO(b"mass\n1\n2\n")
-
-    monkeypatch.setattr(sys, "stdin", Input)
-    assert read_rows("-", declare.columns("mass: f32")).table.rows == 2
-    Input.buffer = io.BytesIO(b'{"mass": 1}')
-    assert read_rows("-", declare.columns("mass: f32"), form="jsonl").table.rows == 1
+def test_standard_input_shows_its_format(declare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"mass": [1.0, 2.0]})
+    npz, parquet, file, stream = (io.BytesIO() for _ in range(4))
+    np.savez(npz, mass=np.array([1.0, 2.0]))
+    pq.write_table(table, parquet)
+    for sink, writer in ((file, pa.ipc.new_file), (stream, pa.ipc.new_stream)):
+        with writer(sink, table.schema) as out:
+            out.write_table(table)
+    lines = b'{"mass": 1}\n{"mass": 2}\n'
+    given = [b"mass\n1\n2\n", lines, b"\xef\xbb\xbf \n" + lines, gzip.compress(lines)]
+    for data in (*given, *(sink.getvalue() for sink in (npz, parquet, file, stream))):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+        assert read_rows("-", declare.columns("mass: f32")).table.columns["mass"].to_python() == [1, 2]
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(lines)))
+    with pytest.raises(BmcError):
+        read_rows("-", declare.columns("mass: f32"), form="csv")
 
 
 def test_no_rows_are_fine_for_prediction(declare: Any, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:

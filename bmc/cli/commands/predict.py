@@ -26,10 +26,10 @@ _FORMATS = click.Choice(FORMATS)
     help=f"A row that cannot be read: stop and say why, or leave it empty and say why in the column {ERROR_COLUMN!r}.",
 )  # fmt: skip
 @click.option("--seed", type=seed_type, metavar="S", help="Of what the model draws; by default that of training.")
-@click.option("--format", "form", type=_FORMATS, help="The format of INPUT where its name does not say it; `-` is csv.")
+@click.option("--format", "form", type=_FORMATS, help="The format of INPUT where its name does not say it.")
 def command(model: str, rows: str, output: str | None, only: str | None, on_error: str, seed: int | None, form: str | None) -> int:
     """Predict raw rows: csv, parquet, arrow, npz, jsonl or ts by the name of INPUT, a folder of pictures or one
-    picture for a model of pictures, or `-` for standard input.
+    picture for a model of pictures, or `-` for standard input, by its first bytes.
 
     Labels may be absent. One row comes out for each row that goes in, in order.
     """
