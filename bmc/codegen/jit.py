@@ -18,7 +18,9 @@ class Loaded:
     def __init__(self, object_code: bytes, symbols: Sequence[str]) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        self._jit = llvm.create_lljit_compiler()
+        # RuntimeDyld, the default, maps code and constants each where there is room: in a process that holds much memory more than
+        # 2 GB apart, which ends the process with a failed assertion. JITLink gives an object one piece of memory.
+        self._jit = llvm.create_lljit_compiler(use_jit_link=True)
         builder = llvm.JITLibraryBuilder().add_object_img(object_code).add_current_process()
         for symbol in symbols:
             builder.export_symbol(symbol)
