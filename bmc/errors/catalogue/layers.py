@@ -144,4 +144,12 @@ ENTRIES: tuple[Entry, ...] = (
         "x |> dropout(50)",
         "x |> dropout(0.5)",
     ),
+    Entry(
+        "E0420",
+        "return inside of a scan",
+        "A scan runs its body at each position, and what depends on data does not decide how often. A value that is found on the "
+        "way is carried; `select` keeps it from a turn on.",
+        "scan(axis = 1) t in x { h = t\n  return h }",
+        "scan(axis = 1) t in x { h = t }\nreturn h",
+    ),
 )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bmc.frontend.bodies import coercion
-from bmc.frontend.bodies.calls import Calls
+from bmc.frontend.bodies.calls import BodyEnvironment, Calls
 from bmc.frontend.bodies.core import Turns
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.trace import substituted
@@ -224,8 +224,11 @@ class Scanning(Calls):
             after = dict(self.trace.states)
             self.trace.states.clear()
             self.trace.states.update(states)
-        if returned is not None or any(d.level == "error" for d in self.diagnostics[errors:]):
+        if any(d.level == "error" for d in self.diagnostics[errors:]):
             raise Failure
+        if returned is not None:
+            at = env.returned if isinstance(env, BodyEnvironment) else None
+            raise Failure(layer_errors.return_in_scan(at or statement.span))
         self.trace.scalars.clear()
         self.trace.scalars.update(scalars)
         return mark, found, after

@@ -28,6 +28,7 @@ __all__ = [
     "unknown_argument",
     "wrong_inputs",
     "outside_scan",
+    "return_in_scan",
     "target_count",
     "key_taken_by_parameter",
     "not_initial",
@@ -194,6 +195,17 @@ def wrong_inputs(span: Span, callee: str) -> Diagnostic:
 def outside_scan(span: Span) -> Diagnostic:
     """E0416."""
     return Diagnostic("E0416", "`yield` stands outside of a `scan`", (primary(span),))
+
+
+def return_in_scan(span: Span) -> Diagnostic:
+    """E0420. `span`: what is returned."""
+    return Diagnostic(
+        "E0420",
+        "`return` stands inside of a `scan`",
+        (primary(span, "every turn would return"),),
+        ("the number of turns is that of positions: none of them can end the scan",),
+        (Suggestion("carry the value, and return it behind the scan; `select(c, a, b)` keeps it from a turn on"),),
+    )
 
 
 def in_one_mode(span: Span, key: str, condition: Span, learned: bool) -> Diagnostic:
