@@ -123,6 +123,7 @@ CASES = {
     "E0309-division": model("return x |> A(3)", before="layer A(n)(x: float[B, D]) -> float[B, D / n] { return x }\n"),
     "E0310-index": model("return x[:, 4]"),
     "E0310-by-tensor": model("return x[argmax(x)]"),
+    "E0310-results": model("r = x |> gru(4) as rnn\n  return r[:, -1]", "x: f32[B, 3, 4]"),
     "E0310-list": model("return x * [1, 2][2]"),
     "E0311-reshape": model("return reshape(x, [-1, 3])"),
     "E0311-split": model("a, b, c = split(x, 3)\n  return a"),

@@ -284,7 +284,8 @@ class Expressions(Core):
     def _list_item(self, value: ListValue | TupleValue, node: syntax.Index, env: Environment) -> Datum:
         item = node.items[0]
         if len(node.items) != 1 or isinstance(item, syntax.Rest):
-            raise Failure(type_errors.bad_index(node.span, "a list has one index"))
+            names = value.names if isinstance(value, TupleValue) else ()
+            raise Failure(type_errors.bad_list_index(node.span, names))
         if isinstance(item, syntax.Slice):
             bounds: list[int | None] = []
             for expression in (item.start, item.stop, item.step):

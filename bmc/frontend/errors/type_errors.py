@@ -13,6 +13,7 @@ __all__ = [
     "beyond_table",
     "bad_dim_division",
     "bad_index",
+    "bad_list_index",
     "bad_pattern",
     "bad_size",
     "broadcast_mismatch",
@@ -220,6 +221,14 @@ def bad_dim_division(span: Span, numerator: object, denominator: object) -> Diag
 def bad_index(span: Span, reason: str) -> Diagnostic:
     """E0310."""
     return Diagnostic("E0310", reason, (primary(span),))
+
+
+def bad_list_index(span: Span, results: Sequence[str]) -> Diagnostic:
+    """E0310. `results`: the names of a layer's results, where these are what is indexed."""
+    if not results:
+        return bad_index(span, "a list has one index")
+    notes = (f"bind them to a name each: `{', '.join(results)} = ...`",)
+    return Diagnostic("E0310", f"these are {len(results)} results: {', '.join(results)}", (primary(span),), notes)
 
 
 def element_count(span: Span, actual: object, wanted: object) -> Diagnostic:
