@@ -100,5 +100,5 @@ def _convert(spec: ColumnSpec, value: Any, na: frozenset[str]) -> Converted:
     except (TypeError, ValueError):
         raise WrongType(type(value).__name__, spec) from None
     if array.ndim == 0:
-        raise WrongType(f"a single value of type {type(value).__name__}", spec)
+        raise WrongType(f"one {type(value).__name__} in place of a list of rows", spec)
     return from_array(spec, np.ascontiguousarray(array), None, na)

@@ -17,7 +17,12 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry("E0704", "The source contains a NUL byte", "Text contains no NUL: the file is probably a binary one."),
     Entry("E0705", "The source is too large", "A source is at most 1 MiB. Data belongs into files of its own."),
-    Entry("E0706", "The source cannot be read", "The system refused to read the file, for the reason in the message."),
+    Entry(
+        "E0706",
+        "The source cannot be read",
+        "The system refused to read the file, for the reason in the message, or it is an archive: perhaps a model (`.bmz`) where "
+        "its source (`.bm`) is wanted.",
+    ),
     Entry(
         "E0720",
         "There is no such data file",

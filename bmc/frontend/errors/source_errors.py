@@ -8,7 +8,7 @@ from __future__ import annotations
 from bmc.errors import Diagnostic, Label
 from bmc.source import Span
 
-__all__ = ["cannot_read", "is_a_directory", "no_such_file", "not_utf8", "nul_byte", "too_large"]
+__all__ = ["cannot_read", "is_a_directory", "model_file", "no_such_file", "not_utf8", "nul_byte", "too_large"]
 
 
 def no_such_file(path: str) -> Diagnostic:
@@ -42,6 +42,15 @@ def too_large(name: str, limit: int) -> Diagnostic:
         "E0705",
         f"{name} is larger than {limit // 1024 // 1024} MiB",
         notes=("a source is a program; data belongs into files of its own",),
+    )
+
+
+def model_file(name: str) -> Diagnostic:
+    """E0706: a zip archive, as model files are."""
+    return Diagnostic(
+        "E0706",
+        f"{name} is an archive, not a source",
+        notes=("if it is a model that `bmc train` wrote: `bmc inspect FILE --sources` shows the program in it",),
     )
 
 

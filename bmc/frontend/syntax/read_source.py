@@ -16,6 +16,7 @@ from bmc.source import SourceFile, Span
 __all__ = ["MAX_BYTES", "read_source"]
 
 MAX_BYTES = 1024 * 1024  # far above any program; a source of this size parses in a few seconds
+_ZIP = b"PK\x03\x04"
 
 
 def read_source(path: str) -> SourceFile:
@@ -34,6 +35,8 @@ def read_source(path: str) -> SourceFile:
     except (OSError, ValueError) as e:  # ValueError: a path that holds a NUL
         reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
         raise BmcError(source_errors.cannot_read(path, reason)) from None
+    if content.startswith(_ZIP):
+        raise BmcError(source_errors.model_file(name))
     if len(content) > MAX_BYTES:
         raise BmcError(source_errors.too_large(name, MAX_BYTES))
     try:

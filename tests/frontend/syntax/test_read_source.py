@@ -44,9 +44,10 @@ def test_refusals(golden: Callable[[str, str], None]) -> None:
     Path("nul.bm").write_bytes(b"let a = 1\nlet \0 = 2\n")
     Path("large.bm").write_bytes(b"#" * (MAX_BYTES + 1))
     Path("full.bm").write_bytes(b"#" * MAX_BYTES)
+    Path("model.bmz").write_bytes(b"PK\x03\x04" + bytes(2 * MAX_BYTES))
     Path("folder.bm").mkdir()
     assert len(read_source("full.bm").text) == MAX_BYTES
-    for path in ("none.bm", "latin.bm/none.bm", "folder.bm", "latin.bm", "nul.bm", "large.bm", "a\0b"):
+    for path in ("none.bm", "latin.bm/none.bm", "folder.bm", "latin.bm", "nul.bm", "large.bm", "model.bmz", "a\0b"):
         golden(path.replace("/", "-").replace("\0", "NUL"), refusal(path))
 
 
