@@ -211,6 +211,9 @@ CASES = {
     "E0328-shortest": data("tok = s |> words |> hash(50) |> pad(max = 64, bucket = 4)")
     + "model M(tok: i32[B, T]) -> (out: f32[B, 3]) {\n  x = tok |> embedding(50, 4) as emb\n"
     "  return mean(x[:, 6:], axis = 1) |> dense(3) as fc\n}\n" + TRAIN,
+    "E0328-window": data("tok = s |> words |> hash(50) |> pad(max = 64, bucket = 4)")
+    + "model M(tok: i32[B, T]) -> (out: f32[B, 3]) {\n  x = tok |> embedding(50, 4) as emb |> conv1d(8, 5) as conv\n"
+    "  return mean(x, axis = 1) |> dense(3) as fc\n}\n" + TRAIN,
     "E0328-library": sequences("return x |> learned_positions(16) as pos |> mean(axis = 1) |> dense(3) as fc"),
     "W0301-bound": DATA.replace("k |> category(3)", "k") + MODEL + TRAIN,
     "W0302-channels": images("3, 32, 32", 'return x |> conv2d(16, 3, pad = "same") as c |> global_avgpool |> dense(3) as fc'),

@@ -199,7 +199,7 @@ def length_without_size(span: Span, lengths: Mapping[str, int]) -> Diagnostic:
     return Diagnostic(
         "E0328",
         f"rows padded to {said} do not go through this",
-        (primary(span, f"a size here would be negative for {said}"),),
+        (primary(span, f"a size here would be negative, or no window would fit, for {said}"),),
         ("`pad(max = n, bucket = m)` makes rows of m to n steps: a table must hold n, and what is cut off must be there for m",),
     )
 
