@@ -1,5 +1,5 @@
-"""What must not be negative for an operation to lie within its operands: run-time dims are known when it runs, and native code does
-not look."""
+"""What must not be negative for an operation to lie within its operands: run-time dims are known when it runs, and native code
+does not look."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["open_extents"]
 
 
 def open_extents(op: Operation) -> Iterator[Poly]:
-    """Of those that depend on run-time dims: sizes of results, starts of slices and what they leave behind themselves, padding; and how
-    many windows there are beyond the first one, without which a mean over them is one of nothing.
+    """Of those that depend on run-time dims: sizes of results, starts of slices and what they leave behind themselves, padding;
+    and how many windows there are beyond the first one, without which a mean over them is one of nothing.
     """
     found: list[Dim] = [dim for value in op.results for dim in value.type.shape]
     if isinstance(op.attrs, SliceAttrs):
