@@ -110,6 +110,7 @@ CASES = {
     "E0301-annotation": model("h: float[B, 6] = x |> dense(5) as d\n  return x"),
     "E0302-rank": model("return pair(x)", before="fn pair(a: float[B, T, D]) -> float[B, D] { return a[:, 0] }\n"),
     "E0302-squeeze": model("return x |> dense(1) as d", outputs="out: f32[B]"),
+    "E0302-loss": model("return mse(x |> dense(1) as d, sum(x, axis = 1))"),
     "E0302-unsqueeze": model("return pair(x[:, 0])", before="fn pair(a: float[B, T]) -> float[B, T] { return a }\n"),
     "E0303-dtype": model("return argmax(x) |> dense(4) as d"),
     "E0303-integers": model("return f |> embedding(3, 4)", inputs="f: f32[B]"),

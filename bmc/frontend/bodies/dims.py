@@ -18,7 +18,7 @@ from bmc.frontend.errors import type_errors
 from bmc.frontend.syntax import tree as syntax
 from bmc.ir import Dim, Poly, Shape
 from bmc.ir.dims import divide_exact, floor_divide, substitute, symbols
-from bmc.record import record
+from bmc.record import record, replace
 from bmc.source import Span
 
 __all__ = ["DimFact", "Failure", "ShapeSolver"]
@@ -161,8 +161,13 @@ class ShapeSolver:
             if a != b:
                 pairs = [(before_origins[i], f"{a} comes from here"), (origins[i], f"{b} comes from here")]
                 raise Failure(type_errors.dim_mismatch(span, argument, actual, axis + i, pattern.span, "`...`", a, b, pairs))
-        wanted = f"{len(before)} dims for `...`, as before"
-        raise Failure(type_errors.rank_mismatch(span, argument, actual, pattern.span, wanted))
+        wanted = f"{len(before)} dims for `...` as before: {', '.join(map(str, before))}"
+        found = type_errors.rank_mismatch(span, argument, actual, pattern.span, wanted)
+        longer = max(before, dims, key=len)
+        if abs(len(before) - len(dims)) == 1 and longer[-1] == 1:
+            note = f"[{', '.join(map(str, longer))}] has a last dim of 1 too many: `|> squeeze(-1)` takes it away"
+            found = replace(found, notes=(*found.notes, note))
+        raise Failure(found)
 
     def solve(self) -> None:
         """Use the equations collected so far. Raises Failure at the first that does not hold; those that cannot be solved
