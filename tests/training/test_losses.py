@@ -1,11 +1,12 @@
 """Activations and losses of the library against PyTorch, in f64 and f32: values and gradients of all that flows in.
 
-Kinks are not hit: inputs are normal draws. PyTorch's softplus is linear above 20, where ours is not; inputs stay below. Its
-gradient of hardsigmoid has 1/6 in f32, so that is written out.
+Inputs are normal draws, which hit no kink; 0, which programs do hit, is tried by itself. PyTorch's softplus is linear above 20,
+where ours is not; inputs stay below. Its gradient of hardsigmoid has 1/6 in f32, so that is written out.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -232,6 +233,28 @@ def activations(request: pytest.FixtureRequest) -> Group:
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_an_activation(name: str, activations: Group) -> None:
     compare(activations, name)
+
+
+def at_zero(case: Case) -> Case:
+    """The value and the gradient where every input is exactly 0, as where weights begin with zeros or a relu is shut."""
+    twin = case.twin
+    text = case.text
+    for name in case.inputs:
+        text = text.replace(f"{{{name}}}", f"({{{name}}} - stop_gradient({{{name}}}))")
+    return replace(case, text=text, twin=lambda *inputs: twin(*(v - v.detach() for v in inputs)))
+
+
+AT_ZERO = {name: at_zero(case) for name, case in (ACTIVATIONS | LOSSES).items()}
+
+
+@pytest.fixture(scope="module", params=["f64", "f32"])
+def zeros(request: pytest.FixtureRequest) -> Group:
+    return group_of(AT_ZERO, request.param)
+
+
+@pytest.mark.parametrize("name", AT_ZERO)
+def test_the_gradient_at_zero(name: str, zeros: Group) -> None:
+    compare(zeros, name)
 
 
 @pytest.fixture(scope="module", params=["f64", "f32"])
