@@ -13,6 +13,7 @@ import pytest
 
 from bmc.errors import CompilerBug
 from bmc.ir import Function, Parameter, Poly, Result, TensorType, Value
+from bmc.ir.dims import floor_divide
 from bmc.ops.build import Builder
 from bmc.ops.evaluate import evaluate
 from bmc.passes.check_memory import check_memory
@@ -241,6 +242,11 @@ def test_sizes_in_symbols() -> None:
     assert at_most(aligned(B * 40), aligned(B * 41))
     assert not at_most(B * 40, B * T)
     assert not at_most(aligned(B * 40), B * 40)
+    windows = floor_divide(T + 3, 4)  # a quotient within those that alignment makes
+    assert at_most(windows * 8, aligned(windows * 8))
+    assert not at_most(aligned(windows * 8), windows * 8)
+    assert at_most(floor_divide(windows + 1, 2) * 4, windows * 4 + 4)
+    assert not at_most(windows * 4, floor_divide(windows + 1, 2) * 4)
     for dim in (7, B * 3 + T * B + 1, aligned(B * 40 + T)):
         assert parse_expression(expression_of(dim)) == dim
         assert isinstance(evaluate_dim(expression_of(dim), {"B": 3, "T": 5}), int)

@@ -59,7 +59,14 @@ def at_most(a: Dim, b: Dim) -> bool:
         difference[monomial] = difference.get(monomial, Fraction(0)) - coefficient
     if _not_negative(difference):
         return True
-    return _not_negative(_bounded_below(difference))
+    if _not_negative(_bounded_below(difference)):
+        return True
+    # One level after the other, so that quotients that stand in others can cancel before they are bounded.
+    while level := max((_level(quotient) for monomial in difference if (quotient := _alone(monomial)) is not None), default=0):
+        difference = _bounded_below(difference, level)
+        if _not_negative(difference):
+            return True
+    return False
 
 
 def _quotients_at_most(a: Dim, b: Dim) -> bool:
@@ -83,16 +90,30 @@ def _not_negative(terms: Linear) -> bool:
     return all(coefficient >= 0 for coefficient in terms.values())
 
 
-def _bounded_below(terms: Linear) -> Linear:
-    """A lower bound without quotients where they stand alone in a term."""
+def _alone(monomial: tuple[tuple[Symbol | FloorDiv, int], ...]) -> FloorDiv | None:
+    """The quotient by an integer that a monomial is, if it is one."""
+    quotient = monomial[0][0] if len(monomial) == 1 and monomial[0][1] == 1 else None
+    by_integer = isinstance(quotient, FloorDiv) and isinstance(quotient.denominator, int) and quotient.denominator > 0
+    return quotient if isinstance(quotient, FloorDiv) and by_integer else None
+
+
+def _level(quotient: FloorDiv) -> int:
+    """1 for a quotient that no other stands in."""
+    inside = (atom for monomial, _ in _terms(quotient.numerator) for atom, _ in monomial)
+    return 1 + max((_level(atom) for atom in inside if isinstance(atom, FloorDiv)), default=0)
+
+
+def _bounded_below(terms: Linear, level: int | None = None) -> Linear:
+    """A lower bound without quotients, or those of one level, where they stand alone in a term."""
     result: Linear = {}
 
     def put(monomial: tuple[tuple[Symbol | FloorDiv, int], ...], coefficient: Fraction) -> None:
         result[monomial] = result.get(monomial, Fraction(0)) + coefficient
 
     for monomial, coefficient in terms.items():
-        quotient = monomial[0][0] if len(monomial) == 1 and monomial[0][1] == 1 else None
-        if isinstance(quotient, FloorDiv) and isinstance(quotient.denominator, int) and quotient.denominator > 0:
+        quotient = _alone(monomial)
+        if quotient is not None and level in (None, _level(quotient)):
+            assert isinstance(quotient.denominator, int)
             share = coefficient / quotient.denominator
             for inner, factor in _terms(quotient.numerator):
                 put(inner, share * factor)
