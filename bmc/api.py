@@ -146,8 +146,9 @@ class Model:
         ...]` by the names of `predict`, then of `keep`; texts as arrays of `str` objects, dates and times as
         `datetime64`. `only`: one of them. `seed`: of what the model draws, by default that of its train block.
 
-        Raises BmcError: a column is missing, a value cannot be read.
+        Raises BmcError: a column is missing, a value cannot be read. ValueError: a seed that no train block may have.
         """
+        _require_seed(seed)
         return {name: _array(column) for name, column in self._trained.predict(rows, only=only, seed=seed).columns.items()}
 
     def evaluate(self, split: str = "test", data: Mapping[str, Any] | None = None) -> Evaluation:
@@ -179,8 +180,10 @@ class Model:
         `[rows, length]`, are continued each on its own. `settings`: `temperature`, `top_k`, `top_p` instead of those in the file,
         None for no limit. `cache = False` computes the whole prefix anew for each position, which gives the same.
 
-        Raises BmcError: the model has no `next`, the prompt is empty or does not fit, the positions end.
+        Raises BmcError: the model has no `next`, the prompt is empty or does not fit, the positions end. ValueError: a seed
+        that no train block may have.
         """
+        _require_seed(seed)
         found = self._trained.generate(prompt, GenerateOptions(tokens, seed, settings, cache))
         if isinstance(prompt, str | bytes):
             raw = b"".join(found.pieces())
@@ -278,3 +281,8 @@ def _array(column: Column) -> NDArray[Any]:
     for row, value in enumerate(column.to_python()):  # which is a list where a cell has several values
         values[row] = value
     return values
+
+
+def _require_seed(seed: int | None) -> None:
+    if seed is not None and not 0 <= seed < 2**62:
+        raise ValueError(f"a seed is a whole number from 0 to 2**62 - 1, not {seed}")

@@ -26,6 +26,9 @@ __all__ = ["Finding", "examine"]
 
 _DEPENDENCIES = ("llvmlite", "numpy", "lark", "click", "rich", "pyarrow", "safetensors")
 
+_EXTRAS = (("pillow", "images", "folders of pictures"), ("matplotlib", "plot", "bmc plot"))
+"""Packages that only some programs need: name, the extra that brings it, what for."""
+
 _PROGRAM = """
 data Line {
   source = npz("line.npz")
@@ -62,6 +65,11 @@ def examine() -> Iterator[Finding]:
             yield Finding(name, metadata.version(name), True)
         except metadata.PackageNotFoundError:
             yield Finding(name, "not installed", False)
+    for name, extra, purpose in _EXTRAS:
+        try:
+            yield Finding(name, metadata.version(name), True)
+        except metadata.PackageNotFoundError:
+            yield Finding(name, f"not installed; {purpose} needs it: the extra `{extra}`")
     target = host_target()
     wide = [f for f in ("avx512f", "avx2", "fma", "neon", "sve") if f"+{f}" in target.features.split(",")]
     yield Finding("target", f"{target.triple}, {' '.join(wide) or 'baseline'}, {'fma' if target.fused else 'nofma'} class")

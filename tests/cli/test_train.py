@@ -209,6 +209,8 @@ def test_doctor_trains_a_small_program(run) -> None:
     done = run("doctor")
     assert done.code == 0, done.out
     assert "a small program trains as it must" in done.out
+    assert "pillow" in done.out
+    assert "matplotlib" in done.out
 
 
 @pytest.mark.parametrize("stage", ["ast", "graph", "grad", "fused", "memory", "llvm", "asm"])

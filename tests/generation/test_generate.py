@@ -94,6 +94,9 @@ def test_kept_and_recomputed_are_one_text(name: str, request: pytest.FixtureRequ
     kept = model.generate("the quick", 90, temperature=3, seed=5)
     assert kept == model.generate("the quick", 90, temperature=3, seed=5, cache=False)
     assert kept != model.generate("the quick", 90, temperature=3, seed=6)
+    for seed in (-1, 2**62):
+        with pytest.raises(ValueError, match="a seed is a whole number"):
+            model.generate("the quick", 90, seed=seed)
 
 
 def test_the_file_gives_the_settings_that_are_not_given(of_chars: bmc.Model) -> None:
