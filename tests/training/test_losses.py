@@ -207,6 +207,7 @@ LOSSES: dict[str, Case] = {
         ROW,
         lambda a: torch.linalg.vector_norm(0 * a, dim=-1) + a.sum(1),
     ),
+    "std": Case("std({a}, axis = -1)", {"a": V}, ROW, lambda a: a.std(-1, unbiased=False)),
     "cosine_similarity": Case("cosine_similarity({a}, {b})", PAIR, ROW, F.cosine_similarity),
     "cosine_loss": Case(
         same + "cosine_loss({a}, {b}, y, margin = 0.1)",

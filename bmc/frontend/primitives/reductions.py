@@ -139,7 +139,7 @@ def _spread(root: bool) -> Callable[[Arguments], Datum]:
         tensor, axes = _operand(arguments)
         plan = prepare(arguments, tensor, axes, as_float=True, keep=arguments.flag("keep"))
         _, variance = _variance(arguments, plan, arguments.integer("ddof"))
-        return finish(arguments, plan, arguments.core.trace.op("sqrt", variance) if root else variance)
+        return finish(arguments, plan, _root(arguments, variance) if root else variance)
 
     return expand
 
@@ -196,6 +196,16 @@ def _truth(reduction: str) -> Callable[[Arguments], Datum]:
     return expand
 
 
+def _root(arguments: Arguments, total: Value) -> Value:
+    """The root of a sum of squares. It is infinitely steep at 0; but what has length 0 has no direction to grow in: its gradient
+    is 0, as in PyTorch."""
+    trace = arguments.core.trace
+    kind, shape = total.type.dtype, total.type.shape
+    none = trace.op("compare", total, trace.constant(0.0, kind, shape), predicate="eq")
+    root = trace.op("sqrt", trace.op("select", none, trace.constant(1.0, kind, shape), total))
+    return trace.op("select", none, total, root)
+
+
 def _norm(arguments: Arguments) -> Datum:
     tensor = arguments.floats("x")
     tensor, axes = over_steps(arguments.core, tensor, arguments.axes("axis", tensor.rank, describe(tensor)))
@@ -203,11 +213,7 @@ def _norm(arguments: Arguments) -> Datum:
     trace = arguments.core.trace
     square = replace(plan.tensor, value=trace.op("mul", plan.tensor.value, plan.tensor.value))
     total = trace.reduce("reduce_sum", masked(arguments, square, 0), axes)
-    # The root is infinitely steep at 0. A vector of length 0 has no direction to grow in: its gradient is 0, as in PyTorch.
-    kind, shape = total.type.dtype, total.type.shape
-    none = trace.op("compare", total, trace.constant(0.0, kind, shape), predicate="eq")
-    root = trace.op("sqrt", trace.op("select", none, trace.constant(1.0, kind, shape), total))
-    return finish(arguments, plan, trace.op("select", none, total, root))
+    return finish(arguments, plan, _root(arguments, total))
 
 
 def _arg(name: str) -> Callable[[Arguments], Datum]:
