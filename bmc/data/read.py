@@ -34,7 +34,7 @@ from bmc.frontend.data.sources import IMAGES
 from bmc.frontend.unit import ColumnSpec, DataSpec, SourceKind, SourceSpec
 from bmc.record import record, replace
 from bmc.source import Span
-from bmc_runtime.table import Origin, Table, concat_tables
+from bmc_runtime.table import Bytes, Origin, Table, concat_tables
 
 __all__ = ["FORMATS", "Given", "Rows", "files_of", "format_of", "read_rows", "read_source"]
 
@@ -55,6 +55,7 @@ _FIRST_BYTES = ((b"PK\x03\x04", "npz"), (b"PAR1", "parquet"), (b"ARROW1", "arrow
 
 _SHOWN_ERRORS = 3
 _IN_MEMORY = "columns in memory"
+_STANDARD_INPUT = "<stdin>"
 
 
 @record(frozen=True, eq=False)
@@ -180,16 +181,22 @@ def read_rows(
             return Rows(concat_tables(tables), {})
     if isinstance(given, Mapping):
         name, raw = _IN_MEMORY, read_memory(given, _IN_MEMORY, columns, na)
+    elif str(given) == "-":
+        name, data = _STANDARD_INPUT, _standard_input()
+        corpus = source is not None and source.kind in ("text", "bytes")
+        if source is not None and corpus and (form == source.kind or (form is None and format_of_bytes(data) not in _BINARY)):
+            return Rows(concat_tables(_rows_of([_corpus(np.frombuffer(data, np.uint8), name, source, columns)], source)), {})
+        if source is not None and corpus:
+            columns = _of_windows(source, columns)
+        raw = _read(data, name, form or format_of_bytes(data), columns, na, separator or ",", None)
+        if source is not None and source.window is not None and not corpus:
+            return Rows(concat_tables(_rows_of([_checked(raw, name, columns, source)], source)), {})
     else:
-        path = str(given)
-        name = "<stdin>" if path == "-" else path
-        data = _standard_input() if path == "-" else None
-        form = form or (format_of(path) if data is None else format_of_bytes(data))
+        name = str(given)
+        form = form or format_of(name)
         if form not in FORMATS:
-            raise BmcError(data_errors.unknown_format(path, FORMATS))
-        if data is None:
-            data = _bytes_of(Path(path), None)
-        raw = _read(data, name, form, columns, na, separator or _separator_of(path), None)
+            raise BmcError(data_errors.unknown_format(name, FORMATS))
+        raw = _read(_bytes_of(Path(name), None), name, form, columns, na, separator or _separator_of(name), None)
     return _rows(raw, name, columns, na, keep_bad=keep_bad)
 
 
@@ -234,7 +241,7 @@ def _holds_windows(given: Given, source: SourceSpec, form: str | None) -> bool:
     """Whether a file for a model of text or bytes is no text, but holds its columns: each row a line, or a whole window."""
     if source.kind not in ("text", "bytes") or isinstance(given, Mapping):
         return False
-    return (form or format_of(given)) in _BINARY
+    return str(given) != "-" and (form or format_of(given)) in _BINARY
 
 
 def _of_windows(source: SourceSpec, columns: Sequence[ColumnSpec]) -> list[ColumnSpec]:
@@ -247,9 +254,14 @@ def _of_windows(source: SourceSpec, columns: Sequence[ColumnSpec]) -> list[Colum
 def _tables_of(source: SourceSpec, given: Given | None, columns: Sequence[ColumnSpec]) -> list[Table]:
     if isinstance(given, Mapping):
         return [_from_memory(source, given, columns)]
+    return _rows_of(_files(source, given, columns), source)
+
+
+def _rows_of(parts: Iterable[Table | Items], source: SourceSpec) -> list[Table]:
+    """The rows that the parts of a source are, or the windows over them. Raises BmcError: there is no window."""
     if source.window is None:
-        return [part for part in _files(source, given, columns) if isinstance(part, Table)]
-    windows = windows_of([_items(part) for part in _files(source, given, columns)], source.window)
+        return [part for part in parts if isinstance(part, Table)]
+    windows = windows_of([_items(part) for part in parts], source.window)
     if windows.table.rows == 0:
         raise BmcError(data_errors.no_window(source, windows.series))
     return [replace(windows.table, notes=_short(windows))]
@@ -290,7 +302,7 @@ def _files(source: SourceSpec, given: str | Path | None, columns: Sequence[Colum
         return
     for path in files_of(source, given):
         if source.kind in ("text", "bytes"):
-            yield _corpus(path, source, columns, span)
+            yield _corpus(mapped(path, span), str(path), source, columns)
             continue
         form = (format_of(path) if given is not None else None) or source.kind
         data = _bytes_of(path, span)
@@ -298,16 +310,16 @@ def _files(source: SourceSpec, given: str | Path | None, columns: Sequence[Colum
         yield _checked(raw, str(path), columns, source)
 
 
-def _corpus(path: Path, source: SourceSpec, columns: Sequence[ColumnSpec], span: Span | None) -> Table | Items:
-    column = corpus_of(mapped(path, span), str(path), "bytes" if source.kind == "bytes" else source.items or "lines")
+def _corpus(content: Bytes, name: str, source: SourceSpec, columns: Sequence[ColumnSpec]) -> Table | Items:
+    column = corpus_of(content, name, "bytes" if source.kind == "bytes" else source.items or "lines")
     for spec in columns:
         if spec.dtype != column.dtype or spec.cell or spec.nullable:
-            raise BmcError(data_errors.wrong_type(spec, str(path), "bytes" if source.kind == "bytes" else "text"))
+            raise BmcError(data_errors.wrong_type(spec, name, "bytes" if source.kind == "bytes" else "text"))
     found = {spec.name: column for spec in columns}
     if source.window is not None:
-        return Items(str(path), found, len(column))
+        return Items(name, found, len(column))
     rows = len(column)
-    return Table(found, rows, Origin(((str(path), rows),), np.arange(rows, dtype=np.int64)))
+    return Table(found, rows, Origin(((name, rows),), np.arange(rows, dtype=np.int64)))
 
 
 def _checked(raw: RawTable, name: str, columns: Sequence[ColumnSpec], source: SourceSpec) -> Table:
@@ -334,7 +346,11 @@ def _bytes_of(path: Path, span: Span | None) -> bytes:
 
 def _standard_input() -> bytes:
     data = sys.stdin.buffer.read()
-    return _unzipped("<stdin>", data, None) if data.startswith(b"\x1f\x8b") else data
+    if data.startswith(b"\x1f\x8b"):
+        data = _unzipped(_STANDARD_INPUT, data, None)
+    if not data:
+        raise BmcError(data_errors.empty_file(_STANDARD_INPUT, "bytes", None))
+    return data
 
 
 def _expanded(path: Path, data: bytes, span: Span | None) -> bytes:

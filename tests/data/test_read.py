@@ -18,6 +18,8 @@ import pytest
 
 from bmc.data import csv_format, read_rows, read_source
 from bmc.errors import BmcError
+from bmc.frontend.unit import WindowSpec
+from bmc.record import replace
 
 Put = Callable[[str, str | bytes], Path]
 Golden = Callable[[str, str], None]
@@ -91,6 +93,28 @@ def test_standard_input_shows_its_format(declare: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(lines)))
     with pytest.raises(BmcError):
         read_rows("-", declare.columns("mass: f32"), form="csv")
+
+
+def test_standard_input_is_cut_as_the_source_is(declare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of windows, or of a text, reads of standard input what it would read of a file."""
+
+    def rows(data: bytes, source: Any, column: Any) -> list[Any]:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+        (found,) = read_rows("-", [column], source).table.columns.values()
+        return list(found.to_python())
+
+    mass, byte = declare.column("mass: f32"), replace(declare.column("small: u8?"), nullable=False)
+    windows = replace(declare.source("csv", "a.csv"), window=WindowSpec(size=2, stride=1))
+    assert rows(b"mass\n1\n2\n3\n", windows, mass) == [[1, 2], [2, 3]]
+    assert rows(b"one\ntwo words\n", declare.source("text", "a.txt"), declare.column("label: str")) == ["one", "two words"]
+    text = replace(declare.source("bytes", "a.txt"), window=WindowSpec(size=2, stride=2))
+    assert rows(b"abcd", text, byte) == [[97, 98], [99, 100]]
+    whole = io.BytesIO()
+    np.savez(whole, small=np.array([[1, 2]], np.uint8))
+    assert rows(whole.getvalue(), text, byte) == [[1, 2]]
+    with pytest.raises(BmcError) as refused:
+        rows(b"mass\n1\n", windows, mass)
+    assert refused.value.diagnostics[0].code == "E0724"
 
 
 def test_no_rows_are_fine_for_prediction(declare: Any, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
