@@ -25,6 +25,8 @@ _USAGE: Final = frozenset(
 )
 """What the command line named is not there: a file, a block, a setting, a source of data, a format; or cannot be made."""
 
+_OF_GENERATION: Final = "E0834"
+"""A setting of `generate --set`, which shows besides where the source draws."""
 
 _ROWS_DO_NOT_SPLIT: Final = "E0814"
 """Found when the program is compiled for its shards, but of the source."""
@@ -37,6 +39,6 @@ def exit_code(diagnostics: Sequence[Diagnostic]) -> int:
         return DONE
     if first.code == _ROWS_DO_NOT_SPLIT:
         return SOURCE
-    if first.code in _USAGE and not first.labels:
+    if first.code == _OF_GENERATION or (first.code in _USAGE and not first.labels):
         return USAGE
     return RUN if "E0720" <= first.code < "E0750" or "E0760" <= first.code < "E0900" else SOURCE
