@@ -259,6 +259,9 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0414-repeat": model("repeat x { x = x + 1 }\n  return x"),
     "E0415-layer": model("return A(x)", before="layer A(x: float[B, D]) -> float[B, D] { return x }\n"),
     "E0416-yield": model("yield h = x\n  return x"),
+    "E0421-twice": model(
+        "h: f32[B] = zeros\n  scan(axis = 1) t in x {\n    h = h + t\n    yield a = h\n    yield a = t\n  }\n  return a"
+    ),
     "E0420-return": model("h = x\n  scan(axis = 1) t in x {\n    h = h * unsqueeze(t, -1)\n    return h\n  }\n  return h"),
     "E0417-initial": model('param w: f32[4] = "ones"\n  return x * w'),
     "E0418-training": DATA

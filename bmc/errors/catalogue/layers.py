@@ -152,4 +152,12 @@ ENTRIES: tuple[Entry, ...] = (
         "scan(axis = 1) t in x { h = t\n  return h }",
         "scan(axis = 1) t in x { h = t }\nreturn h",
     ),
+    Entry(
+        "E0421",
+        "one name yielded twice in a turn",
+        "Each turn of a scan gives one value under each name that it yields, and these are stacked along the axis. Two values need "
+        "two names, or are put together before.",
+        "scan t in x { h = h + t\n  yield out = h\n  yield out = t }",
+        "scan t in x { h = h + t\n  yield out = concat(h, t) }",
+    ),
 )

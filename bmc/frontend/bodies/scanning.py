@@ -299,6 +299,9 @@ class Scanning(Calls):
         """One `yield`. Raises Failure."""
         if self.yields is None:
             raise Failure(layer_errors.outside_scan(statement.span))
+        before = self.yields.get(statement.name.text)
+        if before is not None:
+            raise Failure(layer_errors.yielded_twice(statement.span, statement.name.text, before[1]))
         value = self.evaluate(statement.value, env)
         if isinstance(value, Poison):
             raise Failure

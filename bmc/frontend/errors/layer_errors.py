@@ -26,6 +26,7 @@ __all__ = [
     "too_many_arguments",
     "twice_given",
     "unknown_argument",
+    "yielded_twice",
     "wrong_inputs",
     "outside_scan",
     "return_in_scan",
@@ -206,6 +207,12 @@ def return_in_scan(span: Span) -> Diagnostic:
         ("the number of turns is that of positions: none of them can end the scan",),
         (Suggestion("carry the value, and return it behind the scan; `select(c, a, b)` keeps it from a turn on"),),
     )
+
+
+def yielded_twice(span: Span, name: str, before: Span) -> Diagnostic:
+    """E0421."""
+    labels = [primary(span, "and again")] if span == before else [primary(span, "and again"), Label(before, "yielded here")]
+    return Diagnostic("E0421", f"a turn yields `{name}` twice", tuple(labels))
 
 
 def in_one_mode(span: Span, key: str, condition: Span, learned: bool) -> Diagnostic:
