@@ -7,6 +7,7 @@ rewrites can be compared bit for bit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -46,9 +47,25 @@ class _Exact:
         return np.where(y == 2, x * x, np.power(x, y))
 
     def einsum(self, a: Any, left: Any, b: Any, right: Any, out: Any) -> Any:
+        """Rounded once. Cells to which anything infinite or NaN adds are what numpy makes of them, in whatever order."""
+        x, y = a.astype(np.float64), b.astype(np.float64)
+        known = [np.isfinite(cells) for cells in (x, y)]
         fraction = np.frompyfunc(Fraction, 1, 1)
-        total = np.einsum(fraction(a.astype(np.float64)), left, fraction(b.astype(np.float64)), right, out)
-        return np.asarray(np.frompyfunc(float, 1, 1)(total)).astype(a.dtype)
+        total = np.einsum(fraction(np.where(known[0], x, 0)), left, fraction(np.where(known[1], y, 0)), right, out)
+        rounded = np.asarray(np.frompyfunc(_rounded, 1, 1)(total)).astype(a.dtype)
+        if all(cells.all() for cells in known):
+            return rounded
+        ones = [np.ones(cells.shape) for cells in (x, y)]
+        touched = np.einsum(~known[0], left, ones[1], right, out) + np.einsum(ones[0], left, ~known[1], right, out)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.where(touched > 0, np.einsum(x, left, y, right, out).astype(a.dtype), rounded)
+
+
+def _rounded(total: Fraction | int) -> float:
+    try:
+        return float(total)
+    except OverflowError:
+        return math.inf if total > 0 else -math.inf
 
 
 def results(
