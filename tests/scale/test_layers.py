@@ -174,14 +174,14 @@ def test_a_thousand_layers_train() -> None:
 @pytest.mark.slow
 def test_time_grows_as_the_layers_do() -> None:
     seconds = []
-    for layers in (250, 500, 1000):
+    for layers in (250, 1000):
         start = time.process_time()
         lowered = lower_unit(trained_part(elaborated(layers)), Options())
         compile_object(str(write_llvm(lowered, host_target())), host_target())
         seconds.append(time.process_time() - start)
-    # Twice the layers in at most twice the time: 30 % on top for the noise of one run, and for what caches no longer hold.
-    assert seconds[1] <= 2.6 * seconds[0], seconds
-    assert seconds[2] <= 2.6 * seconds[1], seconds
+    # Four times the layers in four times the time, where what is quadratic would take sixteen: the bound is halfway, on a log scale,
+    # since a single run on a shared machine is off by half.
+    assert seconds[1] <= 8 * seconds[0], seconds
 
 
 def calls_of_a_step(layers: int) -> int:
