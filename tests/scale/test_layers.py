@@ -179,8 +179,8 @@ def test_time_grows_as_the_layers_do() -> None:
         lowered = lower_unit(trained_part(elaborated(layers)), Options())
         compile_object(str(write_llvm(lowered, host_target())), host_target())
         seconds.append(time.process_time() - start)
-    # Four times the layers in four times the time, where what is quadratic would take sixteen: the bound is halfway, on a log scale,
-    # since a single run on a shared machine is off by half.
+    # Four times the layers in four times the time, where what is quadratic would take sixteen: the bound is halfway, on a log
+    # scale, since a single run on a shared machine is off by half.
     assert seconds[1] <= 8 * seconds[0], seconds
 
 
