@@ -17,14 +17,14 @@ from bmc.frontend.unit import AUGMENT, DataSpec, SplitSpec
 from bmc_runtime.binding import BoundFunction, Library
 from bmc_runtime.buckets import Buckets, padded_sizes
 from bmc_runtime.feeding import Feed, OutsideBound
-from bmc_runtime.mapping import map_rows, run_whole
+from bmc_runtime.mapping import map_rows
 from bmc_runtime.memory import Array
 from bmc_runtime.split import Split
 from bmc_runtime.splits import apart, by_hash, by_order, by_time, first_of_equals
 from bmc_runtime.table import Indices, Table, concat_tables
 
 __all__ = [
-    "buckets_of", "check_bound", "data_outputs", "fit_statistics", "kept_rows", "outside_bound", "split_tables", "steps_of_columns",
+    "buckets_of", "check_bound", "data_outputs", "kept_rows", "outside_bound", "split_tables", "steps_of_columns",
 ]  # fmt: skip
 
 Libraries = Callable[[str], Library]
@@ -88,34 +88,6 @@ def _assign(spec: SplitSpec, data: DataSpec, table: Table) -> Array:
     if spec.method == "order":
         return apart(by_order(table.rows, spec.fractions), table)
     return by_time(table.columns[spec.key[0]], spec.boundaries)
-
-
-def fit_statistics(
-    data: DataSpec, train: Table, libraries: Libraries, store: Mapping[str, Array], given: Collection[str] = ()
-) -> list[Array]:
-    """Run the fits in order; each writes its fitted values into the store, but those whose keys are `given`. Gives the buffers
-    that texts in them point into.
-
-    Raises BmcError when a statistic is not finite: no cell of the column has a value, or one is infinite.
-    """
-    inputs = train.inputs()
-    steps = steps_of_columns(data, train)
-    keep: list[Array] = []
-    for fit in data.fits:
-        if all(key in given for key in fit.keys):
-            continue
-        library = libraries(fit.function)
-        by_rows = BoundFunction(library, f"{fit.function}.rows", store)
-        finish = BoundFunction(library, f"{fit.function}.finish", store)
-        cuts = map_rows(by_rows, inputs, train.rows, steps)
-        row = finish.plan.row or "B"
-        run_whole(finish, {**inputs, **cuts}, {**steps, row: train.rows})
-        keep += finish.keep
-        for key in fit.keys:
-            if store[key].dtype.kind == "f" and not np.isfinite(store[key]).all():
-                spec = next(f for f in data.fitted if f.key == key)
-                raise BmcError(run_errors.fitted_not_finite(spec.expression, train.rows, fit.columns, spec.span))
-    return keep
 
 
 def data_outputs(data: DataSpec, name: str, table: Table, libraries: Libraries, store: Mapping[str, Array]) -> Split:

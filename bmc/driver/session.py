@@ -17,12 +17,12 @@ from bmc.codegen.cache import ObjectCache
 from bmc.codegen.jit import load_object
 from bmc.codegen.target import Target, host_target
 from bmc.driver.compiled import Options, program_of
+from bmc.driver.fitting import fit_statistics
 from bmc.driver.limits import explained_limits
 from bmc.driver.preparing import (
     buckets_of,
     check_bound,
     data_outputs,
-    fit_statistics,
     kept_rows,
     outside_bound,
     split_tables,
