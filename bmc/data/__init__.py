@@ -1,7 +1,11 @@
-"""Tables from files and memory: `read_source` for training, `read_rows` for prediction; and into files: `write_predictions`."""
+"""Tables from files and memory: `read_source` and `read_blocks` for training, `read_rows` for prediction; and into files:
+`write_predictions`."""
 
+from bmc.data.blocks import Block, Progress
 from bmc.data.fingerprint import fingerprint
-from bmc.data.read import FORMATS, Given, Rows, read_rows, read_source
+from bmc.data.read import FORMATS, Given, Rows, read_blocks, read_rows, read_source
 from bmc.data.write import write_predictions
 
-__all__ = ["FORMATS", "Given", "Rows", "fingerprint", "read_rows", "read_source", "write_predictions"]
+__all__ = [
+    "FORMATS", "Block", "Given", "Progress", "Rows", "fingerprint", "read_blocks", "read_rows", "read_source", "write_predictions",
+]  # fmt: skip

@@ -21,6 +21,7 @@ import numpy as np
 
 from bmc.data import data_errors
 from bmc.data.array_formats import read_arrays
+from bmc.data.blocks import Block, Progress, blocks_of
 from bmc.data.corpus import corpus_of, mapped
 from bmc.data.csv_format import read_csv
 from bmc.data.jsonl_format import read_jsonl
@@ -36,7 +37,7 @@ from bmc.record import record, replace
 from bmc.source import Span
 from bmc_runtime.table import Bytes, Origin, Table, concat_tables
 
-__all__ = ["FORMATS", "Given", "Rows", "files_of", "format_of", "read_rows", "read_source"]
+__all__ = ["FORMATS", "Given", "Rows", "files_of", "format_of", "read_blocks", "read_rows", "read_source"]
 
 Given = str | Path | Mapping[str, Any]
 """What a source may be replaced by: a path (or pattern), or columns in memory by header."""
@@ -73,17 +74,41 @@ def read_source(
 
     `overrides` replaces sources by name; `columns` are names of the columns to read, by default `spec.used`. Raises BmcError.
     """
-    given = dict(overrides or {})
-    names = list(dict.fromkeys(source.name for source in spec.sources))
-    for name in given:
-        if name not in names:
-            raise BmcError(data_errors.no_such_source(name, names))
-    wanted = set(spec.used if columns is None else columns)
-    specs = [column for column in spec.columns if column.name in wanted]
+    given = _overrides(spec, overrides)
+    specs = _wanted(spec, columns)
     tables: dict[str | None, list[Table]] = {}
     for source in spec.sources:
         tables.setdefault(source.split, []).extend(_tables_of(source, given.get(source.name), specs))
     return {split: concat_tables(parts) for split, parts in tables.items()}
+
+
+def _overrides(spec: DataSpec, overrides: Mapping[str, Given] | None) -> dict[str, Given]:
+    """What replaces sources, by name. Raises BmcError: there is no source of such a name."""
+    names = list(dict.fromkeys(source.name for source in spec.sources))
+    for name in overrides or {}:
+        if name not in names:
+            raise BmcError(data_errors.no_such_source(name, names))
+    return dict(overrides or {})
+
+
+def _wanted(spec: DataSpec, columns: Iterable[str] | None) -> list[ColumnSpec]:
+    wanted = set(spec.used if columns is None else columns)
+    return [column for column in spec.columns if column.name in wanted]
+
+
+def read_blocks(
+    spec: DataSpec,
+    overrides: Mapping[str, Given] | None = None,
+    columns: Iterable[str] | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Block]:
+    """The rows of a data block as a stream: the same rows as `read_source` gives, in the same order, in blocks of a few MB whatever
+    the size of the files. Raises BmcError as it does, some blocks later."""
+    given = _overrides(spec, overrides)
+    specs = _wanted(spec, columns)
+    for source in spec.sources:
+        for table in _tables_of(source, given.get(source.name), specs):
+            yield from blocks_of(source.split, table)
 
 
 def files_of(source: SourceSpec, given: str | Path | None = None) -> list[Path]:
