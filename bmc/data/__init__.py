@@ -4,8 +4,9 @@
 from bmc.data.blocks import Block, Progress
 from bmc.data.fingerprint import fingerprint
 from bmc.data.read import FORMATS, Given, Rows, read_blocks, read_rows, read_source
-from bmc.data.write import write_predictions
+from bmc.data.write import WRITTEN, PredictionWriter, prediction_writer, write_predictions
 
 __all__ = [
-    "FORMATS", "Block", "Given", "Progress", "Rows", "fingerprint", "read_blocks", "read_rows", "read_source", "write_predictions",
+    "FORMATS", "WRITTEN", "Block", "Given", "PredictionWriter", "Progress", "Rows", "fingerprint", "prediction_writer",
+    "read_blocks", "read_rows", "read_source", "write_predictions",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ In: a file's bytes. Out: `RawTable`. Imports Arrow: import this module only wher
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import ipc, parquet
@@ -17,9 +17,8 @@ from bmc.data.convert import Converted, WrongType
 from bmc.data.raw import RawTable, place_of_row
 from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.unit import ColumnSpec
-from bmc_runtime.table import Column
 
-__all__ = ["read_arrow", "read_parquet", "write_arrow", "write_parquet"]
+__all__ = ["read_arrow", "read_parquet"]
 
 _MAGIC = b"ARROW1"
 
@@ -70,34 +69,3 @@ def _table(table: Any, rows: int, name: str, columns: Sequence[ColumnSpec], na: 
             shown = error.found if isinstance(error, WrongType) else str(table.column(spec.header).type)
             raise BmcError(data_errors.wrong_type(spec, name, shown)) from None
     return RawTable(found, rows, place_of_row)
-
-
-def write_parquet(target: IO[bytes], columns: dict[str, Column]) -> None:
-    """Writes columns to a binary stream. Cells of several values become lists."""
-    sink = pa.BufferOutputStream()
-    parquet.write_table(_arrow_table(columns), sink, compression="zstd")
-    target.write(sink.getvalue())
-
-
-def write_arrow(target: IO[bytes], columns: dict[str, Column]) -> None:
-    """The same as an Arrow file."""
-    table = _arrow_table(columns)
-    sink = pa.BufferOutputStream()
-    with ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    target.write(sink.getvalue())
-
-
-def _arrow_table(columns: dict[str, Column]) -> Any:
-    return pa.table({name: _to_arrow(column) for name, column in columns.items()})
-
-
-def _to_arrow(column: Column) -> Any:
-    mask = None if column.valid is None else ~column.valid
-    if column.dtype == "str":
-        return pa.array(column.to_python(), pa.string() if column.runs is None and not column.cell else None)
-    if column.runs is not None or column.cell:
-        return pa.array(column.to_python())
-    if column.kind != "plain":
-        return pa.array(column.times(), mask=mask)
-    return pa.array(column.data, mask=mask)

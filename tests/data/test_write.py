@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
-from bmc.data import read_rows, write_predictions
+from bmc.data import arrow_texts, cell_texts, prediction_writer, read_rows, write_predictions
 from bmc.errors import BmcError
 from bmc_runtime.table import Column, text_column
 
@@ -104,6 +105,78 @@ def test_long_tables_are_written_in_blocks(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.undo()
 
 
+def hard_floats(dtype: type[np.floating[Any]]) -> np.ndarray[Any, Any]:
+    """Every layout that a float may have, and random bits of each exponent."""
+    bits = RNG.integers(0, 2 ** (8 * np.dtype(dtype).itemsize), 20_000, dtype=f"u{np.dtype(dtype).itemsize}").view(dtype)
+    some = [0, 1, 3.5, 100, 1e-4, 9.9999e-5, 1e-5, 2.5e-5, 1e-6, 3e-6, 1.25e-6, 1e-7, 1e-10, 12345678, 999999999, 1e9, 1e10, 1e15]
+    special = np.array([*some, 1e16, 1e17, 1e21, 1e22, 1e-45, 5e-324, np.inf, np.nan, 0.1, 0.001, 0.0001234]).astype(dtype)
+    usual = np.exp(RNG.normal(-4, 8, 20_000)).astype(dtype)
+    return np.concatenate([special, -special, bits, usual, RNG.random(20_000).astype(dtype)])
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")  # signalling NaNs among random bits
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_of_arrow_are_those_of_cells(dtype: type[np.floating[Any]]) -> None:
+    values = hard_floats(dtype)
+    texts = cell_texts.float_texts(values)
+    lines = arrow_texts.csv_lines([Column("f32" if dtype is np.float32 else "f64", values)]).decode("ascii").splitlines()
+    assert lines == texts
+    back = np.array([float(text) for text in texts]).astype(dtype)
+    assert bool(((back == values) | np.isnan(values)).all())
+    assert [repr(float(text)) for text in texts] == texts
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_large_blocks_are_written_as_small_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    rows = 1500
+    gaps = RNG.random(rows) < 0.7
+    words = text_column([WORDS[i % len(WORDS)] for i in range(rows)])
+    table: dict[str, Any] = {
+        "p": hard_floats(np.float32)[:rows],
+        "wide": hard_floats(np.float64)[: rows * 6].reshape(rows, 2, 3),
+        "n": RNG.integers(-(2**63), 2**63 - 1, rows),
+        "ok": RNG.integers(0, 2, rows).astype(np.bool_),
+        "few": Column("str", words.data[np.arange(rows) % 8], None, words.keep),
+        "many": text_column([None if gap else f"{i}é{WORDS[i % len(WORDS)]}" for i, gap in enumerate(gaps)]),
+        "day": Column("i32", np.arange(rows, dtype=np.int32), gaps, kind="date"),
+        "maybe": Column("f64", RNG.random(rows), gaps),
+        'a "name", quoted': Column("u8", np.arange(rows).astype(np.uint8)),
+    }
+    write_predictions(tmp_path / "cells", table, kind)
+    monkeypatch.setattr("bmc.data.write._WORTH_ARROW", 1)
+    write_predictions(tmp_path / "arrow", table, kind)
+    assert (tmp_path / "arrow").read_bytes() == (tmp_path / "cells").read_bytes()
+    alone: dict[str, Any] = {"few": table["few"]}
+    write_predictions(tmp_path / "arrow", alone, kind)
+    monkeypatch.undo()
+    write_predictions(tmp_path / "cells", alone, kind)
+    assert (tmp_path / "arrow").read_bytes() == (tmp_path / "cells").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "npz", "parquet", "arrow"])
+def test_blocks_are_written_as_one_table(tmp_path: Path, kind: str) -> None:
+    """Bytes that do not depend on blocks; of parquet and arrow, whose groups do, values and types."""
+    rows, gaps = 100, np.arange(100) % 7 > 0
+    table = {
+        "p": Column("f32", RNG.random((rows, 2)).astype(np.float32), gaps),
+        "w": text_column([None if i % 5 == 0 else "é" * (i % 11) for i in range(rows)]),
+        "at": Column("i64", np.arange(rows), gaps, kind="timestamp"),
+        "n": Column("i64", np.arange(rows), gaps),
+    }
+    write_predictions(tmp_path / f"whole.{kind}", table)
+    with prediction_writer(tmp_path / f"blocks.{kind}") as writer:
+        for start, stop in ((0, 1), (1, 1), (1, 40), (40, 41), (41, rows)):
+            writer.write({name: column.between(start, stop) for name, column in table.items()})
+    assert writer.rows == rows
+    if kind in ("parquet", "arrow"):
+        read = pq.read_table if kind == "parquet" else feather.read_table
+        assert read(tmp_path / f"blocks.{kind}").equals(read(tmp_path / f"whole.{kind}"))
+        assert str(read(tmp_path / f"whole.{kind}").schema.field("p").type) in ("list<element: float>", "list<item: float>")
+    else:
+        assert (tmp_path / f"blocks.{kind}").read_bytes() == (tmp_path / f"whole.{kind}").read_bytes()
+
+
 def test_no_rows(tmp_path: Path) -> None:
     empty: Mapping[str, Any] = {"p": np.zeros(0, np.float32), "w": [], "pair": np.zeros((0, 2))}
     for kind in ("csv", "jsonl", "npz", "parquet"):
@@ -125,7 +198,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path.write_text("old", encoding="utf-8")
 
     class Broken(np.ndarray):  # type: ignore[type-arg]
-        def astype(self, *_: Any, **__: Any) -> Any:
+        def tolist(self) -> Any:
             raise OSError(28, "No space left on device")
 
     with pytest.raises(BmcError, match=r"E0734.*No space left"):
