@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from bmc.ir import Operation, Poly, TensorType
-from bmc.ops.incremental import PLAIN
+from bmc.ops.incremental import PLAIN, Incremental
 from bmc.ops.index import LOOKED_UP, infer_lookup, look_up, lookup_rows
 from bmc.ops.lowering import Host, Opaque
 from bmc.ops.registry import NotDifferentiable, Operator, RowMix, Sample, TypeRuleError
@@ -65,6 +65,22 @@ def _infer_select(types: Sequence[TensorType], attrs: TextAttrs) -> tuple[Tensor
     if types[0].shape != types[1].shape:
         raise TypeRuleError(f"shapes differ: {types[0]} and {types[1]}", 1, 0)
     return (types[1],)
+
+
+def _infer_default(types: Sequence[TensorType], attrs: object) -> tuple[TensorType, ...]:
+    require_dtype(types, 0, ("bool",))
+    require_dtype(types, 1, ("str",))
+    require_dtype(types, 2, ("str",))
+    if types[0].shape != types[1].shape:
+        raise TypeRuleError(f"shapes differ: {types[0]} and {types[1]}", 1, 0)
+    if types[2].shape != (1,):
+        raise TypeRuleError(f"{types[2]} is not one text in a row", 2)
+    return (types[1],)
+
+
+def _default_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowMix | None, ...]:
+    condition, text, table = axes
+    return (RowMix.OTHER,) if table is not None else rows_elementwise(op, (condition, text))
 
 
 def _infer_distinct(types: Sequence[TensorType], attrs: DistinctAttrs) -> tuple[TensorType, ...]:
@@ -139,6 +155,10 @@ def _draw_select(np: Any, rng: Any, shapes: Sequence[tuple[int, ...]]) -> Sequen
     return [rng.integers(0, 2, size=shapes[0]).astype(bool), _words(np, rng, shapes[1])]
 
 
+def _draw_default(np: Any, rng: Any, shapes: Sequence[tuple[int, ...]]) -> Sequence[Any]:
+    return [*_draw_select(np, rng, shapes), _words(np, rng, shapes[2])]
+
+
 def _draw_lookup(np: Any, rng: Any, shapes: Sequence[tuple[int, ...]]) -> Sequence[Any]:
     table = [_WORDS[i] for i in rng.permutation(len(_WORDS))[: shapes[1][0]]]
     order = sorted(range(len(table)), key=lambda place: table[place])
@@ -192,6 +212,21 @@ OPERATORS = (
         reference=lambda np, attrs, arrays: (np.asarray(np.where(arrays[0], arrays[1], _literal(np, attrs)), dtype=object),),
         samples=lambda: [
             Sample((TensorType("bool", shape), TensorType("str", shape)), TextAttrs("missing"), draw=_draw_select)
+            for shape in ((), (_B,), (2, 3))
+        ],
+    ),
+    Operator(
+        name="str_default",
+        incremental=Incremental(lambda op, axis: (axis, axis, None)),
+        doc="The text where the condition holds, else the only cell of `table`.",
+        arity=3,
+        infer=_infer_default,
+        grad=_TEXT,
+        rows=_default_rows,
+        lowering=Opaque("str_default"),
+        reference=lambda np, attrs, arrays: (np.asarray(np.where(arrays[0], arrays[1], arrays[2][0]), dtype=object),),
+        samples=lambda: [
+            Sample((TensorType("bool", shape), TensorType("str", shape), TensorType("str", (1,))), draw=_draw_default)
             for shape in ((), (_B,), (2, 3))
         ],
     ),

@@ -106,7 +106,7 @@ class _Distinct:
         return left
 
     def finish(self, state: Counts, outputs: Sequence[Array], attributes: Attributes) -> tuple[Bytes, ...]:
-        table, order, count = outputs
+        table, order, count = outputs[0].reshape(-1), outputs[1].reshape(-1), outputs[2]  # one of one place may be stored as rank 0
         limit = int(attributes["limit"])
         ranked = sorted(state, key=lambda value: (-state[value], value))[:limit]
         used = len(ranked)

@@ -286,7 +286,7 @@ def test_gaps_of_conditions_are_filled_by_true_or_false(run_of: Callable[..., An
     for word, filler in (("true", True), ("false", False)):
         x = run_of(text.replace("WITH", word)).prepare(columns)["x"]
         np.testing.assert_array_equal(x[:, 0], np.where(THERE, PRICE > 1, filler))
-    with pytest.raises(AssertionError, match="wants true or false, not the number 0"):
+    with pytest.raises(AssertionError, match="wants true or false, or `mode`, not the number 0"):
         run_of(text.replace("WITH", "0"))
 
 

@@ -16,7 +16,10 @@ from bmc.codegen.value import BYTE, I64, POINTER, Value
 from bmc.ir import Operation
 from bmc.ops.text import EqualAttrs, LookupAttrs, TextAttrs
 
-__all__ = ["COUNT_TEXTS", "emit_int_lookup", "emit_str_equal", "emit_str_lookup", "emit_str_select", "write_count_texts"]
+__all__ = [
+    "COUNT_TEXTS", "emit_int_lookup", "emit_str_default", "emit_str_equal", "emit_str_lookup", "emit_str_select",
+    "write_count_texts",
+]  # fmt: skip
 
 COUNT_TEXTS = "bmc_count_texts"
 """Exported by programs that fit: `void(cells*, keep*, i64 cells, i64 slots[mask + 1]*, i64 counts[mask + 1]*, i64 mask)`. A hash
@@ -68,6 +71,25 @@ def emit_str_select(module: ir.Module, name: str, op: Operation, fused: bool) ->
         cell = code.element(target, i, "str")
         builder.store(builder.select(keep, address, literal), cell)
         builder.store(builder.select(keep, size, i64(length)), code.at_bytes(cell, i64(8)))
+
+    code.each(dims(op.operands[0].type.elements), one)
+    builder.ret_void()
+    return function
+
+
+def emit_str_default(module: ir.Module, name: str, op: Operation, fused: bool) -> ir.Function:
+    """The cell where the condition holds, else the only cell of a table."""
+    function, builder, dims = kernel_function(module, name, op)
+    code = Arrays(module, builder, dims, fused)
+    condition, source, table, target = function.args[:4]
+    other, other_size = code.text(table, i64(0))
+
+    def one(i: ir.Value) -> None:
+        keep = code.load(condition, i, "bool").ir
+        address, size = code.text(source, i)
+        cell = code.element(target, i, "str")
+        builder.store(builder.select(keep, address, other), cell)
+        builder.store(builder.select(keep, size, other_size), code.at_bytes(cell, i64(8)))
 
     code.each(dims(op.operands[0].type.elements), one)
     builder.ret_void()

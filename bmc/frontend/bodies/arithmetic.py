@@ -56,6 +56,7 @@ __all__ = [
     "negate",
     "select",
     "date_number",
+    "microseconds",
 ]
 
 _STATIC: Mapping[str, Callable[[float, float], float]] = MappingProxyType(
@@ -125,6 +126,7 @@ def binary(core: Core, symbol: str, left: Datum, right: Datum, left_span: Span, 
     core.at(span)
     if symbol == "**" and isinstance(right, (int, float)):
         return _power(core, scalar(core, left, left_span), right, left_span, span)
+    left, right = _same_clock(core, left, right, span)
     operands, weak = unify(core, [left, right], [left_span, right_span], symbol, span, divide=symbol in {"/", "**"})
     a, b = operands
     made = core.trace.op(_OPERATOR[symbol], a.value, b.value)
@@ -135,6 +137,8 @@ def binary(core: Core, symbol: str, left: Datum, right: Datum, left_span: Span, 
         return replace(result, below=a.below + right, below_origin=a.below_origin)
     if symbol == "%" and is_integer(a.dtype) and isinstance(right, int) and right > 0:
         return replace(result, below=right, below_origin=span)
+    if symbol == "//" and is_integer(a.dtype) and isinstance(a.below, int) and isinstance(right, int) and right > 0:
+        return replace(result, below=max(a.below - 1, 0) // right + 1, below_origin=a.below_origin)
     return result
 
 
@@ -200,6 +204,22 @@ def date_number(text: str, kind: str, span: Span) -> int:
     return (utc - datetime.datetime(1970, 1, 1)) // datetime.timedelta(microseconds=1)
 
 
+def microseconds(core: Core, tensor: Tensor, span: Span) -> Tensor:
+    """A date or timestamp in microseconds since 1970-01-01, i64, gaps kept."""
+    if tensor.kind == "timestamp":
+        return tensor
+    wide = core.trace.cast(core.own(tensor, span).value, "i64")
+    day = core.trace.constant(86_400_000_000, "i64", tensor.shape)
+    return replace(tensor, value=core.trace.op("mul", wide, day), kind="timestamp")
+
+
+def _same_clock(core: Core, left: Datum, right: Datum, span: Span) -> tuple[Datum, Datum]:
+    """A date that meets a timestamp as the midnight that it begins with."""
+    if isinstance(left, Tensor) and isinstance(right, Tensor) and {left.kind, right.kind} == {"date", "timestamp"}:
+        return microseconds(core, left, span), microseconds(core, right, span)
+    return left, right
+
+
 def _same_static(left: Datum, right: Datum) -> bool | None:
     """Equality of static values; None when one of them is a tensor."""
     if left is None or right is None:
@@ -262,6 +282,7 @@ def _compare_tensors(core: Core, symbol: str, left: Datum, right: Datum, left_sp
     for value, where in ((left, left_span), (right, right_span)):
         if isinstance(value, Tensor) and value.dtype == "str":
             raise Failure(type_errors.operand_type(where, symbol, describe(value), "text compares with == and != to a literal"))
+    left, right = _same_clock(core, left, right, span)
     both = [scalar(core, left, left_span), scalar(core, right, right_span)]
     if all(t.dtype == "bool" for t in both) and symbol in ("==", "!="):
         operands, _ = unify(core, both, [left_span, right_span], symbol, span, cast=False)

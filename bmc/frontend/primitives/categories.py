@@ -1,8 +1,8 @@
-"""Categories of text and integers, one-hot features, dates."""
+"""Categories of text and integers, one-hot features."""
 
 from __future__ import annotations
 
-from bmc.frontend.bodies import arithmetic, coercion
+from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
 from bmc.frontend.bodies.values import Categories, Datum, ListValue, Parts, Tensor, describe
@@ -94,36 +94,6 @@ def _onehot(arguments: Arguments) -> Datum:
     return onehot_of(arguments, index, index.below, where)
 
 
-def _require_kind(arguments: Arguments, name: str) -> Tensor:
-    """Days since 1970-01-01 of a date or timestamp column."""
-    x = arguments.tensor(name)
-    core, trace = arguments.core, arguments.core.trace
-    if x.kind == "timestamp":
-        day = trace.constant(86_400_000_000, "i64", x.shape)
-        return replace(x.plain(), value=trace.cast(trace.op("floor_div", x.value, day), "i32"))
-    if x.kind != "date":
-        raise Failure(
-            type_errors.operand_type(arguments.where(name), arguments.name, describe(x), "it takes a date or timestamp column")
-        )
-    return replace(x.plain(), trace=core.trace)
-
-
-def _weekday(arguments: Arguments) -> Datum:
-    """1970-01-01 was a Thursday."""
-    days = _require_kind(arguments, "x")
-    trace = arguments.core.trace
-    shifted = trace.op("add", days.value, trace.constant(3, "i32", days.shape))
-    value = trace.op("rem", shifted, trace.constant(7, "i32", days.shape))
-    return replace(days, value=value, below=7, below_origin=arguments.span)
-
-
-def _days_since(arguments: Arguments) -> Datum:
-    days = _require_kind(arguments, "x")
-    start = arithmetic.date_number(arguments.text("start"), "date", arguments.where("start"))
-    trace = arguments.core.trace
-    return replace(days, value=trace.op("sub", days.value, trace.constant(start, "i32", days.shape)))
-
-
 PRIMITIVES = (
     Primitive(
         "category",
@@ -135,6 +105,4 @@ PRIMITIVES = (
     Primitive(
         "onehot", "x, n = none, max = none", "as `category`, then 1 at that place of a new last dim and 0 elsewhere", _onehot
     ),
-    Primitive("weekday", "x", "0 for Monday to 6 for Sunday, of a date", _weekday),
-    Primitive("days_since", "x, start", 'whole days from a date such as "2015-01-01"', _days_since),
 )

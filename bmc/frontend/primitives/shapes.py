@@ -204,6 +204,9 @@ def _stack(arguments: Arguments) -> Datum:
     bounds = _operands(arguments)
     if not bounds:
         raise Failure(type_errors.element_count(arguments.span, "nothing", "`stack`: it takes at least one tensor"))
+    for bound in bounds:
+        if isinstance(bound.value, Tensor) and bound.value.valid is not None:
+            raise Failure(type_errors.may_be_missing(bound.span, describe(bound.value), "`stack`", bound.value.origin(0)))
     tensors, _ = coercion.unify(core, [b.value for b in bounds], [b.span for b in bounds], "stack", arguments.span)
     rank = tensors[0].rank + 1
     axis = arguments.integer("axis")

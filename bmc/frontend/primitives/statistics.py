@@ -1,4 +1,4 @@
-"""What is fitted: `fit`, `fill`, medians and quantiles, and the way back: `undo`, `label_of`."""
+"""What is fitted: `fit`, medians and quantiles, and the way back: `undo`, `label_of`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
-from bmc.frontend.bodies.values import Bound, Closure, Constructed, Datum, Tensor, describe
+from bmc.frontend.bodies.values import Datum, Tensor, describe
 from bmc.frontend.data import fitting
 from bmc.frontend.errors import type_errors
 from bmc.frontend.primitives.steps import over_steps
@@ -24,41 +24,6 @@ def _fit(arguments: Arguments) -> Datum:
     if not isinstance(value, Tensor):
         return value
     return fitting.fit(arguments.core, value, arguments.core.binding or "fit", arguments.span)
-
-
-def _fill(arguments: Arguments) -> Datum:
-    """A number or text in the place of gaps, or a statistic of the training rows."""
-    core, trace = arguments.core, arguments.core.trace
-    x = arguments.tensor("x")
-    given = arguments["with"]
-    if isinstance(given, (Closure, Primitive, Constructed)):
-        name = given.name if isinstance(given, (Closure, Primitive)) else given.closure.name
-        made = core.apply_value(given, [Bound(x, arguments.where("x"))], arguments.where("with"))
-        if not isinstance(made, Tensor) or made.rank:
-            raise Failure(type_errors.wrong_value(arguments.where("with"), "with", "a statistic of one number", describe(made)))
-        given = fitting.fit(core, made, f"fill.{name}", arguments.where("with"))
-    if x.valid is None:
-        return x
-    if x.dtype == "str":
-        if not isinstance(given, str):
-            raise arguments.wrong("with", "a text")
-        return replace(x, value=trace.op("str_select", x.valid, x.value, value=given), valid=None)
-    if isinstance(given, bool) != (x.dtype == "bool") and not isinstance(given, Tensor):
-        raise arguments.wrong("with", "true or false" if x.dtype == "bool" else "a number, or a statistic such as `median`")
-    if not isinstance(given, (bool, int, float, Tensor)):
-        raise arguments.wrong("with", "a number, or a statistic such as `median`")
-    if isinstance(given, float) and not is_float(x.dtype):
-        raise arguments.wrong("with", f"a whole number, since the column is {x.dtype}")
-    if isinstance(given, Tensor):
-        if not is_float(x.dtype):
-            x = coercion.to_dtype(core, x, core.float_type)
-        filler = trace.broadcast(trace.cast(given.value, x.dtype), x.shape)
-    else:
-        filler = trace.constant(given, x.dtype, x.shape)
-    assert x.valid is not None
-    value = trace.op("select", x.valid, x.value, filler)
-    trace.seen_through[value] = x.value
-    return replace(x, value=value, valid=None, below=None, categories=None)
 
 
 def _quantile_of(arguments: Arguments, x: Tensor, q: float) -> Tensor:
@@ -145,7 +110,6 @@ def _label_of(arguments: Arguments) -> Datum:
 
 PRIMITIVES = (
     Primitive("fit", "e", "e over the whole training split, stored with the model", _fit, ragged=True),
-    Primitive("fill", "x, with", "a number, a text or a fitted statistic in the place of missing cells", _fill, ragged=True),
     Primitive("median", "x, axis = none", "the middle value", _median, ragged=True),
     Primitive("quantile", "x, q, axis = none", "the value below which a share q lies, interpolated", _quantile, ragged=True),
     Primitive("undo", "x, y", "x taken back through what made the data output y of its column", _undo),
