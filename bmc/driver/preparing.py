@@ -7,25 +7,24 @@ split, fit, outputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
 from bmc.driver import run_errors
 from bmc.errors import BmcError
-from bmc.frontend.unit import AUGMENT, DataSpec, SplitSpec
+from bmc.frontend.unit import AUGMENT, DataSpec
 from bmc_runtime.binding import BoundFunction, Library
 from bmc_runtime.buckets import Buckets, padded_sizes
 from bmc_runtime.feeding import Feed, OutsideBound
 from bmc_runtime.mapping import map_rows
-from bmc_runtime.memory import Array
+from bmc_runtime.memory import DTYPES, Array
+from bmc_runtime.plan import evaluate_dim
 from bmc_runtime.split import Split
-from bmc_runtime.splits import apart, by_hash, by_order, by_time, first_of_equals
-from bmc_runtime.table import Indices, Table, concat_tables
+from bmc_runtime.table import Indices, Table
 
-__all__ = [
-    "buckets_of", "check_bound", "data_outputs", "kept_rows", "outside_bound", "split_tables", "steps_of_columns",
-]  # fmt: skip
+__all__ = ["MOST_OUTPUTS", "Libraries", "buckets_of", "check_bound", "data_outputs", "outside_bound", "steps_of_columns"]
 
 Libraries = Callable[[str], Library]
 """The library that has a function, by the function's name."""
@@ -54,50 +53,22 @@ def steps_of_columns(data: DataSpec, table: Table) -> dict[str, int]:
     return found
 
 
-def kept_rows(data: DataSpec, table: Table, libraries: Libraries, store: Mapping[str, Array]) -> Table:
-    """The rows that `where` and `distinct` keep."""
-    if data.where:
-        function = BoundFunction(libraries("where"), "where", store)
-        kept = map_rows(function, table.inputs(), table.rows, steps_of_columns(data, table))["where"]
-        table = table.take(kept.astype(np.bool_))
-    if data.distinct is not None:
-        names = data.distinct or tuple(column.name for column in data.columns)
-        table = table.take(first_of_equals({name: table.columns[name] for name in names}))
-    return table
+MOST_OUTPUTS = 128 << 20
+"""How many bytes of outputs are computed once and held; more are computed batch by batch."""
 
 
-def split_tables(
-    data: DataSpec, tables: Mapping[str | None, Table], libraries: Libraries, store: Mapping[str, Array]
-) -> dict[str, Table]:
-    """The tables of each split, by name, `train` first."""
-    kept = {name: kept_rows(data, table, libraries, store) for name, table in tables.items()}
-    spec = data.split
-    if spec.method == "sources":
-        return {name: kept[name] for name in spec.names if name in kept}
-    table = kept[None] if None in kept else concat_tables(list(kept.values()))
-    if spec.method == "none":
-        return {"train": table}
-    assigned = _assign(spec, data, table)
-    return {name: table.take(assigned == i) for i, name in enumerate(spec.names)}
-
-
-def _assign(spec: SplitSpec, data: DataSpec, table: Table) -> Array:
-    if spec.method == "hash":
-        names = spec.key or tuple(column.name for column in data.columns)
-        return by_hash({name: table.columns[name] for name in names}, spec.fractions, spec.seed)
-    if spec.method == "order":
-        return apart(by_order(table.rows, spec.fractions), table)
-    return by_time(table.columns[spec.key[0]], spec.boundaries)
-
-
-def data_outputs(data: DataSpec, name: str, table: Table, libraries: Libraries, store: Mapping[str, Array]) -> Split:
+def data_outputs(
+    data: DataSpec, name: str, table: Table, libraries: Libraries, store: Mapping[str, Array], most: int = MOST_OUTPUTS
+) -> Split:
     """The outputs of the data block for all rows of a table. Raises BmcError when an integer lies outside its declared bound.
 
-    Where columns are windows, or training draws at random, outputs are not computed here but batch by batch (`Split.feed`).
+    Where columns are windows, training draws at random, or the outputs are more than `most` bytes, they are not computed here but
+    batch by batch (`Split.feed`).
     """
     function = BoundFunction(libraries("data"), "data", store)
     augmented = BoundFunction(libraries(AUGMENT), AUGMENT, store) if data.augmented and name == "train" else None
-    if augmented is not None or any(c.runs is not None and c.runs.size is not None for c in table.columns.values()):
+    fed = augmented is not None or any(c.runs is not None and c.runs.size is not None for c in table.columns.values())
+    if fed or (not data.buckets and _output_bytes(data, function, table) > most):
         below = {spec.name: spec.below for spec in data.outputs if spec.below is not None}
         feed = Feed(function, augmented, table, below, steps_of_columns(data, table))
         return Split(name, table.rows, {}, table.origin.counts(), None, feed)
@@ -106,6 +77,13 @@ def data_outputs(data: DataSpec, name: str, table: Table, libraries: Libraries, 
         if spec.below is not None and len(outputs.get(spec.name, ())) == table.rows:
             check_bound(spec.name, spec.below, outputs[spec.name], table)
     return Split(name, table.rows, outputs, table.origin.counts(), buckets_of(data, table, libraries, store))
+
+
+def _output_bytes(data: DataSpec, function: BoundFunction, table: Table) -> int:
+    """How many bytes the outputs of all rows would take."""
+    dims = {**steps_of_columns(data, table), function.plan.row or "B": table.rows}
+    found = (b for b in function.plan.buffers if b.kind == "output")
+    return sum(math.prod(evaluate_dim(d, dims) for d in b.shape) * DTYPES[b.dtype].itemsize for b in found)
 
 
 def outside_bound(data: DataSpec, error: OutsideBound) -> BmcError:

@@ -1,6 +1,6 @@
 """Errors of runs, as named constructors.
 
-In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0819, and E0836, of `bmc.errors.catalogue.run`.
+In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0819, E0836 and E0841, of `bmc.errors.catalogue.run`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from bmc.source import Span
 
 __all__ = [
     "cannot_write", "columns_do_not_fit", "data_not_at_hand", "fitted_not_finite", "input_not_finite", "library_missing",
-    "no_picture", "no_project", "no_such_choice", "no_such_split", "not_finite", "not_trained", "nothing_to_draw",
+    "no_picture", "no_project", "no_such_choice", "no_such_split", "no_work_file", "not_finite", "not_trained", "nothing_to_draw",
     "nothing_to_train", "outside_bound", "rows_do_not_split", "split_without_rows", "weight_not_finite", "weights_do_not_fit",
     "what_is_outside", "worker_lost",
 ]  # fmt: skip
@@ -166,3 +166,12 @@ def beyond_limit(reason: str, spans: Sequence[Span], declared: Span | None) -> D
     if declared is not None and declared not in spans:
         labels.append(Label(declared, "of this parameter"))
     return Diagnostic("E0836", f"a size of the data does not fit the model: {reason}", tuple(labels))
+
+
+def no_work_file(folder: str, reason: str) -> Diagnostic:
+    """E0841: `reason` is the system's."""
+    notes = (
+        "rows that do not fit into memory are kept in a file there while the program runs; it takes about half the size of a csv",
+        "the environment variable BMC_SPILL names another folder",
+    )
+    return Diagnostic("E0841", f"cannot write a work file in {folder!r}: {reason}", notes=notes)

@@ -7,7 +7,7 @@ thin layers over it. Guaranteed: evaluation and prediction run the same compiled
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,16 +16,17 @@ import numpy as np
 from bmc.codegen.cache import ObjectCache
 from bmc.codegen.jit import load_object
 from bmc.codegen.target import Target, host_target
+from bmc.data import Block
+from bmc.driver.collecting import collect, kept_rows
 from bmc.driver.compiled import Options, program_of
 from bmc.driver.fitting import fit_statistics
 from bmc.driver.limits import explained_limits
 from bmc.driver.preparing import (
+    MOST_OUTPUTS,
     buckets_of,
     check_bound,
     data_outputs,
-    kept_rows,
     outside_bound,
-    split_tables,
     steps_of_columns,
 )
 from bmc.driver.transfer import Start, read_start
@@ -34,6 +35,7 @@ from bmc.ir import Poly, TensorType
 from bmc.passes.shard import unsplittable
 from bmc.record import record
 from bmc_runtime.binding import BoundFunction, Library
+from bmc_runtime.collecting import IN_MEMORY, Workspace
 from bmc_runtime.evaluation import Evaluator
 from bmc_runtime.feeding import OutsideBound
 from bmc_runtime.mapping import map_groups, map_rows, run_whole
@@ -43,7 +45,7 @@ from bmc_runtime.split import Split
 from bmc_runtime.table import Column, Table, text_column
 from bmc_runtime.training import Plateau, Progress, RunSettings, Stop, TrainingRun, shards_by_rule
 
-__all__ = ["Session", "SessionOptions", "shards_of", "static_shape"]
+__all__ = ["MemoryLimits", "Session", "SessionOptions", "shards_of", "static_shape"]
 
 _LATE = {name: name for name in ("eval", "predict", "lengths", NEXT, NEXT_STEP, ENCODE)}
 """Functions compiled on their own, when first needed; all others are compiled together."""
@@ -55,12 +57,22 @@ def _group(function: str) -> str:
 
 
 @record(frozen=True)
+class MemoryLimits:
+    """In bytes. `rows`: how many of raw rows are held before they move to a work file; `outputs`: how many of a split's data
+    outputs are held rather than computed batch by batch. No bit of a result depends on either."""
+
+    rows: int = IN_MEMORY
+    outputs: int = MOST_OUTPUTS
+
+
+@record(frozen=True)
 class SessionOptions:
     """`cache`: None for no cache on disk. `disabled`: optional passes left out."""
 
     cache: ObjectCache | None
     disabled: tuple[str, ...] = ()
     crash_directory: Path | None = None
+    limits: MemoryLimits = MemoryLimits()
 
 
 class Session:
@@ -120,9 +132,10 @@ class Session:
         assert self.unit.prediction is not None
         return self.unit.prediction
 
-    def split(self, tables: Mapping[str | None, Table]) -> dict[str, Table]:
-        """Raw tables (by split where sources are named, else under None) filtered and cut into splits."""
-        return split_tables(self.data, tables, self.library, self.store)
+    def tables(self, blocks: Iterable[Block]) -> dict[str, Table]:
+        """The rows of each split, of blocks as they are read: filtered, cut, in memory or in a work file. Raises BmcError."""
+        space = Workspace(self.options.limits.rows)
+        return collect(self.data, blocks, self.library, self.store, space)
 
     def kept(self, table: Table) -> Table:
         """The rows that `where` and `distinct` keep."""
@@ -139,7 +152,7 @@ class Session:
 
     def outputs(self, name: str, table: Table) -> Split:
         """The data block's outputs for all rows of a split."""
-        return data_outputs(self.data, name, table, self.library, self.store)
+        return data_outputs(self.data, name, table, self.library, self.store, self.options.limits.outputs)
 
     def dims(self, split: Split) -> dict[str, int]:
         """Run-time dims other than the row dim, from the arrays of a split."""

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bmc.artefact import Artefact, read_artefact, require_same_parameters, write_artefact
-from bmc.data import Given, Rows, read_rows, read_source
+from bmc.data import Given, Rows, read_blocks, read_rows
 from bmc.driver import run_errors
 from bmc.driver.generation import GenerateOptions, Prompted, Texts, continuation, prompt_of, texts_of
 from bmc.driver.load import FloatType, SourceText, growing_note, load_unit
@@ -113,7 +113,7 @@ class TrainedModel:
     def splits(self, data: Mapping[str, Given] | None = None, more: Iterable[str] = ()) -> dict[str, Table]:
         """The raw rows of each split; `more`: columns besides those that the program uses. Raises BmcError."""
         spec, given = self._sources(data or {})
-        return self.session.split(read_source(spec, given, {*spec.used, *more}))
+        return self.session.tables(read_blocks(spec, given, {*spec.used, *more}))
 
     def evaluate_table(self, split: str, table: Table) -> Evaluation:
         """The same for raw rows that are cut already. Raises BmcError when there are none."""

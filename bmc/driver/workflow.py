@@ -22,7 +22,7 @@ from typing import Protocol
 
 import numpy as np
 
-from bmc.data import Given, fingerprint, read_source
+from bmc.data import Given, fingerprint, read_blocks
 from bmc.driver import run_errors
 from bmc.driver.checkpoints import CheckpointWriter, checkpoint_path, program_identity, restore
 from bmc.driver.diagnosing import explain_not_finite
@@ -128,15 +128,15 @@ def prepare(session: Session, data: Mapping[str, Given], observer: Observer | No
     unit = session.unit
     if unit.data is None or unit.training is None:
         raise BmcError(run_errors.nothing_to_train(unit.name))
-    read = read_source(unit.data, data)
+    tables = session.tables(read_blocks(unit.data, data))
     if observer is not None:
-        for text in (text for table in read.values() for text in table.notes):
+        for text in dict.fromkeys(text for table in tables.values() for text in table.notes):
             observer.on_note(text)
-    tables = session.split(read)
-    if tables["train"].rows == 0:
+    if "train" not in tables or tables["train"].rows == 0:
         raise BmcError(run_errors.split_without_rows("train", unit.data.sources[0].span))
     session.fit(tables["train"])
-    return {name: session.outputs(name, table) for name, table in tables.items()}
+    # A table whose outputs are held is not needed any more.
+    return {name: session.outputs(name, tables.pop(name)) for name in list(tables)}
 
 
 def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -> tuple[TrainedModel, TrainingReport]:

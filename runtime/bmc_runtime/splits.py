@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bmc_runtime.hashing import hash_rows
+from bmc_runtime.hashing import Words, hash_rows
 from bmc_runtime.table import Column, Indices, Table, Valid
 
-__all__ = ["Assignment", "apart", "by_hash", "by_order", "by_time", "first_of_equals"]
+__all__ = ["Assignment", "FirstSeen", "apart", "by_hash", "by_order", "by_time", "first_of_equals", "shares"]
 
 Assignment = NDArray[np.int8]
 
@@ -23,7 +23,7 @@ _UNIT_BITS = 53
 _BLOCK_ROWS = 1 << 14
 
 
-def _shares(fractions: Sequence[float], whole: int) -> list[int]:
+def shares(fractions: Sequence[float], whole: int) -> list[int]:
     """Ends of the shares of 0..whole-1. Fractions that sum to 1 but for rounding take everything."""
     if any(not 0 <= f <= 1 for f in fractions) or sum(fractions) > 1 + 1e-9:
         raise ValueError(f"fractions {tuple(fractions)} must be within 0..1, and so must be their sum")
@@ -37,13 +37,13 @@ def _shares(fractions: Sequence[float], whole: int) -> list[int]:
 def by_hash(columns: Mapping[str, Column], fractions: Sequence[float], seed: int) -> Assignment:
     """Split i gets a row with probability `fractions[i]`, by the hash (`bmc_runtime.hashing`) of its cells in `columns`."""
     top = hash_rows(columns, seed) >> np.uint64(64 - _UNIT_BITS)
-    ends = np.array(_shares(fractions, 1 << _UNIT_BITS), np.uint64)
+    ends = np.array(shares(fractions, 1 << _UNIT_BITS), np.uint64)
     return _from_ends(np.searchsorted(ends, top, side="right"), len(fractions))
 
 
 def by_order(rows: int, fractions: Sequence[float]) -> Assignment:
     """Rows in their order: the first `fractions[0]` of them into split 0, and so on."""
-    ends = np.array(_shares(fractions, rows), np.int64)
+    ends = np.array(shares(fractions, rows), np.int64)
     return _from_ends(np.searchsorted(ends, np.arange(rows, dtype=np.int64), side="right"), len(fractions))
 
 
@@ -83,14 +83,60 @@ def by_time(column: Column, boundaries: Sequence[int]) -> Assignment:
 
 
 def first_of_equals(columns: Mapping[str, Column]) -> Valid:
-    """True for the first of rows that are equal in `columns`. Equality is that of two independent 64-bit hashes: of a million
-    different rows the chance that any two count as equal is below 10^-26."""
-    one, two = hash_rows(columns, 1), hash_rows(columns, 2)
-    order = np.lexsort((two, one))  # stable: equals stay in the order of rows
-    first = np.ones(len(one), np.bool_)
-    same = (one[order][1:] == one[order][:-1]) & (two[order][1:] == two[order][:-1])
-    first[order[1:]] = ~same
-    return first
+    """True for the first of rows that are equal in `columns`, as `FirstSeen` has it."""
+    return FirstSeen().among(columns)
+
+
+class FirstSeen:
+    """Which rows are equal to none before them, of blocks that come one after the other. Equality is that of two independent
+    64-bit hashes: of a million different rows the chance that any two count as equal is below 10^-26. It remembers 16 bytes of each
+    row that was the first of its kind."""
+
+    def __init__(self) -> None:
+        # Sorted by the first hash, then the second; each list more than twice as long as the next, so that there are few.
+        self._seen: list[tuple[Words, Words]] = []
+
+    def among(self, columns: Mapping[str, Column]) -> Valid:
+        """True for the rows of the next block that no row before them equals, in this block or an earlier one."""
+        one, two = hash_rows(columns, 1), hash_rows(columns, 2)
+        order = np.lexsort((two, one))  # stable: equals stay in the order of rows
+        sorted_one, sorted_two = one[order], two[order]
+        new = np.ones(len(one), np.bool_)
+        new[1:] = (sorted_one[1:] != sorted_one[:-1]) | (sorted_two[1:] != sorted_two[:-1])
+        for known in self._seen:
+            places = np.flatnonzero(new)
+            new[places] = ~_holds(known, sorted_one[places], sorted_two[places])
+        first = np.zeros(len(one), np.bool_)
+        first[order[new]] = True
+        self._remember(sorted_one[new], sorted_two[new])
+        return first
+
+    def _remember(self, one: Words, two: Words) -> None:
+        while self._seen and len(self._seen[-1][0]) <= 2 * len(one):
+            last_one, last_two = self._seen.pop()
+            one, two = np.concatenate([last_one, one]), np.concatenate([last_two, two])
+            order = np.lexsort((two, one))
+            one, two = one[order], two[order]
+        self._seen.append((one, two))
+
+
+def _holds(known: tuple[Words, Words], one: Words, two: Words) -> Valid:
+    """Which of the pairs (one[i], two[i]) are in `known`, which is sorted."""
+    all_one, all_two = known
+    places = np.searchsorted(all_one, one, side="left")
+    found = np.zeros(len(one), np.bool_)
+    open_ = np.arange(len(one))
+    while len(open_):  # more than once only where different rows share their first hash
+        at = places[open_]
+        inside = at < len(all_one)
+        open_, at = open_[inside], at[inside]
+        same = all_one[at] == one[open_]
+        open_, at = open_[same], at[same]
+        equal = all_two[at] == two[open_]
+        found[open_[equal]] = True
+        open_ = open_[~equal]
+        places[open_] += 1
+    return found
 
 
 def _from_ends(found: NDArray[np.int64], splits: int) -> Assignment:

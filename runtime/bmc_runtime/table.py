@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from bmc_runtime.memory import DTYPES, Array
 
 __all__ = [
-    "Bytes", "Column", "Indices", "Origin", "RowInput", "Runs", "Table", "Valid", "concat_tables", "ragged_column", "text_column",
-    "text_from_offsets",
+    "Bytes", "Column", "Indices", "Origin", "RowInput", "Runs", "Table", "Valid", "concat_tables", "join_columns", "ragged_column",
+    "text_column", "text_from_offsets",
 ]  # fmt: skip
 
 Bytes = NDArray[np.uint8]
@@ -75,6 +75,13 @@ class Column:
         if self.runs is None:
             return self.data.shape[1:]
         return self.longest, *self.runs.step
+
+    @property
+    def layout(self) -> tuple[Any, ...]:
+        """What columns must agree in to be joined."""
+        if self.runs is None:
+            return self.dtype, self.cell
+        return self.dtype, "runs", self.runs.step, self.runs.size
 
     @property
     def steps(self) -> Indices:
@@ -279,12 +286,7 @@ def concat_tables(tables: Sequence[Table]) -> Table:
     if len(tables) == 1:
         return tables[0]
     first = tables[0]
-    columns: dict[str, Column] = {}
-    for name, pattern in first.columns.items():
-        parts = [table.columns[name] for table in tables]
-        if any(_shape_of(p) != _shape_of(pattern) for p in parts):
-            raise ValueError(f"column {name!r} differs between tables")
-        columns[name] = _joined(parts)
+    columns = {name: join_columns(name, [table.columns[name] for table in tables]) for name in first.columns}
     files = tuple(file for table in tables for file in table.origin.files)
     ids, before = [], 0
     for table in tables:
@@ -294,11 +296,11 @@ def concat_tables(tables: Sequence[Table]) -> Table:
     return Table(columns, sum(table.rows for table in tables), Origin(files, np.concatenate(ids)), notes)
 
 
-def _shape_of(column: Column) -> tuple[Any, ...]:
-    """What columns must agree in to be joined."""
-    if column.runs is None:
-        return column.dtype, column.cell
-    return column.dtype, "runs", column.runs.step, column.runs.size
+def join_columns(name: str, parts: Sequence[Column]) -> Column:
+    """The rows of all parts of column `name`, one part after the other. ValueError: they are of different kinds."""
+    if any(part.layout != parts[0].layout for part in parts):
+        raise ValueError(f"column {name!r} differs between tables")
+    return parts[0] if len(parts) == 1 else _joined(parts)
 
 
 def _joined(parts: Sequence[Column]) -> Column:

@@ -169,6 +169,15 @@ ENTRIES: tuple[Entry, ...] = (
         "param pos: f32[512, D] = normal(std = 0.02)\nx = x + pos[:T]",
     ),
     Entry(
+        "E0841",
+        "Rows cannot be kept on disk",
+        "A table that does not fit into memory is kept in a work file while it is trained on or evaluated: in the folder that "
+        "`BMC_SPILL` names, else `TMPDIR`, else in /var/tmp. The folder is not there, not writable, or its disk is full. The file "
+        "has no name, and is gone when the program ends.",
+        "TMPDIR=/no/such/folder bmc train big.bm",
+        "BMC_SPILL=/data/work bmc train big.bm",
+    ),
+    Entry(
         "W0830",
         "The prompt has what the model does not know",
         "The vocabulary was fitted on the training split; everything else shares its last slot.",
