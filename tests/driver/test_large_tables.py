@@ -58,13 +58,18 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three files of 100 rows, some of them twice."""
     draw = random.Random(0)
+    words = ["", "red", "green", "blue", "x"]
     rows = [
         [
-            "" if draw.random() < 0.1 else f"{draw.gauss(0, 1):.3f}", draw.randrange(12), f"2020-0{draw.randrange(1, 8)}-1{draw.randrange(9)}",
-            draw.choice(["", "red", "green", "blue", "x"]), "text " * draw.randrange(9) + str(draw.randrange(40)), f"{draw.gauss(0, 1):.3f}",
+            "" if draw.random() < 0.1 else f"{draw.gauss(0, 1):.3f}",
+            draw.randrange(12),
+            f"2020-0{draw.randrange(1, 8)}-1{draw.randrange(9)}",
+            draw.choice(words),
+            "text " * draw.randrange(9) + str(draw.randrange(40)),
+            f"{draw.gauss(0, 1):.3f}",
         ]
         for _ in range(270)
-    ]  # fmt: skip
+    ]
     rows += rows[::9]
     for number in range(3):
         with (tmp_path / f"{number}.csv").open("w", newline="") as file:
@@ -75,7 +80,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def trained(folder: Path, name: str, limits: MemoryLimits, split: str, more: str = "", distinct: str = "", workers: int = 1) -> bytes:
+def trained(
+    folder: Path, name: str, limits: MemoryLimits, split: str, more: str = "", distinct: str = "", workers: int = 1
+) -> bytes:
     text = PROGRAM.replace("SPLIT", split).replace("MORE", more).replace("DISTINCT", distinct)
     unit = load_unit(text_source(text))
     path = folder / name

@@ -17,7 +17,7 @@ from bmc_runtime.collecting import Files, Workspace
 from bmc_runtime.hashing import hash_rows
 from bmc_runtime.splits import FirstSeen
 from bmc_runtime.table import Column, Table, ragged_column, text_column
-from bmc_runtime.workfile import DiskArray, DiskBytes, WorkFile, mapped_under
+from bmc_runtime.workfile import DiskArray, DiskBytes, Mapped, WorkFile, mapped_under
 
 WORDS = ["", "a", "bb", "é中", "a longer text, of some bytes", None]
 
@@ -66,7 +66,9 @@ def same(one: Table, two: Table) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 60), st.lists(st.integers(0, 20), max_size=6), st.sampled_from([0, 500, 2000, 1 << 30]), st.integers(0, 99))
-def test_blocks_and_limits_change_nothing(tmp_path_factory: pytest.TempPathFactory, rows: int, sizes: list[int], limit: int, seed: int) -> None:
+def test_blocks_and_limits_change_nothing(
+    tmp_path_factory: pytest.TempPathFactory, rows: int, sizes: list[int], limit: int, seed: int
+) -> None:
     table = table_of(rows, seed)
     folder = tmp_path_factory.mktemp("work")
     same(collected(cut(table, sizes), limit, folder), collected([table], 1 << 30, folder))
@@ -115,12 +117,11 @@ def test_arrays_of_many_regions(tmp_path: Path) -> None:
         (buffer,) = (b for b in buffers if b.ctypes.data <= address < b.ctypes.data + len(b))
         start = address - buffer.ctypes.data
         assert np.array_equal(buffer[start : start + 8000].view(np.int64), part)
-    mapped = mapped_under(array.finish()[5:])
-    assert mapped is not None and not isinstance(mapped, memoryview)
+    assert isinstance(mapped_under(array.finish()[5:]), Mapped)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError):
         collected([table_of(10, 0)], 0, tmp_path / "none")
 
 
