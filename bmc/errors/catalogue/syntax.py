@@ -143,4 +143,12 @@ ENTRIES: tuple[Entry, ...] = (
         "let nothing = 0",
     ),
     Entry("E0120", "Too many errors", "Only the first errors are shown; mend these first."),
+    Entry(
+        "E0121",
+        "A comma is missing",
+        "Items within ( ) and [ ] are separated by commas, also where each has a line of its own. A comma behind the last one is "
+        "fine.",
+        "let widths = [16 32]",
+        "let widths = [16, 32]",
+    ),
 )

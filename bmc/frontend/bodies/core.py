@@ -18,8 +18,9 @@ from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.frozen import FrozenKeys
 from bmc.frontend.bodies.keys import KeyScope
 from bmc.frontend.bodies.trace import Trace
-from bmc.frontend.bodies.values import Bound, Datum, Environment, Plateau, Poison, Tensor
+from bmc.frontend.bodies.values import Bound, Datum, Environment, Parts, Plateau, Poison, Tensor
 from bmc.frontend.errors import name_errors, type_errors
+from bmc.frontend.errors.provenance import with_bindings
 from bmc.frontend.scope import FileScope, Program
 from bmc.frontend.syntax import tree as syntax
 from bmc.ir import Dim, Location, Shape, TensorType, Value
@@ -153,6 +154,8 @@ class Core(ABC):
         self.frozen_keys = FrozenKeys()
         self.fixed = False
         self.undecided = False
+        self.bound_at: dict[tuple[int, int], Span] = {}
+        """Where the value of a name of the main file came from, by the place where the name was read."""
 
     def expand(self, span: Span) -> None:
         """Count one more body that is written out where it is called or repeated. Raises Failure beyond `MAX_BODIES`: what calls
@@ -201,7 +204,7 @@ class Core(ABC):
             return
         if self.names_only and diagnostic.level == "error" and diagnostic.code not in _ABOUT_NAMES:
             return
-        diagnostic = self.at_user(diagnostic)
+        diagnostic = with_bindings(self.at_user(diagnostic), self.program.main.file, self.bound_at)
         span = diagnostic.span
         identity = (diagnostic.code, "" if span is None else span.file.name, -1 if span is None else span.start)
         if identity not in self._reported:
@@ -300,14 +303,20 @@ class Core(ABC):
         """What a name means. Raises Failure, silent where it means something that was wrong."""
         bound = self.find(name, env)
         if bound is None:
-            raise Failure(name_errors.unknown_name(name.span, name.text, self.candidates(env)))
+            raise Failure(name_errors.unknown_name(name.span, name.text, self.candidates(env), *self.places(env)))
         if isinstance(bound.value, Poison):
             raise Failure
+        if name.span.file is self.program.main.file and isinstance(bound.value, (Tensor, Parts)):
+            self.bound_at[name.span.start, name.span.end] = bound.span
         return bound
 
     @abstractmethod
     def find(self, name: syntax.Name, env: Environment) -> Bound | None:
         """What a name means, or None. Raises Failure where the meaning is wrong."""
+
+    def places(self, env: Environment) -> tuple[dict[str, Span], list[str]]:
+        """Where the names around are bound, and those of them that nothing reads."""
+        return {name: bound.span for name, bound in env.names.items()}, []
 
     @abstractmethod
     def candidates(self, env: Environment) -> list[str]:

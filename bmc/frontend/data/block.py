@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from bmc.errors import nearest
 from bmc.frontend.bodies.coercion import whole_rows
 from bmc.frontend.bodies.core import Bucketing, FitRecord, Fitting
 from bmc.frontend.bodies.dims import Failure
@@ -19,7 +20,17 @@ from bmc.frontend.bodies.elaborator import Elaborator
 from bmc.frontend.bodies.keys import KeyScope
 from bmc.frontend.bodies.trace import ROW, Trace, cone
 from bmc.frontend.bodies.values import POISON, Bound, Environment, Parts, Tensor, describe
-from bmc.frontend.data.sources import RAGGED, ReadSource, columns_of, first_file, read_source_clause, read_split, require_columns
+from bmc.frontend.data.sources import (
+    KINDS,
+    RAGGED,
+    SPLITS,
+    ReadSource,
+    columns_of,
+    first_file,
+    read_source_clause,
+    read_split,
+    require_columns,
+)
 from bmc.frontend.errors import data_errors, train_errors, type_errors
 from bmc.frontend.scope import FileScope
 from bmc.frontend.syntax import tree as syntax
@@ -180,8 +191,11 @@ def _clauses(core: Elaborator, block: DataBlock, env: Environment) -> None:
     first: dict[str, Span] = {}
     source: ReadSource | None = None
     uncut = False
+    misspelt = _misspelt(entries)
     for entry in entries:
         key = _clause_name(entry)
+        if key is not None and key in misspelt:
+            core.report(data_errors.misspelt_clause(misspelt[key][0], key, name.text, misspelt[key][1]))
         if key is not None and key in first:
             core.report(data_errors.clause_twice(entry.span, key, first[key]))
         elif key is not None:
@@ -193,7 +207,7 @@ def _clauses(core: Elaborator, block: DataBlock, env: Environment) -> None:
                 block.sources = source.specs
             else:
                 uncut = isinstance(entry.value, syntax.Pipe)
-    if "source" not in first:
+    if "source" not in first and all(clause != "source" for _, clause in misspelt.values()):
         core.report(data_errors.missing_clause(name.span, name.text, "source"))
     columns = next((e for e in entries if isinstance(e, syntax.Columns)), None)
     if columns is None:
@@ -203,10 +217,27 @@ def _clauses(core: Elaborator, block: DataBlock, env: Environment) -> None:
         _check_headers(core, block)
     for entry in entries:
         key = _clause_name(entry)
-        if key is None or first[key] == entry.span:
+        if key is None or (first[key] == entry.span and key not in misspelt):
             _entry(core, block, entry, env)
     if any(s.split is not None for s in block.sources):
         block.split = SplitSpec("sources", tuple(s.split or "" for s in block.sources))
+
+
+def _misspelt(entries: Sequence[syntax.DataEntry]) -> dict[str, tuple[Span, str]]:
+    """Outputs that are a source or a split by what they are bound to, in a block without one: where, and the clause meant."""
+    there = {_clause_name(entry) for entry in entries}
+    found: dict[str, tuple[Span, str]] = {}
+    for entry in entries:
+        if isinstance(entry, syntax.Output):
+            value = entry.value.value if isinstance(entry.value, syntax.Pipe) else entry.value
+            word = value.callee.text if isinstance(value, syntax.Call) and isinstance(value.callee, syntax.Name) else ""
+            meant = "source" if word in KINDS else "split" if word in SPLITS else ""
+            near = nearest(entry.name.text, ("source", "split"))
+            if meant and meant not in there:
+                found[entry.name.text] = (entry.name.span, meant)
+            elif near == "source" and near not in there:
+                found[entry.name.text] = (entry.name.span, near)
+    return found
 
 
 def _check_headers(core: Elaborator, block: DataBlock) -> None:

@@ -25,7 +25,8 @@ from bmc.record import record, replace
 from bmc.source import Span
 
 __all__ = [
-    "IMAGES", "RAGGED", "ReadSource", "columns_of", "first_file", "read_source_clause", "read_split", "require_columns",
+    "IMAGES", "KINDS", "RAGGED", "SPLITS", "ReadSource", "columns_of", "first_file", "read_source_clause", "read_split",
+    "require_columns",
 ]  # fmt: skip
 
 KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
@@ -38,7 +39,7 @@ _BY_COLUMN = ("npy", "idx")
 
 _CORPORA = ("text", "bytes")
 _CUTTERS = ("words", "chars")
-_SPLITS = ("by_hash", "by_order", "by_time")
+SPLITS = ("by_hash", "by_order", "by_time")
 
 
 @record(frozen=True)
@@ -175,9 +176,22 @@ def _file_source(core: Core, expression: syntax.Expr, env: Environment, name: st
     paths = paths or tuple(path for _, path in files)
     if not paths:
         raise Failure(layer_errors.missing_argument(expression.span, kind, "path", None))
+    for path in paths:
+        other = _OF_ENDING.get(os.path.splitext(path)[1].lower())
+        if other is not None and kind in _OF_ENDING.values() and other != kind:
+            raise Failure(data_errors.other_kind(expression.callee.span, kind, path, other))
     options += [("ending", ending) for ending in endings]
     home = os.path.dirname(expression.span.file.name)
     return SourceSpec(name, kind, paths, home, na, split, tuple(options), expression.span, files=tuple(files))
+
+
+_OF_ENDING: Mapping[str, str] = MappingProxyType(
+    {
+        ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".npz": "npz", ".npy": "npy",
+        ".arrow": "arrow", ".feather": "arrow", ".ts": "ts",
+    }
+)  # fmt: skip
+"""What a file is by its ending. One that has another ending, or none, is what the program says."""
 
 
 def _endings(value: Datum, span: Span) -> tuple[str, ...]:
@@ -255,8 +269,8 @@ def read_split(core: Core, expression: syntax.Expr, env: Environment) -> SplitSp
     method = expression.callee.text
     if method == "folds":
         raise Failure(not_yet(expression.span, "split"))
-    if method not in _SPLITS:
-        raise Failure(data_errors.bad_split(expression.callee.span, f"there is no `{method}`", _SPLITS))
+    if method not in SPLITS:
+        raise Failure(data_errors.bad_split(expression.callee.span, f"there is no `{method}`", SPLITS))
     if method == "by_time":
         return _by_time(core, expression, env)
     names: list[str] = []

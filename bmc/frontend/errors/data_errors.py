@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bmc.errors import Diagnostic, Label
+from bmc.errors import Diagnostic, Label, Suggestion
 from bmc.frontend.errors.name_errors import did_you_mean, listed, primary
 from bmc.source import Span
 
@@ -24,6 +24,8 @@ __all__ = [
     "fit_outside",
     "header_unreadable",
     "missing_clause",
+    "misspelt_clause",
+    "other_kind",
     "output_rows",
     "source_columns",
     "unknown_split_argument",
@@ -33,6 +35,26 @@ __all__ = [
     "window_ragged",
     "windows_overlap",
 ]
+
+
+def other_kind(span: Span, kind: str, path: str, other: str) -> Diagnostic:
+    """E0507: `csv("a.npz")`."""
+    return Diagnostic(
+        "E0507",
+        f"{path} is no {kind} file by its ending",
+        (primary(span, f"its ending says {other}"),),
+        suggestions=(Suggestion(f"read it by `{other}(...)`", span, other),),
+    )
+
+
+def misspelt_clause(span: Span, name: str, block: str, clause: str) -> Diagnostic:
+    """E0501: what is bound to a name near to that of a clause that is missing."""
+    return Diagnostic(
+        "E0501",
+        f"the data block {block} has no `{clause}`, but a `{name}`",
+        (primary(span, f"is this its `{clause}`?"),),
+        suggestions=(Suggestion(f"did you mean `{clause}`?", span, clause),),
+    )
 
 
 def missing_clause(span: Span, name: str, clause: str) -> Diagnostic:

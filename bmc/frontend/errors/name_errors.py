@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from bmc.errors import Diagnostic, Label, Suggestion, nearest
 from bmc.source import Span
@@ -43,11 +44,19 @@ def listed(names: Sequence[str], limit: int = 12) -> str:
     return shown + (", ..." if len(names) > limit else "")
 
 
-def unknown_name(span: Span, name: str, candidates: Iterable[str]) -> Diagnostic:
-    """E0201."""
-    return Diagnostic(
-        "E0201", f"nothing is called `{name}` here", (primary(span, "not known"),), suggestions=did_you_mean(span, name, candidates)
-    )
+def unknown_name(
+    span: Span, name: str, candidates: Iterable[str], known: Mapping[str, Span] = MappingProxyType({}), idle: Sequence[str] = ()
+) -> Diagnostic:
+    """E0201. `known`: where names that could have been meant are bound, which may be the ones that are misspelt; `idle`: those of
+    the body that nothing reads."""
+    near = nearest(name, candidates)
+    labels = [primary(span, "not known")]
+    for other, text in ((near, "is bound here"), *((n, "is bound here, and nothing reads it") for n in idle[:2] if n != near)):
+        where = None if other is None else known.get(other)
+        if where is not None and where.file is span.file and where not in {label.span for label in labels}:
+            labels.append(Label(where, f"`{other}` {text}"))
+    fixes = did_you_mean(span, name, () if near is None else (near,))
+    return Diagnostic("E0201", f"nothing is called `{name}` here", tuple(labels), suggestions=fixes)
 
 
 def unknown_declaration(span: Span, name: str, kind: str, candidates: Sequence[str]) -> Diagnostic:

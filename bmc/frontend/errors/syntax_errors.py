@@ -19,6 +19,7 @@ __all__ = [
     "bad_number",
     "bad_target",
     "chained_comparison",
+    "missing_comma",
     "missing_line_end",
     "missing_result_type",
     "missing_type",
@@ -69,6 +70,19 @@ def unexpected_token(span: Span, found: str, expected: Sequence[str], after: Spa
     if after is not None and after.line != span.line:
         labels.append(Label(after, "after this"))
     return Diagnostic("E0101", wanted, tuple(labels))
+
+
+def missing_comma(after: Span, found: Span, opened: Span) -> Diagnostic:
+    """E0121: two items of one bracket with nothing between them."""
+    end = Span(after.file, max(after.start, after.end - 1), after.end)
+    labels = [_primary(end, "a comma is missing behind this")]
+    if found.line != after.line:
+        labels.append(Label(found, "the next item"))
+    if opened.line not in (after.line, found.line):
+        labels.append(Label(opened, "of this list"))
+    place = Span(after.file, after.end, after.end)
+    message = f"a `,` is missing before `{_shortened(found.text)}`"
+    return Diagnostic("E0121", message, tuple(labels), (), (Suggestion("write a comma", place, ","),))
 
 
 def unexpected_line_end(span: Span, after: Span, expected: Sequence[str]) -> Diagnostic:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from bmc.errors import Diagnostic, Label, Suggestion
+from bmc.errors import Diagnostic, Label, Suggestion, nearest
 from bmc.frontend.errors.name_errors import did_you_mean, listed, primary
 from bmc.source import Span
 
@@ -53,14 +53,17 @@ def key_twice(span: Span, key: str, before: Span) -> Diagnostic:
     return Diagnostic("E0602", f"`{key}` is set twice", (primary(span, "again here"), Label(before, "first here")))
 
 
-def input_missing(span: Span, model: str, name: str, declared: Span, data: str, outputs: Sequence[str]) -> Diagnostic:
-    """E0603: a model input that no data output feeds."""
-    near = did_you_mean(span, name, outputs)
-    suggestions = tuple(Suggestion(f"bind it: `inputs = [{name} = {s.replacement}]`") for s in near)
+def input_missing(
+    span: Span, model: str, name: str, declared: Span, data: str, outputs: Sequence[str], idle: Mapping[str, Span]
+) -> Diagnostic:
+    """E0603: a model input that no data output feeds. `idle`: outputs that nothing takes, and where they are bound."""
+    near = nearest(name, outputs) or (next(iter(idle)) if len(idle) == 1 else None)
+    suggestions = () if near is None else (Suggestion(f"bind it: `inputs = [{name} = {near}]`"),)
+    others = tuple(Label(where, f"nothing takes `{output}`") for output, where in list(idle.items())[:3])
     return Diagnostic(
         "E0603",
         f"nothing feeds the input `{name}` of {model}",
-        (primary(span, f"{data} has no output `{name}`"), Label(declared, "this input")),
+        (primary(span, f"{data} has no output `{name}`"), Label(declared, "this input"), *others),
         (f"{data} gives {listed(outputs)}", f"an input takes the output of its name; `inputs = [{name} = ...]` binds another"),
         suggestions,
     )

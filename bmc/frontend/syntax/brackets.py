@@ -133,13 +133,13 @@ def _repair(file: SourceFile, tokens: list[Token], following: Token) -> tuple[li
         position = out[at - 1].end if at else where.start
         out.insert(at, Token(kind, _TEXT[kind], position, position, True))
 
-    previous = "NEWLINE"
+    previous = "\n"
     for token, width in zip(tokens, widths, strict=True):
         kind = token.kind
-        if previous == "NEWLINE" and kind not in _CLOSING and kind not in ("NEWLINE", "PIPE"):
+        if previous == "\n" and kind not in _CLOSING and kind not in ("NEWLINE", "PIPE"):
             while open_brackets and width <= open_brackets[-1][1]:
                 close_top(token, True)
-        previous = kind
+        previous = token.text
         if kind in _CLOSER:
             while kind == "LBRACE" and open_brackets and open_brackets[-1][0].kind != "LBRACE":
                 close_top(token, False)

@@ -21,6 +21,8 @@ _OPENING = frozenset({"LPAR", "LSQB", "LBRACE"})
 _CLOSING = frozenset({"RPAR", "RSQB", "RBRACE"})
 _OPERATORS = frozenset({"PLUS", "MINUS", "TIMES", "POWER", "COMPARE", "AND", "OR"})
 _RESERVED_KINDS = frozenset(RESERVED.values())
+_ITEMS = frozenset({"NAME", "NUMBER", "STRING", "LPAR", "LSQB", "TRUE", "FALSE", "NONE"})
+_ITEM_ENDS = (_ITEMS - {"LPAR", "LSQB"}) | {"RPAR", "RSQB"}
 _CALLABLES = frozenset({"FN", "LAYER", "MODEL", "OPTIMIZER"})
 _STATEMENTS = frozenset({"PARAM", "STATE", "RETURN", "ASSERT", "IF", "REPEAT", "SCAN", "YIELD"})
 _DECLARATIONS = _CALLABLES | {"USE", "DATA", "TRAIN"}
@@ -121,6 +123,7 @@ class Failures:
             self._target,
             self._missing_result,
             self._missing_type,
+            self._missing_comma,
             self._line_end_inside,
             self._missing_line_end,
             self._unexpected,
@@ -275,6 +278,30 @@ class Failures:
         first = self._tokens[failure.statement].kind
         what = words.get(first, "the result" if first in _CALLABLES else "the column")
         return syntax_errors.missing_type(self._span(index - 1), what)
+
+    def _missing_comma(self, failure: Failure) -> Diagnostic | None:
+        """An item follows an item within brackets: on the next line, or where nothing but a comma can make sense of both."""
+        index = failure.index
+        before, found = self._tokens[index - 1], self._tokens[index]
+        if "COMMA" not in failure.expected or index == failure.statement:
+            return None
+        if found.kind not in _ITEMS or before.kind not in _ITEM_ENDS:
+            return None
+        start = self._item_start(index, failure.statement)
+        while start > failure.statement and self._tokens[start - 1].kind not in _OPENING:
+            start = self._item_start(start - 1, failure.statement)
+        if start == failure.statement or self._tokens[start - 1].kind == "LBRACE":
+            return None
+        apart = "\n" in self._file.text[before.end : found.start]
+        plain = found.kind in ("NUMBER", "STRING") or before.kind in ("NUMBER", "STRING") or found.text in self._keys(index)
+        if not apart and not plain:
+            return None
+        return syntax_errors.missing_comma(self._span(index - 1), self._span(index), self._span(start - 1))
+
+    def _keys(self, index: int) -> frozenset[str]:
+        """The token's own text, where `=` follows it: `dense(3 bias = false)`."""
+        following = self._tokens[index + 1] if index + 1 < len(self._tokens) else None
+        return frozenset({self._tokens[index].text} if following is not None and following.kind == "EQUAL" else ())
 
     def _line_end_inside(self, failure: Failure) -> Diagnostic | None:
         index = failure.index

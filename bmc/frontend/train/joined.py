@@ -6,6 +6,7 @@ still checked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from bmc.frontend.bodies.dims import Failure
@@ -19,6 +20,7 @@ from bmc.frontend.syntax import tree as syntax
 from bmc.frontend.train.settings import Settings
 from bmc.frontend.train.traced import ModelPass, TrainBlock
 from bmc.record import replace
+from bmc.source import Span
 
 __all__ = ["bind_inputs", "run_model"]
 
@@ -69,9 +71,19 @@ def bind_inputs(core: Elaborator, block: TrainBlock, settings: Settings) -> tupl
             chosen[name] = name
         elif parameter.default is None:
             where = block.declaration.header
-            core.report(train_errors.input_missing(where, block.model.name, name, parameter.span, block.data.name, list(outputs)))
+            idle = _idle(block, [*declared, *chosen.values()])
+            core.report(
+                train_errors.input_missing(where, block.model.name, name, parameter.span, block.data.name, list(outputs), idle)
+            )
             chosen[name] = ""
     return tuple((n, chosen[n]) for n in declared if n in chosen)
+
+
+def _idle(block: TrainBlock, taken: Sequence[str]) -> dict[str, Span]:
+    """Outputs of the data that no input takes and that the block does not speak of, each with the place of its name."""
+    said = set(re.findall(r"\w+", block.declaration.span.text))
+    entries = [e for e in block.data.declaration.entries if isinstance(e, syntax.Output)]
+    return {e.name.text: e.name.span for e in entries if e.name.text not in said and e.name.text not in taken}
 
 
 def run_model(core: Elaborator, block: TrainBlock, bindings: Sequence[tuple[str, str]], trace: Trace) -> ModelPass:

@@ -18,7 +18,6 @@ from bmc.source import SourceFile
 CASES = {
     "E0101-line-end": "let a = 1 +\nlet b = 2\n",
     "E0101-stage": "let a = x |> 3\n",
-    "E0101-list": "let a = [1 2]\n",
     "E0101-two-operators": "train M on D { batch = 3 * * 4 }\n",
     "E0101-type": "data D { columns {\n  a: }\n}\n",
     "E0101-return-of-nothing": "fn f(x: float) -> float {\n  return\n}\n",
@@ -73,6 +72,9 @@ CASES = {
     "E0119-let": "let none = 0\n",
     "E0119-target": "fn f(x: float) -> float {\n  not = 1\n  true: float = 3\n  return x\n}\n",
     "E0120-many": "let a = = 1\n" * 60,
+    "E0121-list": "let a = [1 2]\n",
+    "E0121-lines": "data D {\n  x = concat(\n    a |> log,\n    b |> f(3)\n    c |> log,\n  )\n}\n",
+    "E0121-named": "let h = dense(3 bias = false)\n",
 }
 
 
