@@ -20,6 +20,7 @@ from bmc.driver.alone import predict_alone
 from bmc.driver.generation import GenerateOptions
 from bmc.driver.load import SourceText, check_source, find_source, load_unit, text_source
 from bmc.driver.plotting.plot import plot
+from bmc.driver.predicting import PredictOptions
 from bmc.driver.trained import Evaluation, TrainedModel, open_model
 from bmc.driver.trainer import Trainer
 from bmc.driver.vocabulary import Vocabulary
@@ -149,7 +150,8 @@ class Model:
         Raises BmcError: a column is missing, a value cannot be read. ValueError: a seed that no train block may have.
         """
         _require_seed(seed)
-        return {name: _array(column) for name, column in self._trained.predict(rows, only=only, seed=seed).columns.items()}
+        found = self._trained.predict(rows, PredictOptions(only=only, seed=seed))
+        return {name: _array(column) for name, column in found.columns.items()}
 
     def evaluate(self, split: str = "test", data: Mapping[str, Any] | None = None) -> Evaluation:
         """Loss and metrics of a split ("all": of every row): `.rows`, `.loss`, `.metrics["accuracy"]`.

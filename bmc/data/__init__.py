@@ -4,9 +4,10 @@
 from bmc.data.blocks import Block, Progress
 from bmc.data.fingerprint import fingerprint
 from bmc.data.read import FORMATS, Given, Rows, read_blocks, read_rows, read_source
+from bmc.data.row_blocks import Reading, RowBlock, expanded, read_row_blocks
 from bmc.data.write import WRITTEN, PredictionWriter, prediction_writer, write_predictions
 
 __all__ = [
-    "FORMATS", "WRITTEN", "Block", "Given", "PredictionWriter", "Progress", "Rows", "fingerprint", "prediction_writer",
-    "read_blocks", "read_rows", "read_source", "write_predictions",
+    "FORMATS", "WRITTEN", "Block", "Given", "PredictionWriter", "Progress", "Reading", "RowBlock", "Rows", "expanded",
+    "fingerprint", "prediction_writer", "read_blocks", "read_row_blocks", "read_rows", "read_source", "write_predictions",
 ]  # fmt: skip

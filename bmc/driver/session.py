@@ -218,16 +218,23 @@ class Session:
         except OutsideBound as error:
             raise outside_bound(self.data, error) from None
 
+    def steps_of(self, table: Table) -> dict[str, int]:
+        """The run-time dims that the ragged columns of a table fix."""
+        return steps_of_columns(self.data, table)
+
     # --- prediction --------------------------------------------------------------------------------------------
-    def predict(self, table: Table, seed: int = 0, errors: dict[int, str] | None = None) -> dict[str, Column]:
+    def predict(
+        self, table: Table, seed: int = 0, errors: dict[int, str] | None = None, first_row: int = 0
+    ) -> dict[str, Column]:
         """The prediction columns for each row of a raw table, then the kept columns. `errors`: what is wrong with a row, by its
-        number; rows with an integer outside its bound are added. Without it such a row raises BmcError, as in training."""
+        number; rows with an integer outside its bound are added. Without it such a row raises BmcError, as in training.
+        `first_row`: the number of the first row among all that are predicted: draws of a row depend on its number."""
         function = BoundFunction(self.library("predict"), "predict", self.store)
         dims = steps_of_columns(self.data, table)
         buckets = buckets_of(self.data, table, self.library, self.store, function.plan.dims)
         with explained_limits(self.unit):
             if buckets is None:
-                found = map_rows(function, table.inputs(), table.rows, dims, seed=seed)
+                found = map_rows(function, table.inputs(), table.rows, dims, seed=seed, first_row=first_row)
             else:
                 found = map_groups(function, lambda rows, _: table.take(rows).inputs(), table.rows, dims, buckets, seed)
         for bound in self.prediction.bounded:
@@ -260,9 +267,8 @@ class Session:
             numbers = np.where(stands, np.array(names, np.int64)[np.where(stands, places, 0)], 0)
             whole = np.asarray(stands.all(axis=tuple(range(1, stands.ndim))), np.bool_)
             return Column("i64", numbers, None if bool(whole.all()) else whole)
-        texts = [str(name) for name in names]
-        column = text_column([texts[i] if ok else spec.other for i, ok in zip(places.flat, stands.flat, strict=True)])
-        return Column("str", column.data.reshape(places.shape), None, column.keep)
+        known_texts = text_column([*map(str, names), spec.other])
+        return Column("str", known_texts.data[np.where(stands, places, len(names))], None, known_texts.keep)
 
 
 def shards_of(unit: Unit) -> tuple[int, int]:

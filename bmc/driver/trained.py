@@ -11,34 +11,31 @@ import hashlib
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bmc.artefact import Artefact, read_artefact, require_same_parameters, write_artefact
-from bmc.data import Given, Rows, read_blocks, read_rows
+from bmc.data import Given, read_blocks
 from bmc.driver import run_errors
 from bmc.driver.generation import GenerateOptions, Prompted, Texts, continuation, prompt_of, texts_of
 from bmc.driver.load import FloatType, SourceText, growing_note, load_unit
 from bmc.driver.locating import located, remember
+from bmc.driver.predicting import Predictions, PredictOptions, joined, predict_blocks
 from bmc.driver.session import Session, SessionOptions
 from bmc.driver.vocabulary import Vocabulary, vocabulary_of
 from bmc.errors import BmcError, Diagnostic
-from bmc.frontend.unit import ColumnSpec, DataSpec, SourceSpec, Unit
+from bmc.frontend.unit import DataSpec, Unit
 from bmc.record import record
 from bmc.source import SourceFile
 from bmc.version import version
 from bmc_runtime.memory import Array
-from bmc_runtime.table import Column, Table, concat_tables
+from bmc_runtime.table import Table, concat_tables
 
-__all__ = ["ALL", "ERROR_COLUMN", "Evaluation", "Generated", "Predictions", "TrainedModel", "open_model", "unit_in"]
+__all__ = ["ALL", "Evaluation", "Generated", "TrainedModel", "open_model", "unit_in"]
 
 ALL = "all"
 """The name by which `evaluate` takes the rows of every split together."""
-
-ERROR_COLUMN = "error"
 
 
 @record(frozen=True)
@@ -53,17 +50,6 @@ class Evaluation:
     def as_json(self) -> dict[str, Any]:
         """The object that `bmc eval --json` prints; numbers that are not finite become null."""
         return {"split": self.split, "rows": self.rows, "loss": _plain(self.loss), "metrics": _plain(dict(self.metrics))}
-
-
-@record(frozen=True, eq=False)
-class Predictions:
-    """`columns` in the order of `predict`, then `keep`. `dropped`: how many rows `where` would drop, None where it cannot be told.
-    `errors`: what is wrong with a row, by its number; such rows have no predictions."""
-
-    columns: Mapping[str, Column]
-    rows: int
-    dropped: int | None
-    errors: Mapping[int, str]
 
 
 @record(frozen=True, eq=False)
@@ -137,42 +123,14 @@ class TrainedModel:
         return located(spec, self.identity, str(self.path.parent), data)
 
     # --- prediction --------------------------------------------------------------------------------------------
-    def predict(
-        self, given: Given, *, form: str | None = None, only: str | None = None, keep_bad: bool = False, seed: int | None = None
-    ) -> Predictions:
-        """One row out for each raw row in, whichever rows stand beside it. `given`: a path, `-`, or columns in memory. `only`: the
-        name of one predicted column. `keep_bad`: rows that cannot be read, or hold a category that is not listed, become errors of
-        the result. `seed`: of what the model draws, by default that of its train block. Raises BmcError."""
-        prediction = self.session.prediction
-        names = [column.name for column in prediction.columns]
-        if only is not None and only not in names:
-            raise BmcError(run_errors.no_such_choice("prediction", only, names))
-        spec = self.session.data
-        source = spec.sources[0]
-        wanted = {*prediction.needs, *prediction.keep, *(spec.cut_by(source) if not isinstance(given, Mapping) else ())}
-        columns = [column for column in spec.columns if column.name in wanted]
-        if columns:
-            rows = read_rows(given, columns, source, form=form, keep_bad=keep_bad)
-        else:
-            rows = _counted(given, spec.columns, source, form)
-        errors = dict(rows.errors)
-        drawn_by = spec_seed(self.unit) if seed is None else seed
-        found = self.session.predict(rows.table, drawn_by, errors if keep_bad else None)
-        if only is not None:
-            found = {only: found[only]}
-        if errors:
-            found = {name: _without(column, errors) for name, column in found.items()}
-        return Predictions(found, rows.table.rows, self._dropped(rows), dict(sorted(errors.items())))
+    def predict_blocks(self, given: Sequence[Given], options: PredictOptions | None = None) -> Iterator[Predictions]:
+        """One row out for each raw row in, whichever rows stand beside it, block by block. `given`: paths (or patterns), `-`, or
+        columns in memory, one after the other. Raises BmcError."""
+        return predict_blocks(self.session, given, options or PredictOptions())
 
-    def _dropped(self, rows: Rows) -> int | None:
-        """How many rows `where` would drop, if all that it reads is there."""
-        spec = self.session.data
-        if not spec.where or rows.table.rows == 0:
-            return 0 if not spec.where else None
-        function = self.unit.module.function("where")
-        if not {p.key for p in function.params if p.role == "input"} <= set(rows.table.inputs()):
-            return None
-        return rows.table.rows - self.session.kept(rows.table).rows
+    def predict(self, given: Given, options: PredictOptions | None = None) -> Predictions:
+        """All blocks as one. Raises BmcError."""
+        return joined(self.predict_blocks([given], options))
 
     # --- vocabularies ------------------------------------------------------------------------------------------
     def vocabulary(self, output: str) -> Vocabulary:
@@ -255,25 +213,6 @@ def evaluation_of(unit: Unit, split: str, rows: int, found: Mapping[str, Array])
     return Evaluation(split, rows, float(found["loss"]), metrics)
 
 
-def _counted(given: Given, columns: Sequence[ColumnSpec], source: SourceSpec, form: str | None) -> Rows:
-    """Rows of which no cell is needed, as for samples that depend on noise alone: as many as any declared column has."""
-    wrong: BmcError | None = None
-    for column in columns:
-        try:
-            found = read_rows(given, [column], source, form=form, keep_bad=True)
-        except BmcError as error:
-            wrong = wrong or error
-        else:
-            return Rows(found.table, {})
-    assert wrong is not None  # a data block has columns
-    raise wrong
-
-
-def spec_seed(unit: Unit) -> int:
-    """The seed of the train block."""
-    return unit.training.seed if unit.training is not None else 0
-
-
 def _identity(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -288,13 +227,6 @@ def _beside(sources: Sequence[SourceFile], path: Path) -> tuple[SourceFile, ...]
             name = os.path.normpath(os.path.join(path.parent, os.path.relpath(name, home or os.curdir)))
         named.append(SourceFile(name, source.text))
     return tuple(named)
-
-
-def _without(column: Column, rows: Iterable[int]) -> Column:
-    """The column with the cells of some rows missing."""
-    valid = np.ones(len(column), np.bool_) if column.valid is None else column.valid.copy()
-    valid[list(rows)] = False
-    return replace(column, valid=valid)
 
 
 def _plain(value: Any) -> Any:

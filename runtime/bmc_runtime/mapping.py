@@ -54,8 +54,10 @@ def map_rows(
     step: int = 0,
     steps: int | None = None,
     feed: Feed | None = None,
+    first_row: int = 0,
 ) -> dict[str, Array]:
     """The outputs of `function` for all rows. `inputs`: by key, [rows, ...] where per row. Outputs without rows come as they are.
+    `first_row`: the number of the first of these rows among all, which what is drawn at random depends on.
     `step` of `steps` (by default the last): where schedules stand. `dims`: run-time dims; those that ragged columns fix chunk by
     chunk count where an output has them, or where no column that is read does. `feed`: what makes the inputs that `inputs` does
     not have.
@@ -102,7 +104,7 @@ def map_rows(
         for key, b in made.items():
             if b.rows:
                 binding.point_output(key, _row_address(results[key], first))
-        binding.set_control(seed, step, first, step if steps is None else steps, 0, rows)
+        binding.set_control(seed, step, first_row + first, step if steps is None else steps, 0, rows)
         binding.run()
     return results
 

@@ -10,6 +10,7 @@ import pytest
 
 import bmc
 from bmc.driver.load import load_unit, text_source
+from bmc.driver.predicting import PredictOptions
 from bmc.driver.trained import TrainedModel
 from bmc.driver.workflow import TrainOptions, train
 from bmc.errors.render import render_all
@@ -108,7 +109,7 @@ def test_a_raw_row_outside_its_category_is_refused(embedded: TrainedModel, golde
 
 
 def test_a_raw_row_outside_its_category_becomes_an_error_of_the_row(embedded: TrainedModel) -> None:
-    found = embedded.predict({"t": ["u", "maybe", None, "w"]}, keep_bad=True)
+    found = embedded.predict({"t": ["u", "maybe", None, "w"]}, PredictOptions(on_error="column"))
     assert found.errors[1] == "`x` has a text that its category does not list"
     assert sorted(found.errors) == [1, 2]
     assert "missing" in found.errors[2]

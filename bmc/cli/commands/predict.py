@@ -1,47 +1,75 @@
-"""`bmc predict MODEL.bmz INPUT`"""
+"""`bmc predict MODEL.bmz INPUT...`"""
 
 from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import cast
 
 import click
 
 from bmc.cli.exits import DONE
 from bmc.cli.options import seed_type
 from bmc.cli.output import note
-from bmc.data import FORMATS, write_predictions
-from bmc.driver.trained import ERROR_COLUMN, open_model
-from bmc_runtime.table import text_column
+from bmc.data import FORMATS, WRITTEN, expanded, prediction_writer
+from bmc.data.data_errors import cannot_write
+from bmc.driver.predicting import ERROR_COLUMN, OnError, Predictions, PredictOptions
+from bmc.driver.trained import open_model
+from bmc.errors import BmcError
+from bmc_runtime.table import Column, text_column
 
 __all__ = ["command"]
-
-_FORMATS = click.Choice(FORMATS)
 
 
 @click.command()
 @click.argument("model", metavar="MODEL.bmz")
-@click.argument("rows", metavar="INPUT|-")
+@click.argument("rows", metavar="INPUT|- ...", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="OUT", help="Where predictions go; by default standard output, as csv.")
 @click.option("--only", metavar="NAME", help="One column of the predictions.")
 @click.option(
-    "--on-error", type=click.Choice(["stop", "column"]), default="stop", show_default=True,
-    help=f"A row that cannot be read: stop and say why, or leave it empty and say why in the column {ERROR_COLUMN!r}.",
+    "--on-error", type=click.Choice(["stop", "column", "skip"]), default="stop", show_default=True,
+    help=f"A row that cannot be read: stop and say why, leave it empty and say why in a column {ERROR_COLUMN!r}, or leave it out.",
 )  # fmt: skip
 @click.option("--seed", type=seed_type, metavar="S", help="Of what the model draws; by default that of training.")
-@click.option("--format", "form", type=_FORMATS, help="The format of INPUT where its name does not say it.")
-def command(model: str, rows: str, output: str | None, only: str | None, on_error: str, seed: int | None, form: str | None) -> int:
+@click.option("--format", "form", type=click.Choice(FORMATS), help="The format of INPUT where its name does not say it.")
+@click.option("--to", "to", type=click.Choice(WRITTEN), help="The format of the predictions where the name of OUT does not say it.")
+def command(
+    model: str, rows: Sequence[str], output: str | None, only: str | None, on_error: str, seed: int | None, form: str | None,
+    to: str | None,
+) -> int:  # fmt: skip
     """Predict raw rows: csv, parquet, arrow, npz, jsonl or ts by the name of INPUT, a folder of pictures or one
-    picture for a model of pictures, or `-` for standard input, by its first bytes.
+    picture for a model of pictures, or `-` for standard input, by its first bytes. A pattern, and several
+    INPUTs, are read one after the other.
 
-    Labels may be absent. One row comes out for each row that goes in, in order.
+    Labels may be absent. One row comes out for each row that goes in, in order, as soon as its block is read.
     """
-    found = open_model(model).predict(rows, form=form, only=only, keep_bad=on_error == "column", seed=seed)
-    columns = dict(found.columns)
-    if on_error == "column":
-        columns[ERROR_COLUMN] = text_column([found.errors.get(row) for row in range(found.rows)])
-    write_predictions(output, columns)
-    if found.dropped:
-        note(f"{found.dropped} of {found.rows} rows would be dropped by `where` in training")
-    if found.errors:
-        note(f"{len(found.errors)} of {found.rows} rows could not be read")
+    if rows.count("-") > 1:
+        raise click.UsageError("standard input can be read once")
     if output is not None:
-        note(f"wrote {found.rows} rows to {output}")
+        _require_another_file(output, [model, *map(str, expanded(rows))])
+    found = open_model(model).predict_blocks(rows, PredictOptions(form, only, cast("OnError", on_error), seed))
+    read, bad, dropped = 0, 0, 0
+    with prediction_writer(output, to) as writer:
+        for block in found:
+            writer.write(_with_errors(block) if on_error == "column" else block.columns)
+            read, bad, dropped = read + block.rows, bad + len(block.errors), dropped + (block.dropped or 0)
+    if dropped:
+        note(f"{dropped} of {read} rows would be dropped by `where` in training")
+    if bad:
+        note(f"{bad} of {read} rows could not be read{', and were left out' if on_error == 'skip' else ''}")
+    if output is not None:
+        note(f"wrote {writer.rows} rows to {output}")
     return DONE
+
+
+def _with_errors(block: Predictions) -> dict[str, Column]:
+    if ERROR_COLUMN in block.columns:
+        raise click.UsageError(f"the model has a column {ERROR_COLUMN!r} of its own: use --on-error skip, or --only")
+    return {**block.columns, ERROR_COLUMN: text_column([block.errors.get(row) for row in range(block.rows)])}
+
+
+def _require_another_file(output: str, inputs: Sequence[str]) -> None:
+    """Rows are not written over what they are read from: a mistake would cost the data."""
+    for path in inputs:
+        if path != "-" and os.path.isfile(path) and os.path.exists(output) and os.path.samefile(path, output):
+            raise BmcError(cannot_write(output, "it is read from"))

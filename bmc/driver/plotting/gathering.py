@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from bmc.data import Given
 from bmc.driver.load import SourceText, load_unit
 from bmc.driver.plotting.figures import Confusion, Curves, Figure, Images, Scatter
+from bmc.driver.predicting import spec_seed
 from bmc.driver.session import Session
-from bmc.driver.trained import TrainedModel, spec_seed
+from bmc.driver.trained import TrainedModel
 from bmc.errors import BmcError
 from bmc.frontend.unit import OutputSpec
 from bmc_runtime.table import Column, Table
