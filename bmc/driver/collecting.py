@@ -23,7 +23,7 @@ from bmc_runtime.binding import BoundFunction
 from bmc_runtime.collecting import Collector, Files, Workspace
 from bmc_runtime.mapping import map_rows
 from bmc_runtime.memory import Array
-from bmc_runtime.splits import Assignment, FirstSeen, apart, by_hash, by_order, by_time, shares
+from bmc_runtime.splits import Assignment, FirstSeen, apart, by_column, by_fold, by_hash, by_order, by_time, shares
 from bmc_runtime.table import Indices, Table, Valid
 from bmc_runtime.workfile import work_folder
 
@@ -114,9 +114,13 @@ def _assignment(spec: SplitSpec, data: DataSpec) -> Callable[[Table], Assignment
     """What gives the rows of a block their splits, from their cells alone; None where cells have no say."""
     if spec.method in ("none", "sources", "order"):
         return None
+    if spec.method == "column":
+        return lambda table: by_column(table.columns[spec.key[0]], spec.values)
+    names = spec.key or tuple(column.name for column in data.columns)
     if spec.method == "hash":
-        names = spec.key or tuple(column.name for column in data.columns)
         return lambda table: by_hash({name: table.columns[name] for name in names}, spec.fractions, spec.seed)
+    if spec.method == "folds":
+        return lambda table: by_fold({name: table.columns[name] for name in names}, *spec.folds, spec.fractions, spec.seed)
     return lambda table: by_time(table.columns[spec.key[0]], spec.boundaries)
 
 

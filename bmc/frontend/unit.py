@@ -197,14 +197,19 @@ class ColumnSpec:
 class SplitSpec:
     """How rows come to splits. none: all rows train. sources: each source names its split. hash: by `fractions` in order, of
     the hash of the columns `key` (() for all columns) and `seed`. order: by fractions, rows in the order of the source. time:
-    `boundaries` are first values of the column `key[0]` for each split after the first, ascending."""
+    `boundaries` are first values of the column `key[0]` for each split after the first, ascending. column: `values` of the column
+    `key[0]` for each split, () for all values that are listed for no other. folds: (how many, which) of the hash of `key`; that
+    one is the last split, of the others the share `fractions[0]`, if there is one, is the second.
+    """
 
-    method: Literal["none", "sources", "hash", "order", "time"]
+    method: Literal["none", "sources", "hash", "order", "time", "column", "folds"]
     names: tuple[str, ...]
     fractions: tuple[float, ...] = ()
     seed: int = 0
     key: tuple[str, ...] = ()
     boundaries: tuple[int, ...] = ()
+    values: tuple[tuple[str | int, ...], ...] = ()
+    folds: tuple[int, int] = (0, 0)
 
 
 @record(frozen=True)

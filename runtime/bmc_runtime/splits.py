@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bmc_runtime.hashing import Words, hash_rows
-from bmc_runtime.table import Column, Indices, Table, Valid
+from bmc_runtime.hashing import Words, hash_column, hash_rows, mix
+from bmc_runtime.table import Column, Indices, Table, Valid, text_column
 
-__all__ = ["Assignment", "FirstSeen", "apart", "by_hash", "by_order", "by_time", "first_of_equals", "shares"]
+__all__ = [
+    "Assignment", "FirstSeen", "apart", "by_column", "by_fold", "by_hash", "by_order", "by_time", "first_of_equals", "shares",
+]  # fmt: skip
 
 Assignment = NDArray[np.int8]
 
@@ -39,6 +41,58 @@ def by_hash(columns: Mapping[str, Column], fractions: Sequence[float], seed: int
     top = hash_rows(columns, seed) >> np.uint64(64 - _UNIT_BITS)
     ends = np.array(shares(fractions, 1 << _UNIT_BITS), np.uint64)
     return _from_ends(np.searchsorted(ends, top, side="right"), len(fractions))
+
+
+def by_fold(columns: Mapping[str, Column], folds: int, fold: int, valid: Sequence[float], seed: int) -> Assignment:
+    """Each row is in one of `folds` equally likely parts, by its hash. Those of part `fold` are in the last split; of the others
+    the share `valid[0]`, if there is one, in split 1, by another hash, and the rest in split 0. So the last splits of all folds are
+    a partition of the rows. ValueError for more than 1,024 folds."""
+    if not 0 <= fold < folds <= 1 << 10:
+        raise ValueError(f"there is no fold {fold} of {folds}")
+    hashes = hash_rows(columns, seed)
+    shift = np.uint64(64 - _UNIT_BITS)
+    part = ((hashes >> shift) * np.uint64(folds)) >> np.uint64(_UNIT_BITS)
+    assigned = np.zeros(len(hashes), np.int8)
+    if valid:
+        (end,) = shares(valid, 1 << _UNIT_BITS)
+        assigned[mix(hashes) >> shift < np.uint64(end)] = 1
+    assigned[part == np.uint64(fold)] = 2 if valid else 1
+    return assigned
+
+
+def by_column(column: Column, values: Sequence[Sequence[str | int]]) -> Assignment:
+    """Split i gets the rows whose cell is one of `values[i]`; an empty one those that no other split gets, but never missing cells.
+    Texts are equal where two independent 64-bit hashes are. A window belongs to a split if all of its cells do."""
+    if column.runs is not None:
+        found = np.empty(len(column), np.int8)
+        for start in range(0, len(column), _BLOCK_ROWS):
+            part = column.between(start, start + _BLOCK_ROWS)
+            cells = part.dense()
+            buffers = tuple(buffer for buffer in part.keep if buffer.dtype == np.uint8) if part.dtype == "str" else ()
+            inside = by_column(Column(part.dtype, cells.reshape(-1), None, buffers), values).reshape(cells.shape)
+            if part.runs is not None and part.runs.present is not None:
+                inside[~part.runs.present.dense().reshape(inside.shape).astype(np.bool_)] = -1
+            found[start : start + _BLOCK_ROWS] = np.where((inside == inside[:, :1]).all(axis=1), inside[:, 0], -1)
+        return found
+    assigned = np.full(len(column), next((i for i, listed in enumerate(values) if not listed), -1), np.int8)
+    hashes = [hash_column(column, seed) for seed in (1, 2)] if column.dtype == "str" else []
+    for split, listed in enumerate(values):
+        for value in listed:
+            assigned[_equal(column, hashes, value)] = split
+    if column.valid is not None:
+        assigned[~column.valid] = -1
+    return assigned
+
+
+def _equal(column: Column, hashes: Sequence[Words], value: str | int) -> Valid:
+    """Where a column has a value."""
+    if isinstance(value, int):
+        equal: Valid = column.data == value
+        return equal
+    literal = text_column([value])
+    one, two = (hashes[i] == hash_column(literal, seed) for i, seed in enumerate((1, 2)))
+    both: Valid = one & two
+    return both
 
 
 def by_order(rows: int, fractions: Sequence[float]) -> Assignment:

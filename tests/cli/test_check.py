@@ -102,7 +102,7 @@ def test_exit_codes_tell_source_command_line_and_run_apart() -> None:
     def code(name: str) -> int:
         return exit_code([Diagnostic("W0601", "", level="warning"), Diagnostic(name, "")])
 
-    assert [code(c) for c in ("E0101", "E0304", "E0604", "E0703", "E0751", "E0910")] == [1] * 6
+    assert [code(c) for c in ("E0101", "E0304", "E0604", "E0703", "E0751", "E0908")] == [1] * 6
     assert [code(c) for c in ("E0207", "E0208", "E0701", "E0812", "E0834")] == [2] * 5
     assert [code(c) for c in ("E0728", "E0742", "E0802", "E0811")] == [3] * 4
     assert exit_code([Diagnostic("W0601", "", level="warning")]) == 0

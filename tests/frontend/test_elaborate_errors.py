@@ -285,6 +285,12 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0507-other-kind": DATA.replace("npz(", "csv("),
     "E0508-split": data("split = by_hsah(train = 1.0)"),
     "E0508-share": data("split = by_hash(valid = 0.5)"),
+    "E0508-folds": data("split = folds(5, fold = 5)"),
+    "E0508-no-folds": data("split = folds(fold = 1)"),
+    "E0508-fold-word": data("split = folds(5, fould = 1)"),
+    "E0508-column": data("split = by_column(p, test = 1)"),
+    "E0508-column-twice": data("split = by_column(k, valid = 3, test = [2, 3])"),
+    "E0508-column-values": data("split = by_column(k)"),
     "E0509-fractions": data("split = by_hash(train = 0.8, valid = 0.3)"),
     "E0510-where": data("where f"),
     "E0511-output": data("z = 3"),
@@ -376,7 +382,6 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "E0640-pattern": train('init = [load("a.bmz")]'),
     "E0640-argument": train('init = ["*" = load("a.bmz", prefx = "enc.")]'),
     "E0908-memory": train("memory = 3"),
-    "E0910-folds": data("split = folds(5)"),
 }
 # name: the data block's source, the file's name, its bytes (of an npz: its arrays).
 FILES: dict[str, tuple[str, str, bytes | dict[str, Any]]] = {

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bmc_runtime.hashing import hash_rows, mix, mix_one
-from bmc_runtime.splits import by_hash, by_order, by_time, first_of_equals
+from bmc_runtime.splits import by_column, by_fold, by_hash, by_order, by_time, first_of_equals
 from bmc_runtime.table import Column, text_column
 
 MASK = (1 << 64) - 1
@@ -161,3 +161,32 @@ def test_first_of_equals_keeps_the_first_row() -> None:
     numbers = column([0.0, 1.0, -0.0, 2.0, 1.0, 0.0, 5.0, 5.0], "f32", np.float32)
     assert first_of_equals({"w": words, "n": numbers}).tolist() == [True, True, False, True, False, True, True, False]
     assert first_of_equals({"w": words}).tolist() == [True, True, False, False, False, True, True, False]
+
+
+def test_the_tests_of_all_folds_are_a_partition() -> None:
+    table = {"i": column(list(range(4000)), "i64", np.int64)}
+    parts = [by_fold(table, 5, k, (0.25,), 3) for k in range(5)]
+    assert (sum((part == 2).astype(int) for part in parts) == 1).all()
+    for part in parts:
+        # Binomial counts of 4,000: 5 standard deviations are 126 of p = 0.2, 113 of the share 0.25 of the rest (about 3,200).
+        assert abs((part == 2).sum() - 800) < 126
+        assert abs((part == 1).sum() - 800) < 126
+    without = by_fold(table, 5, 2, (), 3)
+    assert ((without == 1) == (parts[2] == 2)).all()
+    assert set(without.tolist()) == {0, 1}
+    # A row that validates does so in every fold in which it is not the test.
+    pairs = [(part == 1, part) for part in parts]
+    assert all(((a == b) | (p == 2) | (q == 2)).all() for a, p in pairs for b, q in pairs)
+    with pytest.raises(ValueError, match="no fold 5 of 5"):
+        by_fold(table, 5, 5, (), 0)
+
+
+def test_a_column_says_the_split() -> None:
+    texts = text_column(["train", "test", "valid", "", "Train", "test"])
+    assert by_column(texts, [("train",), ("valid",), ("test",)]).tolist() == [0, 2, 1, -1, -1, 2]
+    assert by_column(texts, [(), ("", "test")]).tolist() == [0, 1, 0, 1, 0, 1]
+    numbers = Column("i32", np.array([0, 1, 2, 3, 0], np.int32), np.array([True, True, True, True, False]))
+    assert by_column(numbers, [(), (2, 3)]).tolist() == [0, 0, 1, 1, -1]
+    assert by_column(numbers, [(1,), (2,)]).tolist() == [-1, 0, 1, -1, -1]
+    flags = Column("bool", np.array([True, False]))
+    assert by_column(flags, [(), (1,)]).tolist() == [1, 0]

@@ -12,9 +12,4 @@ ENTRIES: tuple[Entry, ...] = (
         "Recomputation is not done yet",
         "`memory` will trade time for memory.",
     ),
-    Entry(
-        "E0910",
-        "This way of splitting is not done yet",
-        "by_hash, by_order, by_time and sources named by split are done.",
-    ),
 )

@@ -20,17 +20,8 @@ from bmc.frontend.bodies.elaborator import Elaborator
 from bmc.frontend.bodies.keys import KeyScope
 from bmc.frontend.bodies.trace import ROW, Trace, cone
 from bmc.frontend.bodies.values import POISON, Bound, Environment, Parts, Tensor, describe
-from bmc.frontend.data.sources import (
-    KINDS,
-    RAGGED,
-    SPLITS,
-    ReadSource,
-    columns_of,
-    first_file,
-    read_source_clause,
-    read_split,
-    require_columns,
-)
+from bmc.frontend.data.sources import KINDS, RAGGED, ReadSource, first_file, read_source_clause, require_columns
+from bmc.frontend.data.splitting import SPLITS, columns_of, read_split
 from bmc.frontend.errors import data_errors, train_errors, type_errors
 from bmc.frontend.scope import FileScope
 from bmc.frontend.syntax import tree as syntax
@@ -282,7 +273,7 @@ def _entry(core: Elaborator, block: DataBlock, entry: syntax.DataEntry, env: Env
             if split is not None:
                 block.split = split
                 cut = next((s for s in block.sources if s.window is not None and s.window.stride < s.window.size), None)
-                if cut is not None and cut.window is not None and split.method == "hash":
+                if cut is not None and cut.window is not None and split.method in ("hash", "folds"):
                     core.report(data_errors.windows_overlap(entry.value.span, cut.window.size, cut.window.stride, cut.span))
         case syntax.Setting() if entry.key.text == "fitted":
             _guarded(core, lambda: _base(core, block, entry, env), entry.span)
@@ -410,7 +401,7 @@ def data_functions(
     read = {name.removesuffix(".length") for name in read}
     read |= {name for source in block.sources for name in DataSpec.cut_by(source)}
     read |= set(block.split.key) | set(block.distinct or ())
-    if (block.split.method == "hash" and not block.split.key) or block.distinct == ():
+    if (block.split.method in ("hash", "folds") and not block.split.key) or block.distinct == ():
         read |= {c.name for c in block.columns}  # whole rows count
     order = {r.keys: i for i, r in enumerate(block.records)}
     position = {k: i for keys, i in order.items() for k in keys}

@@ -1,6 +1,6 @@
-"""Where rows come from: `source` and `split`, from syntax to specifications.
+"""Where rows come from: `source`, from syntax to specifications.
 
-In: expressions of a data block. Out: `SourceSpec`s and a `SplitSpec`. Guaranteed: no file is opened.
+In: the expression of a data block. Out: `SourceSpec`s. Guaranteed: no file is opened.
 """
 
 from __future__ import annotations
@@ -12,21 +12,18 @@ from types import MappingProxyType
 from typing import get_args
 
 from bmc.errors import Diagnostic
-from bmc.frontend.bodies import arithmetic
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
-from bmc.frontend.bodies.values import Datum, Environment, ListValue, Tensor, describe
+from bmc.frontend.bodies.values import Datum, Environment, ListValue, describe
 from bmc.frontend.errors import data_errors, layer_errors, type_errors
-from bmc.frontend.errors.later import not_yet
 from bmc.frontend.syntax import tree as syntax
-from bmc.frontend.unit import ColumnSpec, DataSpec, SourceKind, SourceSpec, SplitSpec, WindowSpec
+from bmc.frontend.unit import ColumnSpec, DataSpec, SourceKind, SourceSpec, WindowSpec
 from bmc.ir import Dim
 from bmc.record import record, replace
 from bmc.source import Span
 
 __all__ = [
-    "IMAGES", "KINDS", "RAGGED", "SPLITS", "ReadSource", "columns_of", "first_file", "read_source_clause", "read_split",
-    "require_columns",
+    "IMAGES", "KINDS", "RAGGED", "ReadSource", "first_file", "read_source_clause", "require_columns",
 ]  # fmt: skip
 
 KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
@@ -39,7 +36,6 @@ _BY_COLUMN = ("npy", "idx")
 
 _CORPORA = ("text", "bytes")
 _CUTTERS = ("words", "chars")
-SPLITS = ("by_hash", "by_order", "by_time")
 
 
 @record(frozen=True)
@@ -245,87 +241,6 @@ _OF_FOLDER = "the columns image: u8[H, W, C], folder: str, file: str"
 def _type_of(column: ColumnSpec) -> str:
     plain = column.kind == "plain" and not column.cell and not column.ragged and not column.nullable
     return column.dtype if plain else ""
-
-
-# --- split -------------------------------------------------------------------------------------------------------------
-def column_of(core: Core, expression: syntax.Expr, env: Environment) -> str:
-    """The name of the column that an expression is. Raises Failure."""
-    value = core.evaluate(expression, env)
-    for parameter in core.trace.parameters.values():
-        if isinstance(value, Tensor) and parameter.value is value.value and parameter.role == "input":
-            return parameter.key
-    raise Failure(type_errors.wrong_value(expression.span, "this", "a column", describe(value)))
-
-
-def columns_of(core: Core, expression: syntax.Expr, env: Environment) -> tuple[str, ...]:
-    items = expression.items if isinstance(expression, syntax.ListExpr) else (expression,)
-    return tuple(column_of(core, i.value if isinstance(i, syntax.Keyed) else i, env) for i in items)
-
-
-def read_split(core: Core, expression: syntax.Expr, env: Environment) -> SplitSpec:
-    """`split = by_hash(...)` and the like. Raises Failure."""
-    if not isinstance(expression, syntax.Call) or not isinstance(expression.callee, syntax.Name):
-        raise Failure(data_errors.bad_split(expression.span, "it names no way of splitting"))
-    method = expression.callee.text
-    if method == "folds":
-        raise Failure(not_yet(expression.span, "split"))
-    if method not in SPLITS:
-        raise Failure(data_errors.bad_split(expression.callee.span, f"there is no `{method}`", SPLITS))
-    if method == "by_time":
-        return _by_time(core, expression, env)
-    names: list[str] = []
-    fractions: list[float] = []
-    seed = 0
-    key: tuple[str, ...] = ()
-    for argument in expression.arguments:
-        if argument.name is None:
-            raise Failure(data_errors.bad_split(argument.span, "shares are written by name: `train = 0.8`"))
-        name = argument.name.text
-        if name == "key" and method == "by_hash":
-            key = columns_of(core, argument.value, env)
-            continue
-        value = core.evaluate(argument.value, env)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise Failure(type_errors.wrong_value(argument.value.span, name, "a number", describe(value)))
-        if name == "seed" and method == "by_hash":
-            if not isinstance(value, int):
-                raise Failure(type_errors.wrong_value(argument.value.span, name, "a whole number", describe(value)))
-            seed = value
-            continue
-        names.append(name)
-        fractions.append(float(value))
-    if "train" not in names:
-        raise Failure(data_errors.bad_split(expression.span, "it has no share `train`"))
-    if any(f <= 0 for f in fractions) or sum(fractions) > 1 + 1e-9:
-        raise Failure(data_errors.bad_fractions(expression.span, sum(fractions)))
-    return SplitSpec("hash" if method == "by_hash" else "order", tuple(names), tuple(fractions), seed, key)
-
-
-def _by_time(core: Core, expression: syntax.Call, env: Environment) -> SplitSpec:
-    positional = [a for a in expression.arguments if a.name is None]
-    if len(positional) != 1:
-        raise Failure(
-            data_errors.bad_split(expression.span, "by_time takes one date column, then the first day of each later split")
-        )
-    column = column_of(core, positional[0].value, env)
-    value = core.evaluate(positional[0].value, env)
-    kind = value.kind if isinstance(value, Tensor) else "plain"
-    if kind == "plain":
-        raise Failure(data_errors.bad_split(positional[0].span, f"`{column}` is no date or timestamp"))
-    names, boundaries = ["train"], []
-    for argument in expression.arguments:
-        if argument.name is None:
-            continue
-        day = core.evaluate(argument.value, env)
-        if not isinstance(day, str):
-            raise Failure(
-                type_errors.wrong_value(argument.value.span, argument.name.text, 'a date like "2023-01-31"', describe(day))
-            )
-        names.append(argument.name.text)
-        boundaries.append(arithmetic.date_number(day, kind, argument.value.span))
-    if boundaries != sorted(set(boundaries)) or not boundaries or "train" in names[1:]:
-        raise Failure(data_errors.bad_split(expression.span, "the first days of later splits ascend"))
-    return SplitSpec("time", tuple(names), key=(column,), boundaries=tuple(boundaries))
 
 
 # --- files at hand -----------------------------------------------------------------------------------------------------

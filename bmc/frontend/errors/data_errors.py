@@ -178,7 +178,10 @@ def bad_split(span: Span, reason: str, ways: Sequence[str] = ()) -> Diagnostic:
         "E0508",
         f"this is not a split: {reason}",
         (primary(span),),
-        ("a split is written `by_hash(train = 0.8, valid = 0.1, test = 0.1, seed = 1)`, `by_order(...)` or `by_time(day, ...)`",),
+        (
+            "a split is written `by_hash(train = 0.8, valid = 0.1, test = 0.1, seed = 1)`, `by_order(...)`, `by_time(day, ...)`, "
+            "`by_column(part)` or `folds(5, fold = 0)`",
+        ),
         did_you_mean(span, span.text, ways),
     )
 

@@ -19,7 +19,6 @@ __all__ = ["FEATURES", "not_yet"]
 FEATURES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "memory": ("E0908", "`memory` (recomputation) is not done yet"),
-        "split": ("E0910", "this way of splitting is not done yet: by_hash, by_order, by_time and named sources are"),
     }
 )
 """feature -> (code, message)"""

@@ -73,9 +73,7 @@ def _days_since(arguments: Arguments) -> Datum:
     start = arguments["start"]
     if isinstance(start, Tensor):
         first = _day_numbers(arguments, "start")
-        return arithmetic.binary(
-            arguments.core, "-", days, first, arguments.where("x"), arguments.where("start"), arguments.span
-        )
+        return arithmetic.binary(arguments.core, "-", days, first, arguments.where("x"), arguments.where("start"), arguments.span)
     first_day = arithmetic.date_number(arguments.text("start"), "date", arguments.where("start"))
     trace = arguments.core.trace
     return replace(days, value=trace.op("sub", days.value, trace.constant(first_day, "i32", days.shape)))
