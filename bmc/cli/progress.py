@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from bmc.cli.log import LogWriter
 from bmc.cli.output import coloured, note, result
 from bmc.cli.table import text_table
+from bmc.driver.chosen import settings_lines
 from bmc.driver.trained import Evaluation
 from bmc.driver.workflow import Observer, TrainingReport
 from bmc.frontend.unit import Unit
@@ -56,8 +57,8 @@ class TrainDisplay(Observer):
     def on_start(self, unit: Unit, rows: Mapping[str, int], steps: int, resumed_at: int) -> None:
         self._began, self._total = perf_counter(), steps
         self._marks.append((self._began, 0))
-        for line in unit.settings:
-            note(f"{line.key} = {line.value}{'  (default)' if line.default else ''}")
+        for line in settings_lines(unit, rows["train"]):
+            note(line)
         note("rows: " + ", ".join(f"{name} {count}" for name, count in rows.items()))
         if resumed_at:
             note(f"resumed at step {resumed_at} of {steps}")

@@ -53,8 +53,7 @@ class Trainer:
         settings = session.settings()
         self._rows, self._seed, self._shuffle = self._split.rows, settings.seed, shuffle
         per_step = settings.batch * settings.accumulate
-        per_epoch = -(-self._rows // per_step)
-        total = settings.steps if settings.steps is not None else (settings.epochs or 1) * per_epoch
+        total = settings.total_steps(self._rows)
         self._stepper = Stepper(
             session.library("train"), session.store, self._split, session.dims(self._split), settings.batch,
             settings.accumulate, session.shards, settings.seed, total,

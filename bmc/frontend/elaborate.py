@@ -27,7 +27,7 @@ from bmc.frontend.overrides import apply_overrides
 from bmc.frontend.scope import FileScope, Program, Reader, load_program
 from bmc.frontend.syntax import tree as syntax
 from bmc.frontend.train.block import TracedTraining, TrainBlock, trace_training
-from bmc.frontend.unit import NEXT_STEP, LayerSpec, MomentSpec, SettingReport, StateSpec, TrainingSpec, Unit, WeightSpec
+from bmc.frontend.unit import NEXT_STEP, LayerSpec, MomentSpec, StateSpec, TrainingSpec, Unit, WeightSpec
 from bmc.ir import Function, Module, Result, Value
 from bmc.record import record, replace
 from bmc.source import SourceFile
@@ -169,10 +169,10 @@ def _train_unit(core: Elaborator, program: Program, block: syntax.Train) -> Unit
         _states(core),
         tuple(MomentSpec(k, t, w) for k, (t, w) in core.registry.moments.items()),
         made.spec,
-        _training_spec(traced),
+        _training_spec(block, traced),
         traced.prediction,
         None if going is None else going.spec,
-        _report(traced),
+        traced.settings.report(),
         program.files(),
         tuple(core.diagnostics),
         tuple(traced.loading.stored),
@@ -222,7 +222,7 @@ def _states(core: Elaborator) -> tuple[StateSpec, ...]:
     return tuple(StateSpec(s.key, s.type, s.span) for s in core.registry.states.values())
 
 
-def _training_spec(traced: TracedTraining) -> TrainingSpec:
+def _training_spec(block: syntax.Train, traced: TracedTraining) -> TrainingSpec:
     numbers = traced.settings.numbers
     return TrainingSpec(
         numbers["batch"] or 1,
@@ -236,18 +236,8 @@ def _training_spec(traced: TracedTraining) -> TrainingSpec:
         traced.loss,
         traced.metrics,
         traced.bindings,
+        "" if block.entries else block.header.text.strip(),
     )
-
-
-def _report(traced: TracedTraining) -> tuple[SettingReport, ...]:
-    lines = list(traced.settings.report)
-    known = {line.key for line in lines}
-    if "optimizer" not in known:
-        rule = next(iter(traced.rules.values()), None)
-        lines.insert(0, SettingReport("optimizer", "adam()" if rule is None else rule.text, True))
-    if "loss" not in known:
-        lines.insert(0, SettingReport("loss", traced.loss, True))
-    return tuple(lines)
 
 
 # --- one model alone -------------------------------------------------------------------------------------------------------

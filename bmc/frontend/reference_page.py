@@ -17,7 +17,7 @@ from bmc.frontend.scope import installed_library
 from bmc.frontend.syntax import tree as syntax
 from bmc.frontend.syntax.parse import parse
 from bmc.frontend.syntax.tree import DATA_KEYS
-from bmc.frontend.train.settings import DEFAULTS, KEYS
+from bmc.frontend.train.settings import DEFAULT_OPTIMIZER, DEFAULT_STOP, DEFAULTS, KEYS
 from bmc.source import SourceFile, Span
 
 __all__ = ["language_reference", "library_reference"]
@@ -57,8 +57,9 @@ def _keys() -> Iterator[str]:
     yield f"| `data` | {', '.join(f'`{k}`' for k in clauses)}; every other name is an output |"
     yield f"| `train` | {', '.join(f'`{k}`' for k in KEYS)} |\n"
     shown = ", ".join(f"`{k} = {v}`" for k, v in DEFAULTS.items() if k != "shards")
-    yield f"Defaults: {shown}, `optimizer = adam()`."
-    yield "Shards are set by the size of the work, the loss by the type of the labels.\n"
+    yield f"Defaults: {shown}, `optimizer = {DEFAULT_OPTIMIZER}`, and with a split `valid` `stop = {DEFAULT_STOP}`."
+    yield "Shards are set by the size of the work, epochs by the number of rows; loss, metrics and predictions by the type of"
+    yield "the labels: [guide.md](guide.md#what-is-not-written).\n"
 
 
 def _functions() -> Iterator[str]:

@@ -346,9 +346,9 @@ class MetricSpec:
 
 @record(frozen=True)
 class TrainingSpec:
-    """`shards` 0: by the runtime's rule. `epochs` or `steps` is None, not both. `loss` is the text of the loss.
-    `bindings`: (model input,
-    data output) pairs."""
+    """`shards` 0: by the runtime's rule. `epochs` or `steps` is None; both are: as many epochs as the runtime's rule has for the
+    number of rows. `loss` is the text of the loss. `bindings`: (model input, data output) pairs. `header`: the first line of a
+    block in which nothing is written, "" of others."""
 
     batch: int
     shards: int
@@ -361,6 +361,7 @@ class TrainingSpec:
     loss: str
     metrics: tuple[MetricSpec, ...]
     bindings: tuple[tuple[str, str], ...]
+    header: str = ""
 
 
 @record(frozen=True)

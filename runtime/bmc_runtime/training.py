@@ -18,7 +18,7 @@ from bmc_runtime.pool import WorkerPool, share
 from bmc_runtime.split import Split
 from bmc_runtime.stepping import Stepper
 
-__all__ = ["Listener", "Plateau", "Progress", "RunSettings", "Stop", "TrainingRun", "shards_by_rule"]
+__all__ = ["Listener", "Plateau", "Progress", "RunSettings", "Stop", "TrainingRun", "epochs_by_rule", "shards_by_rule"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Plateau:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """`epochs` or `steps` is given, not both."""
+    """`epochs` or `steps` is given, not both; where neither is, `epochs_by_rule` says how long."""
 
     batch: int
     accumulate: int
@@ -53,6 +53,14 @@ class RunSettings:
     seed: int
     stop: Stop | None = None
     plateau: Plateau | None = None
+
+    def total_steps(self, rows: int) -> int:
+        """Steps of a whole run over so many rows."""
+        if self.steps is not None:
+            return self.steps
+        per_step = self.batch * self.accumulate
+        epochs = self.epochs if self.epochs is not None else epochs_by_rule(rows, per_step)
+        return epochs * max(1, -(-rows // per_step))
 
 
 @dataclass
@@ -125,7 +133,7 @@ class TrainingRun:
         train = splits["train"]
         per_step = settings.batch * settings.accumulate
         self.steps_per_epoch = max(1, -(-train.rows // per_step))
-        self.total_steps = settings.steps if settings.steps is not None else (settings.epochs or 1) * self.steps_per_epoch
+        self.total_steps = settings.total_steps(train.rows)
         self.pool, block = None, None
         if workers > 1 and settings.shards > 1:
             inputs = {} if train.feed is None else train.feed.types(settings.batch)
@@ -236,6 +244,16 @@ def _value(entry: Mapping[str, float | int | str], split: str, metric: str) -> f
     if not isinstance(value, float):
         raise ValueError(f"there is no {metric} of split {split} to watch")
     return value
+
+
+LEAST_EPOCHS = 10
+LEAST_STEPS = 2000
+
+
+def epochs_by_rule(rows: int, per_step: int) -> int:
+    """How many epochs when the file does not say: enough for a small table to be learned, and for each row of a large one."""
+    per_epoch = max(1, -(-rows // per_step))
+    return max(LEAST_EPOCHS, -(-LEAST_STEPS // per_epoch))
 
 
 def shards_by_rule(batch: int, parameters: int, flops: float) -> int:

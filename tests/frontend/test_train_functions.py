@@ -250,31 +250,6 @@ train G on D { loss = fake; optimizer = sgd(lr = 1.0) }
     np.testing.assert_allclose(updated["gen.b"], -w[:, 0], rtol=1e-13)
 
 
-def test_defaults_follow_from_the_data(unit_of: Callable[..., Any]) -> None:
-    for y, loss in (("k |> category(3)", "cross_entropy(out, y)"), ("t > 0", "bce(out, y)"), ("t", "mse(out, y)")):
-        width = 3 if "category" in y else 2
-        text = f"""
-data D {{ source = npz("d.npz")
-  columns {{ a: f32[4]; t: f32[2]; k: i32 }}
-  x = a
-  y = {y} }}
-model M(x: f32[B, 4]) -> (out: f32[B, {width}]) {{ return x |> dense({width}) as d }}
-train M on D {{}}
-"""
-        unit = unit_of(text)
-        assert unit.training.loss == loss
-        assert (unit.training.batch, unit.training.epochs, unit.training.steps, unit.training.seed) == (32, 10, None, 0)
-        assert {s.key for s in unit.settings if s.default} == {
-            "loss",
-            "optimizer",
-            "batch",
-            "shards",
-            "accumulate",
-            "epochs",
-            "seed",
-        }
-
-
 def test_overrides_change_the_text(unit_of: Callable[..., Any]) -> None:
     text = "let H = 5\n" + DATA + (
         "model M(x: f32[B, 4], ) -> (out: f32[B, 2]) { return x |> dense(H) as a |> dense(2) as b }\n"

@@ -17,6 +17,7 @@ from bmc.frontend.bodies.trace import ROW, Trace
 from bmc.frontend.bodies.values import Environment
 from bmc.frontend.errors import layer_errors, train_errors, type_errors
 from bmc.frontend.syntax import tree as syntax
+from bmc.frontend.train.defaults import complete, shown_at_header
 from bmc.frontend.train.evaluation import eval_function, predict_function
 from bmc.frontend.train.generation import trace_generation
 from bmc.frontend.train.joined import bind_inputs, run_model
@@ -65,6 +66,12 @@ def _require_both_modes(core: Elaborator, traces: Sequence[Trace]) -> None:
 
 def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
     """Elaborate one block; what is wrong is reported, and then functions are missing."""
+    result = _trace(core, block)
+    core.diagnostics[:] = [shown_at_header(block, found) for found in core.diagnostics]
+    return result
+
+
+def _trace(core: Elaborator, block: TrainBlock) -> TracedTraining:
     settings = Settings.read(core, block.declaration, Environment(block.scope))
     result = TracedTraining(settings)
     result.bindings = bind_inputs(core, block, settings)
@@ -73,6 +80,7 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
     try:
         traced = run_model(core, block, result.bindings, Trace("train", ROW, training=True))
         result.traces.append(traced.trace)
+        result.settings = settings = complete(core, block, settings, traced, bound)
         train_function(core, block, settings, traced, bound, result)
     except Failure as failure:
         core.report(failure.diagnostic)
@@ -82,6 +90,8 @@ def trace_training(core: Elaborator, block: TrainBlock) -> TracedTraining:
         traced = run_model(core, block, result.bindings, Trace("eval", ROW, exact=True))
         result.traces.append(traced.trace)
         result.outputs = tuple(OutputSpec(n, t.type, None) for n, t in traced.outputs)
+        if not settings.complete:
+            result.settings = settings = complete(core, block, settings, traced, bound)
         eval_function(core, block, settings, traced, bound, result)
         predict_function(core, block, settings, traced, result)
     except Failure as failure:

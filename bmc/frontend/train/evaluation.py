@@ -90,7 +90,7 @@ def eval_function(
     trace = core.trace
     results: list[Result] = []
     try:
-        loss, _ = loss_of(core, block, settings, traced, bound)
+        loss, _ = loss_of(core, settings, traced)
         entry = settings.entries.get("loss")
         core.at(block.declaration.header if entry is None else entry.value.span)
         loss_sum, weight_sum = weighted_sums(core, loss, settings, traced, bound)

@@ -11,12 +11,12 @@ from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.elaborator import Elaborator
 from bmc.frontend.bodies.trace import cone
-from bmc.frontend.bodies.values import Bound, Environment, ListValue, Poison, Tensor, describe, example_call, is_number
+from bmc.frontend.bodies.values import ListValue, Poison, Tensor, describe, example_call, is_number
 from bmc.frontend.errors import train_errors, type_errors
 from bmc.frontend.errors.name_errors import listed
 from bmc.frontend.syntax import tree as syntax
 from bmc.frontend.train.settings import Settings
-from bmc.frontend.train.traced import ModelPass, TrainBlock
+from bmc.frontend.train.traced import ModelPass
 from bmc.ir import Value
 from bmc.ir.dims import product
 from bmc.ir.types import is_float, is_integer
@@ -25,36 +25,11 @@ from bmc.source import Span
 __all__ = ["loss_of", "weighted_sums"]
 
 
-def _default_loss(
-    core: Elaborator, block: TrainBlock, settings: Settings, traced: ModelPass, bound: Sequence[str]
-) -> tuple[Tensor, str]:
-    """The loss that follows from y's type: cross-entropy of integers, bce of conditions, squares of floats."""
-    where = block.declaration.header
-    free = [n for n in traced.inputs if n not in bound]
-    if len(traced.outputs) != 1:
-        raise Failure(train_errors.no_default_loss(where, f"the model has {len(traced.outputs)} outputs"))
-    if len(free) != 1 and "y" not in free:
-        reason = "no output of the data is left to compare with" if not free else f"it could be any of {', '.join(free)}"
-        raise Failure(train_errors.no_default_loss(where, reason))
-    label = "y" if "y" in free else free[0]
-    name, output = traced.outputs[0]
-    target = traced.inputs[label]
-    kind = "cross_entropy" if is_integer(target.dtype) else "bce" if target.dtype == "bool" else "mse"
-    if target.dtype == "str":
-        raise Failure(train_errors.no_default_loss(where, f"`{label}` is text; `category` makes integers of it"))
-    callee = core.find(syntax.Name(kind, where), Environment(block.scope))
-    if callee is None:
-        raise Failure
-    value = core.apply(callee.value, [Bound(output, where), Bound(target, where)], {}, where)
-    if not isinstance(value, Tensor):
-        raise Failure
-    return value, f"{kind}({name}, {label})"
-
-
-def loss_of(core: Elaborator, block: TrainBlock, settings: Settings, traced: ModelPass, bound: Sequence[str]) -> tuple[Tensor, str]:
+def loss_of(core: Elaborator, settings: Settings, traced: ModelPass) -> tuple[Tensor, str]:
+    """The loss and its text. Raises Failure."""
     entry = settings.entries.get("loss")
     if entry is None:
-        return _default_loss(core, block, settings, traced, bound)
+        raise Failure  # why none follows from the data has been reported
     value = core.evaluate(entry.value, traced.env)
     if isinstance(value, Poison):
         raise Failure

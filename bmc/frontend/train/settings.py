@@ -24,8 +24,11 @@ from bmc.source import Span
 
 __all__ = [
     "DEFAULTS",
+    "DEFAULT_OPTIMIZER",
+    "DEFAULT_STOP",
     "HIGHER_IS_BETTER",
     "KEYS",
+    "BY_ROWS",
     "Clip",
     "OptimizerRule",
     "Settings",
@@ -57,9 +60,20 @@ KEYS = (
     "keep",
 )
 
-DEFAULTS: Mapping[str, int] = MappingProxyType({"batch": 32, "shards": 0, "accumulate": 1, "epochs": 10, "seed": 0})
+DEFAULTS: Mapping[str, int] = MappingProxyType({"batch": 32, "shards": 0, "accumulate": 1, "seed": 0})
+"""Numbers that do not follow from anything. How many epochs there are follows from the number of rows."""
 
-_REPORTED = ("loss", "optimizer", "batch", "shards", "accumulate", "epochs", "steps", "seed", "clip", "stop", "init", "next")
+DEFAULT_OPTIMIZER = "adamw(lr = cosine(3e-3), weight_decay = 0.1)"
+"""A rate that falls to nothing needs no choice of when to stop; the decay keeps a net of some hundred units from learning a few
+hundred rows by heart (`benchmarks/tables.py`)."""
+
+DEFAULT_STOP = "plateau(valid.loss, patience = 50)"
+"""The epoch of the least loss is kept anyway: this saves time, and is patient enough to cost nothing else."""
+
+_REPORTED = (
+    "loss", "metrics", "optimizer", "predict", "batch", "shards", "accumulate", "epochs", "steps", "stop", "seed", "clip", "init",
+    "next",
+)  # fmt: skip
 
 HIGHER_IS_BETTER = frozenset({"accuracy", "auc", "f1", "r2", "precision", "recall", "top_k_accuracy"})
 """Library metrics of which more is better; for any other metric less is, unless `mode = "max"` says so."""
@@ -67,11 +81,31 @@ HIGHER_IS_BETTER = frozenset({"accuracy", "auc", "f1", "r2", "precision", "recal
 
 @record(frozen=True)
 class Settings:
-    """The settings of a block by key, and the lines of its report."""
+    """The settings of a block by key. `chosen`: the texts of those that are not written; `bmc.frontend.train.defaults` adds them to
+    the entries."""
 
     entries: Mapping[str, syntax.Setting]
-    report: tuple[SettingReport, ...]
     numbers: Mapping[str, int | None]
+    chosen: Mapping[str, str]
+    complete: bool = False
+
+    def with_chosen(self, entries: Mapping[str, syntax.Setting], texts: Mapping[str, str]) -> Settings:
+        """With entries for what was left open."""
+        return Settings({**self.entries, **entries}, self.numbers, {**self.chosen, **texts}, True)
+
+    def report(self) -> tuple[SettingReport, ...]:
+        """The lines of what is written and of what was chosen."""
+        lines = []
+        for key in _REPORTED:
+            if key in self.chosen:
+                lines.append(SettingReport(key, self.chosen[key], True))
+            elif key in self.entries:
+                lines.append(SettingReport(key, self.entries[key].value.span.text, False))
+            elif self.numbers.get(key) is not None:
+                lines.append(SettingReport(key, _shown(key, self.numbers[key]), True))
+            elif key == "epochs" and "steps" not in self.entries:
+                lines.append(SettingReport(key, BY_ROWS, True))
+        return tuple(lines)
 
     @staticmethod
     def read(core: Core, block: syntax.Train, env: Environment) -> Settings:
@@ -87,10 +121,10 @@ class Settings:
                 core.report(train_errors.key_twice(entry.key.span, key, entries[key].key.span))
             else:
                 entries[key] = entry
-        numbers: dict[str, int | None] = {"steps": None}
+        numbers: dict[str, int | None] = {"steps": None, "epochs": None}
         for key, default in DEFAULTS.items():
             numbers[key] = default
-        for key in (*DEFAULTS, "steps"):
+        for key in (*DEFAULTS, "epochs", "steps"):
             if key in entries:
                 numbers[key] = _whole(core, entries[key], env, 0 if key == "seed" else 1)
         if "steps" in entries and "epochs" in entries:
@@ -103,14 +137,10 @@ class Settings:
         for key, feature in (("memory", "memory"),):
             if key in entries:
                 core.report(not_yet(entries[key].span, feature))
-        report = [
-            SettingReport(
-                key, entries[key].value.span.text if key in entries else _shown(key, numbers.get(key)), key not in entries
-            )
-            for key in _REPORTED
-            if key in entries or numbers.get(key) is not None
-        ]
-        return Settings(entries, tuple(report), numbers)
+        return Settings(entries, numbers, {})
+
+
+BY_ROWS = "by the number of rows"
 
 
 def _shown(key: str, value: int | None) -> str:
@@ -151,11 +181,8 @@ def _optimizer(core: Core, value: Datum, span: Span) -> Constructed | None:
     raise Failure(train_errors.bad_optimizer(span, describe(value)))
 
 
-def read_optimizer(core: Core, entry: syntax.Setting | None, env: Environment, where: Span) -> list[OptimizerRule]:
+def read_optimizer(core: Core, entry: syntax.Setting, env: Environment) -> list[OptimizerRule]:
     """The rules in order. Raises Failure."""
-    if entry is None:
-        name = syntax.Name("adam", where)
-        return [OptimizerRule("*", _optimizer(core, core.lookup(name, env).value, where), "adam()", where)]
     expression = entry.value
     value = core.evaluate(expression, env)
     if not isinstance(value, ListValue):

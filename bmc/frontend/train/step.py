@@ -96,11 +96,11 @@ def train_function(
 ) -> None:
     trace = core.trace
     header = block.declaration.header
-    optimizer = settings.entries.get("optimizer")
+    optimizer = settings.entries["optimizer"]
     names = Environment(block.scope, traced.env.names)
     entry = settings.entries.get("loss")
     try:
-        loss, result.loss = loss_of(core, block, settings, traced, bound)
+        loss, result.loss = loss_of(core, settings, traced)
         where = header if entry is None else entry.value.span
         core.at(where)
         accumulate = settings.entries.get("accumulate")
@@ -109,11 +109,11 @@ def train_function(
         loss_sum, weight_sum = weighted_sums(core, loss, settings, traced, bound)
     except Failure as failure:
         core.report(failure.diagnostic)
-        read_optimizer(core, optimizer, names, header)  # says what is wrong with it, too
+        read_optimizer(core, optimizer, names)  # says what is wrong with it, too
         return
     mean = trace.op("div", loss_sum, weight_sum)
-    rules = read_optimizer(core, optimizer, names, header)
-    where = header if optimizer is None else optimizer.value.span
+    rules = read_optimizer(core, optimizer, names)
+    where = optimizer.value.span
     chosen = _learning(core, loss_sum, rules, where)
     result.rules = chosen
     reached = {id(v) for op in cone(trace.builder.ops, [loss_sum], effects=False) for v in op.operands}

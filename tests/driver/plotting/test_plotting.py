@@ -168,7 +168,7 @@ def test_without_data_there_are_curves_and_without_them_nothing(folder: Path, tm
 
 @pytest.mark.parametrize(
     ("text", "names"),
-    [(CLASSES, "loss accuracy top confusion images"), (NUMBER, "loss scatter images"), (CODES, "loss images")],
+    [(CLASSES, "loss accuracy top confusion images"), (NUMBER, "loss rmse mae r2 scatter images"), (CODES, "loss images")],
     ids=["classes", "number", "pictures"],
 )
 def test_a_folder_has_a_picture_for_each_figure(folder: Path, tmp_path: Path, text: str, names: str) -> None:
