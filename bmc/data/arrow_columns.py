@@ -21,9 +21,11 @@ __all__ = ["from_arrow"]
 
 def from_arrow(spec: ColumnSpec, chunks: Any, na: tuple[str, ...]) -> Converted:
     """`na`: texts that mean a missing cell. WrongType when the Arrow type cannot become the column's."""
-    array = chunks.combine_chunks() if not isinstance(chunks, pa.Array) else chunks
-    if isinstance(array, pa.ChunkedArray):  # older versions of Arrow keep one chunk
-        array = array.chunk(0) if array.num_chunks else pa.array([], array.type)
+    array = chunks
+    if isinstance(chunks, pa.ChunkedArray):
+        array = chunks.chunk(0) if chunks.num_chunks == 1 else pa.concat_arrays(chunks.chunks) if chunks.num_chunks else None
+    if array is None:
+        array = pa.array([], chunks.type)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     kind = array.type

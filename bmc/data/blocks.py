@@ -1,6 +1,7 @@
 """What streams of rows are made of.
 
-In: tables of whole files, or parts of files. Out: `Block`s of at most `MOST_ROWS` rows. Guaranteed: rows are views, none is copied for being in a block.
+In: tables of whole files, or parts of files. Out: `Block`s of at most `MOST_ROWS` rows. Guaranteed: rows are views, none is
+copied for being in a block.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
-"""Reads large csv texts with Arrow.
+"""Reads parts of large csv texts with Arrow.
 
-In: checked text and columns. Out: columns, or None where Arrow refuses the text, or might take what `bmc.data.cells` refuses: the
-caller then reads record by record. Guaranteed: what comes out is what the rules give. Arrow takes a subset of what they take
-(decimal numbers, ISO dates, timestamps without a zone) but for hexadecimal integers and the year 0, which are looked for.
+In: checked parts, and what is known of the file. Out: columns, or None where Arrow refuses the part, or might take what
+`bmc.data.cells` refuses: the caller then reads record by record. Guaranteed: what comes out is what the rules give. Arrow takes a
+subset of what they take (decimal numbers, ISO dates, timestamps without a zone) but for hexadecimal integers and the year 0, which
+are looked for. A column whose cells Arrow refuses is taken as text and read by the rules, the others stay with Arrow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from typing import Any
 
 import numpy as np
@@ -15,50 +16,111 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from bmc.data.arrow_columns import from_arrow
-from bmc.data.convert import Converted
-from bmc.data.raw import RawTable, place_of_row
+from bmc.data.convert import Converted, from_texts
+from bmc.data.csv_records import Layout, Part, records_of
+from bmc.data.raw import RawTable
 from bmc.frontend.unit import ColumnSpec
 
-__all__ = ["read_with_arrow"]
+__all__ = ["ArrowReader"]
 
-_BLOCK_BYTES = 1 << 22
 _FIRST = {"date": -719_162, "timestamp": -719_162 * 86_400_000_000}
 """0001-01-01."""
 
+_REFUSED = re.compile(r"CSV column #(\d+)")
+_HEXADECIMAL = re.compile(rb"0[xX]")
 
-def read_with_arrow(data: bytes, columns: Sequence[ColumnSpec], na: Sequence[str], separator: str) -> RawTable | None:
-    """The columns, whose headers are all there once."""
-    if any(spec.dtype in ("u8", "i32", "i64") for spec in columns) and (b"0x" in data or b"0X" in data):
-        return None
-    try:
-        table = arrow_csv.read_csv(
-            pa.BufferReader(data),
-            read_options=arrow_csv.ReadOptions(block_size=_BLOCK_BYTES),
-            parse_options=arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=b'"' in data),
+
+class ArrowReader:
+    """Reads the parts of one file, several at a time. It remembers which columns hold what Arrow does not take."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._places = {spec.name: layout.header.index(spec.header) for spec in layout.columns}
+        self._as_text: frozenset[str] = frozenset()
+        self._missing = frozenset(layout.na)
+
+    def read(self, part: Part) -> RawTable | None:
+        """The columns of a part; None where it is to be read record by record."""
+        layout = self._layout
+        integers = [spec for spec in layout.columns if spec.dtype in ("u8", "i32", "i64") and spec.kind == "plain"]
+        if integers and _may_be_hexadecimal(part.text, layout.separator):
+            return None
+        while True:
+            as_text = self._as_text
+            try:
+                table = self._parsed(part.text, as_text)
+            except pa.ArrowInvalid as error:
+                refused = self._refused(str(error), as_text)
+                if not refused:
+                    return None
+                self._as_text |= refused
+                continue
+            found: dict[str, Converted] = {}
+            again: set[str] = set()
+            for spec in layout.columns:
+                column = table.column(str(self._places[spec.name]))
+                if spec.name in as_text:
+                    found[spec.name] = from_texts(spec, self._texts(column), self._missing)
+                    continue
+                converted = from_arrow(spec, column, ())
+                if any(not cell.missing for cell in converted.bad) or _before_year_1(spec, converted):
+                    again.add(spec.name)
+                found[spec.name] = converted
+            if not again:
+                return RawTable(found, table.num_rows, _Lines(part, layout.separator))
+            self._as_text |= again
+
+    def _parsed(self, text: bytes, as_text: frozenset[str]) -> Any:
+        layout = self._layout
+        types = {str(self._places[spec.name]): _arrow_type(spec) for spec in layout.columns}
+        types |= {str(self._places[name]): pa.large_string() for name in as_text}
+        # Where no column is wanted the rows are counted by the first.
+        included = types or {"0": pa.large_string()}
+        return arrow_csv.read_csv(
+            pa.BufferReader(text),
+            read_options=arrow_csv.ReadOptions(
+                use_threads=False, block_size=max(len(text), 1) + 1, column_names=[str(at) for at in range(len(layout.header))]
+            ),
+            parse_options=arrow_csv.ParseOptions(delimiter=layout.separator, newlines_in_values=b'"' in text),
             convert_options=arrow_csv.ConvertOptions(
-                include_columns=list(dict.fromkeys(spec.header for spec in columns)),
-                column_types={spec.header: _arrow_type(spec) for spec in columns},
-                null_values=list(na),
+                include_columns=list(included),
+                column_types=included,
+                null_values=list(layout.na),
                 strings_can_be_null=True,
                 true_values=["true", "True", "TRUE", "1"],
                 false_values=["false", "False", "FALSE", "0"],
+                check_utf8=False,  # the whole text has been checked
             ),
         )
-    except pa.ArrowInvalid:
-        return None
-    found: dict[str, Converted] = {}
-    for spec in columns:
-        converted = from_arrow(spec, table.column(spec.header), ())
-        if any(not cell.missing for cell in converted.bad) or _before_year_1(spec, converted):
-            return None
-        found[spec.name] = converted
-    return RawTable(found, table.num_rows, place_of_row)
+
+    def _texts(self, column: Any) -> list[str]:
+        """The texts of a column, Arrow's nulls as one of those that mean a missing cell."""
+        none = self._layout.na[0] if self._layout.na else ""
+        return [none if text is None else text for text in column.to_pylist()]
+
+    def _refused(self, message: str, as_text: frozenset[str]) -> set[str]:
+        """The columns whose cells an error of Arrow is about; none where it is about the text."""
+        found = _REFUSED.search(message)
+        at = int(found[1]) if found else -1
+        return {name for name, place in self._places.items() if place == at and name not in as_text}
+
+
+def _may_be_hexadecimal(text: bytes, separator: str) -> bool:
+    """Whether a cell begins with 0x, which Arrow takes for an integer."""
+    before = b"\n\r\"" + separator.encode()
+    for found in _HEXADECIMAL.finditer(text):
+        at = found.start() - 1
+        while at >= 0 and text[at] in b" \t+-":
+            at -= 1
+        if at < 0 or text[at] in before:
+            return True
+    return False
 
 
 def _before_year_1(spec: ColumnSpec, converted: Converted) -> bool:
     """Arrow has a year 0, the calendar of the rules has none."""
     first = _FIRST.get(spec.kind)
-    return first is not None and len(converted.column) > 0 and int(np.min(converted.column.data.astype(np.int64))) < first
+    return first is not None and len(converted.column) > 0 and int(np.min(converted.column.data)) < first
 
 
 def _arrow_type(spec: ColumnSpec) -> Any:
@@ -71,3 +133,16 @@ def _arrow_type(spec: ColumnSpec) -> Any:
     if spec.dtype == "bool":
         return pa.bool_()
     return pa.float64() if spec.dtype in ("f32", "f64") else pa.int64()
+
+
+class _Lines:
+    """Finds the line of a row when an error needs it."""
+
+    def __init__(self, part: Part, separator: str) -> None:
+        self._part, self._separator = part, separator
+        self._lines: list[int] | None = None
+
+    def __call__(self, row: int) -> str:
+        if self._lines is None:
+            self._lines = [self._part.line + line for line, _ in records_of(self._part.text, self._separator)]
+        return f"line {self._lines[row]}"

@@ -1,7 +1,8 @@
-"""Reads csv text.
+"""Reads csv text, part by part.
 
-In: a file's bytes. Out: `RawTable`. Guaranteed: `bmc.data.cells` alone says what a cell means. Small files, and files that Arrow
-refuses, go through these rules cell by cell; the rest is read by Arrow (`bmc.data.csv_arrow`), with the same result.
+In: a stream of bytes. Out: `RawTable`s, one for each part of the file. Guaranteed: `bmc.data.cells` alone says what a cell means.
+Small files, and parts that Arrow refuses, go through these rules cell by cell; the rest is read by Arrow (`bmc.data.csv_arrow`),
+with the same result. Memory holds a few parts at a time, whatever the file's size.
 
 Records end with a line break outside quotes; empty lines do not count; a quote doubled inside quotes is a quote. The header is the
 first record. Arrow is imported for files above `SMALL` bytes only: importing it takes longer than reading these.
@@ -9,148 +10,140 @@ first record. Arrow is imported for files above `SMALL` bytes only: importing it
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from bmc.data import data_errors
 from bmc.data.convert import Converted, from_texts
+from bmc.data.csv_records import Layout, Part, header_of, lines_in, parts_of, records_of
+from bmc.data.opening import Stream
 from bmc.data.raw import BrokenRow, RawTable
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec
 from bmc.source import Span
 
-__all__ = ["SMALL", "read_csv"]
+__all__ = ["PART_BYTES", "SMALL", "read_csv"]
 
 SMALL = 128 * 1024
+PART_BYTES = 4 << 20
+_BOM = b"\xef\xbb\xbf"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_MOST_THREADS = 4
+
+
+Reader = Callable[[Part], RawTable]
 
 
 def read_csv(
-    data: bytes, name: str, columns: Sequence[ColumnSpec], na: Sequence[str], separator: str = ",", span: Span | None = None
-) -> RawTable:
+    stream: Stream,
+    columns: Sequence[ColumnSpec],
+    na: Sequence[str],
+    separator: str = ",",
+    span: Span | None = None,
+    part_bytes: int = PART_BYTES,
+) -> Iterator[RawTable]:
     """The columns of a csv text. Raises BmcError when the text or its header is wrong; bad cells are in the result.
 
     `separator` is one character; `span` that of the source's declaration.
     """
-    _check_text(data, name)
-    header = _header(data, name, separator, span)
+    name = stream.name
+    _check_first_bytes(stream, span)
+    small = len(stream.peek(SMALL + 1)) <= SMALL
+    parts = parts_of(stream, separator, part_bytes)
+    first = next(parts, None)
+    if first is None:
+        raise BmcError(data_errors.empty_file(name, "header", span))
+    _check_text(first, name)
+    found = header_of(first, separator)
+    while found is None:
+        first = next(parts, None)
+        if first is None:
+            raise BmcError(data_errors.empty_file(name, "header", span))
+        _check_text(first, name)
+        found = header_of(first, separator)
+    header, first = found
+    _check_header(header, name, columns, separator)
+    layout = Layout(name, tuple(columns), tuple(na), separator, tuple(header))
+    if small:
+        yield from (_by_record(layout, part) for part in _chained(first, parts, name))
+        return
+    from bmc.data.csv_arrow import ArrowReader  # noqa: PLC0415 - see the module's docstring
+
+    with_arrow = ArrowReader(layout)
+    yield from _ahead(_chained(first, parts, name), lambda part: with_arrow.read(part) or _by_record(layout, part))
+
+
+def _chained(first: Part, rest: Iterator[Part], name: str) -> Iterator[Part]:
+    if first.text or first.last:
+        yield first
+    for part in rest:
+        _check_text(part, name)
+        yield part
+
+
+def _ahead(parts: Iterator[Part], read: Reader) -> Iterator[RawTable]:
+    """The parts read by several threads, in their order: Arrow and numpy hold no lock while they work."""
+    threads = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MOST_THREADS)
+    waiting: deque[Future[RawTable]] = deque()
+    with ThreadPoolExecutor(threads, "bmc-csv") as pool:
+        try:
+            for part in parts:
+                waiting.append(pool.submit(read, part))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _check_first_bytes(stream: Stream, span: Span | None) -> None:
+    first = stream.peek(4)
+    if not first:
+        raise BmcError(data_errors.empty_file(stream.name, "bytes", span))
+    if first.startswith(_UTF_16):
+        raise BmcError(data_errors.utf_16(stream.name, span))
+    if first.startswith(_BOM):
+        stream.read(len(_BOM))
+
+
+def _check_text(part: Part, name: str) -> None:
+    nul = part.text.find(b"\0")
+    if nul >= 0:
+        raise BmcError(data_errors.nul_byte(name, part.line + lines_in(part.text[:nul])))
+    if not part.text.isascii():
+        try:
+            part.text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = part.line + lines_in(part.text[: error.start])
+            raise BmcError(data_errors.not_utf8(name, line, part.text[error.start])) from None
+
+
+def _check_header(header: Sequence[str], name: str, columns: Sequence[ColumnSpec], separator: str) -> None:
     for spec in columns:
         if spec.header not in header:
-            raise BmcError(data_errors.no_such_column(spec, name, header))
+            raise BmcError(data_errors.no_such_column(spec, name, header, separator))
         if header.count(spec.header) > 1:
             raise BmcError(data_errors.duplicate_header(spec, name))
         if spec.cell or spec.ragged:
             raise BmcError(data_errors.wrong_type(spec, name, "one value a cell, as csv does"))
-    if len(data) > SMALL:
-        from bmc.data.csv_arrow import read_with_arrow  # noqa: PLC0415 - see the module's docstring
-
-        found = read_with_arrow(data, columns, na, separator)
-        if found is not None:
-            return RawTable(found.columns, found.rows, _Lines(data, name, separator))
-    return _read_by_record(data, name, columns, na, separator, header)
 
 
-def _check_text(data: bytes, name: str) -> None:
-    nul = data.find(b"\0")
-    if nul >= 0:
-        raise BmcError(data_errors.nul_byte(name, data.count(b"\n", 0, nul) + 1))
-    if not data.isascii():
-        try:
-            data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise BmcError(data_errors.not_utf8(name, data.count(b"\n", 0, error.start) + 1, data[error.start])) from None
-
-
-@contextmanager
-def _long_cells() -> Iterator[None]:
-    """The csv module's limit of 128 KiB for a cell is a setting of the process: lift it for a while."""
-    before = csv.field_size_limit(2**31 - 1)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
-
-
-def _text(data: bytes) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
-
-
-def _header(data: bytes, name: str, separator: str, span: Span | None) -> list[str]:
-    with _long_cells():
-        for record in csv.reader(_text(data), delimiter=separator):
-            if record:
-                return record
-    raise BmcError(data_errors.empty_file(name, "header", span))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Record by record
-
-
-class _Unclosed(Exception):
-    def __init__(self, line: int) -> None:
-        super().__init__(line)
-        self.line = line
-
-
-def _records(data: bytes, separator: str, strict: bool) -> Iterator[tuple[int, list[str]]]:
-    """(line of its start, cells) of each record that is not empty. _Unclosed when a quote is never closed."""
-    reader = csv.reader(_text(data), delimiter=separator, strict=strict)
-    start = 1
-    while True:
-        try:
-            record = next(reader, None)
-        except csv.Error as error:
-            if "unexpected end of data" in str(error):
-                raise _Unclosed(start) from None
-            raise
-        if record is None:
-            return
-        if record:
-            yield start, record
-        start = reader.line_num + 1
-
-
-def _all_records(data: bytes, name: str, separator: str) -> list[tuple[int, list[str]]]:
-    with _long_cells():
-        try:
-            return list(_records(data, separator, strict=True))
-        except _Unclosed as unclosed:
-            raise BmcError(data_errors.malformed(name, f"line {unclosed.line}", "a quote is never closed")) from None
-        except csv.Error:
-            # Text after a closing quote ('"a" b'): it belongs to the cell, as Arrow has it too.
-            return list(_records(data, separator, strict=False))
-
-
-def _read_by_record(
-    data: bytes, name: str, columns: Sequence[ColumnSpec], na: Sequence[str], separator: str, header: Sequence[str]
-) -> RawTable:
-    records = _all_records(data, name, separator)[1:]
-    lines = [line for line, _ in records]
-    broken: list[BrokenRow] = []
-    for row, (_, cells) in enumerate(records):
-        if len(cells) != len(header):
-            broken.append(BrokenRow(row, cells=len(cells), wanted=len(header)))
+def _by_record(layout: Layout, part: Part) -> RawTable:
+    records = records_of(part.text, layout.separator)
+    lines = [part.line + line for line, _ in records]
+    wanted = len(layout.header)
+    broken = tuple(
+        BrokenRow(row, cells=len(cells), wanted=wanted) for row, (_, cells) in enumerate(records) if len(cells) != wanted
+    )
     bad_rows = {cell.row for cell in broken}
-    missing = frozenset(na)
+    missing = frozenset(layout.na)
     found: dict[str, Converted] = {}
-    for spec in columns:
-        at = header.index(spec.header)
+    for spec in layout.columns:
+        at = layout.header.index(spec.header)
         texts = [cells[at] if row not in bad_rows else "" for row, (_, cells) in enumerate(records)]
         converted = from_texts(spec, texts, missing)
         found[spec.name] = Converted(converted.column, tuple(c for c in converted.bad if c.row not in bad_rows))
-    return RawTable(found, len(records), lambda row: f"line {lines[row]}", tuple(broken))
-
-
-class _Lines:
-    """Finds the line of a row when an error needs it."""
-
-    def __init__(self, data: bytes, name: str, separator: str) -> None:
-        self._data, self._name, self._separator = data, name, separator
-        self._lines: list[int] | None = None
-
-    def __call__(self, row: int) -> str:
-        if self._lines is None:
-            self._lines = [line for line, _ in _all_records(self._data, self._name, self._separator)[1:]]
-        return f"line {self._lines[row]}"
+    return RawTable(found, len(records), lambda row: f"line {lines[row]}", broken)

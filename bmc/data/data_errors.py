@@ -14,8 +14,9 @@ from bmc.source import Span
 
 __all__ = [
     "cannot_convert", "cannot_read", "cannot_write", "different_files", "different_lengths", "duplicate_header",
-    "empty_file", "is_a_directory", "malformed", "missing_cell", "more_errors", "no_pillow", "no_such_column", "no_such_data",
-    "no_such_source", "no_window", "nul_byte", "not_utf8", "ragged_row", "unknown_format", "wrong_type",
+    "empty_file", "is_a_directory", "long_record", "malformed", "missing_cell", "more_errors", "no_pillow", "no_regular_file",
+    "no_such_column", "no_such_data", "no_such_source", "no_window", "not_encoded", "not_remote", "not_utf8", "nul_byte",
+    "ragged_row", "unknown_format", "utf_16", "wrong_type",
 ]  # fmt: skip
 
 _WHERE = "the source is declared here"
@@ -23,6 +24,18 @@ _WHERE = "the source is declared here"
 
 def _declared(span: Span | None, text: str) -> tuple[Label, ...]:
     return () if span is None else (Label(span, text, primary=True),)
+
+
+def _named(sign: str) -> str:
+    return {"\t": "tab", ",": "comma", ";": "semicolon", "|": "`|`", ":": "colon"}.get(sign, f"`{sign}`")
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:77] + "...")
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _column(spec: ColumnSpec) -> tuple[Label, ...]:
@@ -46,11 +59,34 @@ def cannot_read(path: str, reason: str, span: Span | None) -> Diagnostic:
     return Diagnostic("E0721", f"cannot read {path!r}: {reason}", _declared(span, _WHERE))
 
 
-def no_such_column(spec: ColumnSpec, file: str, present: Sequence[str]) -> Diagnostic:
-    """E0722"""
+def no_regular_file(path: str, what: str, span: Span | None) -> Diagnostic:
+    """E0721: `what` it is."""
+    note = "data is read more than once, and at any place; `bmc predict` reads a stream from standard input: write `-` for the file"
+    return Diagnostic("E0721", f"{path!r} is {what}, not a data file", _declared(span, _WHERE), (note,))
+
+
+def not_remote(uri: str, kind: str, span: Span | None) -> Diagnostic:
+    """E0721: `kind` of source is read from this machine only."""
+    return Diagnostic("E0721", f"cannot read {uri!r}: {kind}(...) reads files of this machine only", _declared(span, _WHERE))
+
+
+def no_such_column(spec: ColumnSpec, file: str, present: Sequence[str], separator: str = "") -> Diagnostic:
+    """E0722. `separator`: what was taken to stand between the cells of csv."""
     near = nearest(spec.header, present)
+    if separator and len(present) == 1:
+        other = next((sign for sign in ";\t,|:" if sign != separator and sign in present[0]), "")
+        if other:
+            shown = {"\t": "\\t"}.get(other, other)
+            fix = f'write `separator = "{shown}"` behind the name of the file'
+            what = f"{file} has no column {spec.header!r}: its first line has no {_named(separator)}, but {_named(other)}"
+            return Diagnostic("E0722", what, _column(spec), (f"the first line is {_short(present[0])}",), (Suggestion(fix),))
+    padded = next((name for name in present if name != spec.header and name.strip() == spec.header.strip()), "")
+    if padded:
+        near = ""
     shown = ", ".join(map(repr, present[:12])) + (f" and {len(present) - 12} more" if len(present) > 12 else "")
     suggestions = (Suggestion(f"there is a column {near!r}"),) if near else ()
+    if padded:
+        suggestions = (Suggestion(f"its header has spaces around it: declare the column as `{_quoted(padded)}: ...`"),)
     notes = (f"{file} has {shown}" if present else f"{file} has no column",)
     return Diagnostic("E0722", f"{file} has no column {spec.header!r}", _column(spec), notes, suggestions)
 
@@ -67,11 +103,26 @@ def empty_file(file: str, what: str, span: Span | None) -> Diagnostic:
 
 def not_utf8(file: str, line: int, byte: int) -> Diagnostic:
     """E0725"""
-    return Diagnostic(
-        "E0725",
-        f"{file}, line {line}: byte 0x{byte:02x} is not part of UTF-8 text",
-        notes=("text is read as UTF-8; `iconv -f LATIN1 -t UTF-8` converts an old file",),
-    )
+    note = 'text is read as UTF-8; older files are often Latin-1: `encoding = "latin-1"` behind the name of a csv file reads them'
+    return Diagnostic("E0725", f"{file}, line {line}: byte 0x{byte:02x} is not part of UTF-8 text", notes=(note,))
+
+
+def not_encoded(file: str, line: int, byte: int, encoding: str) -> Diagnostic:
+    """E0725: text of another encoding."""
+    return Diagnostic("E0725", f"{file}, line {line}: byte 0x{byte:02x} is not part of text in {encoding}")
+
+
+def utf_16(file: str, span: Span | None) -> Diagnostic:
+    """E0725"""
+    note = 'a csv file of UTF-16 is read with `encoding = "utf-16"` behind its name; `iconv -f UTF-16 -t UTF-8` converts any text'
+    return Diagnostic("E0725", f"{file} begins as UTF-16 text does, and text is read as UTF-8", _declared(span, _WHERE), (note,))
+
+
+def long_record(file: str, line: int, limit: int, *, quoted: bool) -> Diagnostic:
+    """E0727"""
+    what = f"{file}, line {line}: the record that begins here has not ended after {limit >> 20} MiB"
+    note = "a quote that is never closed takes all that follows for its text" if quoted else "this may be no text of this format"
+    return Diagnostic("E0727", what, notes=(note,))
 
 
 def nul_byte(file: str, line: int) -> Diagnostic:
@@ -112,9 +163,9 @@ def missing_cell(spec: ColumnSpec, file: str, place: str, na: Sequence[str]) -> 
     )
 
 
-def more_errors(diagnostic: Diagnostic, count: int) -> Diagnostic:
-    """The diagnostic with a note of what was left out."""
-    note = f"and {count} more bad cell{'s' if count > 1 else ''}"
+def more_errors(diagnostic: Diagnostic, count: int, *, whole: bool = True) -> Diagnostic:
+    """The diagnostic with a note of what was left out. `whole`: the file was read to its end."""
+    note = f"and {'' if whole else 'at least '}{count} more bad cell{'s' if count > 1 else ''}"
     return Diagnostic(diagnostic.code, diagnostic.message, diagnostic.labels, (*diagnostic.notes, note), diagnostic.suggestions)
 
 

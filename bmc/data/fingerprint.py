@@ -17,8 +17,9 @@ import numpy as np
 
 from bmc.data import data_errors
 from bmc.data.cells import type_text
+from bmc.data.files import Given, files_of, is_folder
+from bmc.data.opening import open_as_it_is
 from bmc.data.pictures import picture_names
-from bmc.data.read import Given, files_of
 from bmc.errors import BmcError
 from bmc.frontend.data.sources import IMAGES
 from bmc.frontend.unit import DataSpec
@@ -38,23 +39,28 @@ def fingerprint(spec: DataSpec, overrides: Mapping[str, Given] | None = None) ->
             content: list[list[Any]] = [[str(key), _hash_memory(replaced[key])] for key in sorted(replaced, key=str)]
         else:
             found = files_of(source, replaced)
-            content = [[path.name, *(_hash_folder(path) if path.is_dir() else _hash_file(path))] for path in found]
+            content = [[os.path.basename(place), *_hash_place(place)] for place in found]
         parts.append([source.split, content])
     text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _hash_file(path: Path) -> tuple[int, str]:
+def _hash_place(place: str) -> tuple[int, str]:
+    return _hash_folder(Path(place)) if is_folder(place) else _hash_file(place)
+
+
+def _hash_file(place: str) -> tuple[int, str]:
     """(size, hash of the first and last MiB)."""
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
+        with open_as_it_is(place, None) as file:
+            size = file.seek(0, 2)
+            file.seek(0)
             digest = hashlib.sha256(file.read(_ENDS))
             if size > _ENDS:
                 file.seek(max(_ENDS, size - _ENDS))
                 digest.update(file.read(_ENDS))
     except OSError as error:
-        raise BmcError(data_errors.cannot_read(str(path), error.strerror or str(error), None)) from None
+        raise BmcError(data_errors.cannot_read(place, error.strerror or str(error), None)) from None
     return size, digest.hexdigest()
 
 
@@ -63,7 +69,7 @@ def _hash_folder(folder: Path) -> tuple[int, str]:
     digest = hashlib.sha256()
     names = picture_names(folder, IMAGES)
     for name in names:
-        digest.update(json.dumps([name, *_hash_file(folder / name)]).encode("utf-8", "surrogatepass"))
+        digest.update(json.dumps([name, *_hash_file(str(folder / name))]).encode("utf-8", "surrogatepass"))
     return len(names), digest.hexdigest()
 
 

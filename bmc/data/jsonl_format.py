@@ -1,51 +1,105 @@
-"""Reads JSON lines. In: a file's bytes. Out: `RawTable`. A line holds an object; a name that it lacks is a missing cell."""
+"""Reads JSON lines, part by part.
+
+In: a stream of bytes. Out: `RawTable`s, one for each part. A line holds an object; a name that it lacks is a missing cell; of a
+name that stands twice the last counts. Memory holds one part, whatever the file's size; a line has a limit.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bmc.data import data_errors
 from bmc.data.convert import Converted, from_values
+from bmc.data.opening import Stream
 from bmc.data.raw import BrokenRow, RawTable
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec
+from bmc.source import Span
 
-__all__ = ["read_jsonl"]
+__all__ = ["LONGEST_LINE", "PART_BYTES", "read_jsonl"]
+
+PART_BYTES = 4 << 20
+LONGEST_LINE = 64 << 20
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_BOM = b"\xef\xbb\xbf"
 
 
-def read_jsonl(data: bytes, name: str, columns: Sequence[ColumnSpec], na: Sequence[str]) -> RawTable:
+def read_jsonl(
+    stream: Stream, columns: Sequence[ColumnSpec], na: Sequence[str], span: Span | None = None, part_bytes: int = PART_BYTES
+) -> Iterator[RawTable]:
     """The columns of the objects, one a line; empty lines do not count. Raises BmcError when the text is not UTF-8, or when a
-    column is in no record. Lines that are no objects are in `broken`."""
+    column is in no record of the first part that has any. Lines that are no objects are in `broken`."""
+    first = stream.peek(3)
+    if not first:
+        raise BmcError(data_errors.empty_file(stream.name, "bytes", span))
+    if first.startswith(_UTF_16):
+        raise BmcError(data_errors.utf_16(stream.name, span))
+    if first == _BOM:
+        stream.read(len(_BOM))
+    looked = False
+    for text, line in _parts(stream, part_bytes):
+        found, names = _read(text, line, stream.name, columns, na)
+        if names and not looked:
+            looked = True
+            for spec in columns:
+                if spec.header not in names and not spec.nullable:
+                    raise BmcError(data_errors.no_such_column(spec, stream.name, names))
+        yield found
+
+
+def _parts(stream: Stream, size: int) -> Iterator[tuple[bytes, int]]:
+    """Whole lines, and the number of the first."""
+    rest, line, wanted = b"", 1, size
+    while True:
+        more = stream.read(max(wanted - len(rest), 1))
+        last = len(more) < max(wanted - len(rest), 1)
+        text = rest + more if rest else more
+        end = len(text) if last else text.rfind(b"\n") + 1
+        if end or last:
+            yield text[:end], line
+            line += text.count(b"\n", 0, end)
+            rest, wanted = text[end:], size
+        elif not last:
+            if len(text) >= LONGEST_LINE:
+                raise BmcError(data_errors.long_record(stream.name, line, LONGEST_LINE, quoted=False))
+            rest, wanted = text, min(2 * len(text) + 1, max(LONGEST_LINE, size))
+        if last:
+            return
+
+
+def _read(
+    data: bytes, first: int, name: str, columns: Sequence[ColumnSpec], na: Sequence[str]
+) -> tuple[RawTable, list[str]]:
+    """The rows of whole lines, and the names in them."""
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BmcError(data_errors.not_utf8(name, data.count(b"\n", 0, error.start) + 1, data[error.start])) from None
+        raise BmcError(data_errors.not_utf8(name, first + data.count(b"\n", 0, error.start), data[error.start])) from None
     records: list[dict[str, Any]] = []
     numbers: list[int] = []
     broken: list[BrokenRow] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
+    parse = json.JSONDecoder().decode
+    for number, line in enumerate(text.split("\n"), first):
+        if not line or line.isspace():
             continue
         try:
-            record = json.loads(line)
+            record = parse(line)
             reason = "" if isinstance(record, dict) else "the line is not an object"
-        except (ValueError, RecursionError) as error:
-            reason = f"the line is not JSON: {getattr(error, 'msg', 'nested too deeply')}"
+        except RecursionError:
+            reason = "the line is not JSON: nested too deeply"
+        except ValueError as error:
+            reason = f"the line is not JSON: {getattr(error, 'msg', 'a number has thousands of digits')}"
         if reason:
             broken.append(BrokenRow(len(records), reason))
             record = {}
         records.append(record)
         numbers.append(number)
-    if records and len(broken) < len(records):
-        present = dict.fromkeys(key for record in records for key in record)
-        for spec in columns:
-            if spec.header not in present and not spec.nullable:
-                raise BmcError(data_errors.no_such_column(spec, name, list(present)))
     bad_rows = {cell.row for cell in broken}
     found: dict[str, Converted] = {}
     for spec in columns:
         converted = from_values(spec, [record.get(spec.header) for record in records], frozenset(na))
         found[spec.name] = Converted(converted.column, tuple(c for c in converted.bad if c.row not in bad_rows))
-    return RawTable(found, len(records), lambda row: f"line {numbers[row]}", tuple(broken))
+    table = RawTable(found, len(records), lambda row: f"line {numbers[row]}", tuple(broken))
+    return table, list(dict.fromkeys(key for record in records for key in record))

@@ -10,7 +10,8 @@ import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from bmc.data.read import Given, Rows, format_of, read_rows
+from bmc.data.files import Given, format_of
+from bmc.data.rows import Rows, read_rows, rows_in_parts
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec, SourceSpec
 from bmc.record import record
@@ -48,12 +49,12 @@ def read_row_blocks(given: Sequence[Given], reading: Reading) -> Iterator[RowBlo
     first = 0
     # Rows that are windows may be cut from the items of several files.
     for one in expanded(given) if reading.source.window is None else given:
-        rows = _rows_of(one, reading)
-        for start in range(0, max(rows.table.rows, 1), _MOST_ROWS):
-            table = rows.table.between(start, start + _MOST_ROWS)
-            errors = {row - start: text for row, text in rows.errors.items() if start <= row < start + _MOST_ROWS}
-            yield RowBlock(table, first, errors)
-            first += table.rows
+        for rows in _rows_of(one, reading):
+            for start in range(0, max(rows.table.rows, 1), _MOST_ROWS):
+                table = rows.table.between(start, start + _MOST_ROWS)
+                errors = {row - start: text for row, text in rows.errors.items() if start <= row < start + _MOST_ROWS}
+                yield RowBlock(table, first, errors)
+                first += table.rows
 
 
 def expanded(given: Sequence[Given]) -> list[Given]:
@@ -68,12 +69,13 @@ def expanded(given: Sequence[Given]) -> list[Given]:
     return found
 
 
-def _rows_of(given: Given, reading: Reading) -> Rows:
+def _rows_of(given: Given, reading: Reading) -> Iterator[Rows]:
     columns, source, form = reading.columns, reading.source, reading.form
     table = isinstance(given, Mapping) or str(given) == "-" or format_of(given) is not None or form is not None
     if columns or (table and source.window is None):
-        return read_rows(given, columns, source, form=form, keep_bad=reading.keep_bad)
-    return _counted(given, reading)
+        yield from rows_in_parts(given, columns, source, form=form, keep_bad=reading.keep_bad)
+    else:
+        yield _counted(given, reading)
 
 
 def _counted(given: Given, reading: Reading) -> Rows:

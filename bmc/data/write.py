@@ -23,7 +23,7 @@ import numpy as np
 
 from bmc.data import data_errors
 from bmc.data.cell_texts import json_texts, plain_texts, quoted
-from bmc.data.read import format_of
+from bmc.data.files import format_of
 from bmc.data.write_npz import NpzBlocks
 from bmc.errors import BmcError
 from bmc_runtime.atomic import atomic_writer

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bmc.codegen.cache import default_folder
-from bmc.data.read import Given, files_of
+from bmc.data import Given, files_of
 from bmc.driver import run_errors
 from bmc.errors import BmcError
 from bmc.frontend.unit import DataSpec, SourceSpec

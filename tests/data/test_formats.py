@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -16,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmc.data import csv_format, read_rows
-from bmc.data.csv_arrow import read_with_arrow
+from bmc.data.csv_arrow import ArrowReader
+from bmc.data.csv_records import Layout, Part
+from bmc.data.opening import Stream
 from bmc.frontend.unit import ColumnSpec
 from bmc_runtime.table import Column, Table
 
@@ -89,7 +92,9 @@ def test_csv_is_what_it_says(declare: Any, put: Put) -> None:
 
 def test_both_readers_of_csv(declare: Any, put: Put, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     columns = declare.columns(*DECLARATIONS)
-    assert read_with_arrow(CSV.encode(), columns, ("", "NA"), ",") is not None
+    first, _, rest = CSV.partition("\n")
+    layout = Layout("birds.csv", tuple(columns), ("", "NA"), ",", tuple(first.split(",")))
+    assert ArrowReader(layout).read(Part(rest.encode(), 2, True)) is not None
     monkeypatch.setattr(csv_format, "SMALL", 0)
     assert bits(read(put("birds.csv", CSV), columns)) == expected
 
@@ -258,8 +263,10 @@ def test_arrow_takes_only_what_the_rules_take_and_gives_the_same(data: Any) -> N
     kind = {"seen": _TIMES, "born": _TIMES, "maybe": st.sampled_from(["true", "0", "False", "TRUE"])}.get(spec.name, _NUMBERS)
     cells = data.draw(st.lists(st.one_of(kind, kind, kind, _WILD) if data.draw(st.booleans()) else kind, min_size=1, max_size=4))
     content = "x," + spec.header + "\n" + "".join(f"1,{quoted(cell)}\n" for cell in cells)
-    fast = read_with_arrow(content.encode(), [spec], ("", "NA"), ",")
-    slow = csv_format.read_csv(content.encode(), "t.csv", [spec], ("", "NA"))
+    layout = Layout("t.csv", (spec,), ("", "NA"), ",", ("x", spec.header))
+    fast = ArrowReader(layout).read(Part(content.partition("\n")[2].encode(), 2, True))
+    stream = Stream("t.csv", io.BytesIO(content.encode()), None, size=None)
+    (slow,) = csv_format.read_csv(stream, [spec], ("", "NA"))
     if fast is not None:
         left, right = fast.columns[spec.name], slow.columns[spec.name]
         assert [(cell.row, cell.missing) for cell in left.bad] == [(cell.row, cell.missing) for cell in right.bad]

@@ -1,0 +1,190 @@
+"""Raw rows to predict on: files of any format, standard input, columns in memory.
+
+In: where the rows are, and the columns that a model reads. Out: rows as a stream, or at once. Guaranteed: every cell obeys
+`bmc.data.cells`; where bad rows are kept, what is wrong with each is said by its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from bmc.data import data_errors
+from bmc.data.blocks import blocks_of
+from bmc.data.checking import checked, errors_of
+from bmc.data.files import BINARY, FORMATS, TABLES, Given, format_of, local_path
+from bmc.data.formats import Written, format_of_bytes, parts_of_file, parts_of_stream
+from bmc.data.npz_format import read_memory
+from bmc.data.opening import STANDARD_INPUT, Stream, standard_input
+from bmc.data.pictures import read_folder
+from bmc.data.raw import RawTable
+from bmc.data.read import IN_MEMORY, gathered, items_of_corpus, of_windows, table_of, tables_of, windowed
+from bmc.errors import BmcError
+from bmc.frontend.data.sources import IMAGES
+from bmc.frontend.unit import ColumnSpec, SourceKind, SourceSpec
+from bmc.record import record, replace
+from bmc_runtime.table import Table, concat_tables
+
+__all__ = ["Rows", "rows_in_parts", "read_rows"]
+
+
+@record(frozen=True, eq=False)
+class Rows:
+    """Raw rows for prediction. `errors`: what is wrong with a row, by its number in the table; the cells of such rows are not to be
+    used. `first_row`: how many rows of the same input come before these."""
+
+    table: Table
+    errors: Mapping[int, str]
+    first_row: int = 0
+
+
+def read_rows(
+    given: Given,
+    columns: Sequence[ColumnSpec],
+    source: SourceSpec | None = None,
+    *,
+    na: Sequence[str] = ("",),
+    separator: str | None = None,
+    form: str | None = None,
+    keep_bad: bool = False,
+) -> Rows:
+    """All rows of `rows_in_parts` at once."""
+    blocks = list(rows_in_parts(given, columns, source, na=na, separator=separator, form=form, keep_bad=keep_bad))
+    if len(blocks) == 1:
+        return blocks[0]
+    errors = {block.first_row + row: text for block in blocks for row, text in block.errors.items()}
+    return Rows(concat_tables([block.table for block in blocks]), errors)
+
+
+def rows_in_parts(
+    given: Given,
+    columns: Sequence[ColumnSpec],
+    source: SourceSpec | None = None,
+    *,
+    na: Sequence[str] = ("",),
+    separator: str | None = None,
+    form: str | None = None,
+    keep_bad: bool = False,
+) -> Iterator[Rows]:
+    """Rows to predict on, a few MB at a time, at least one block: `given` is a path, `-` for standard input, or columns in memory.
+
+    `source`: what training read, for the kinds whose names do not say what a file is, and whether rows are windows. `form`: the
+    format where the name does not say it; standard input shows it by its first bytes. `keep_bad`: rows with bad cells are kept
+    and their errors reported in the result, instead of raising BmcError for the first of them.
+    """
+    written = Written(tuple(na), separator or "")
+    if source is not None:
+        written = Written.of(source)
+        given_kind = _kind_given(given, source, form)
+        if given_kind == "folder" and source.window is None:
+            place = Path(local_path(str(given)))
+            raw = _pictures(place, columns, source)
+            yield from _rows([raw], str(place if place.is_dir() else place.parent), columns, written.na, keep_bad=keep_bad)
+            return
+        if _holds_windows(given, source, form):
+            columns = of_windows(source, columns)
+        elif given_kind is not None:
+            yield from _whole(tables_of(replace(source, kind=given_kind, files=source.files), given, columns))
+            return
+    if isinstance(given, Mapping):
+        yield from _rows([read_memory(given, IN_MEMORY, columns, written.na)], IN_MEMORY, columns, written.na, keep_bad=keep_bad)
+    elif str(given) == "-":
+        with standard_input() as stream:
+            yield from _rows_of_stream(stream, columns, source, written, form, keep_bad=keep_bad)
+    else:
+        name = local_path(str(given))
+        form = form or format_of(name)
+        if form not in FORMATS:
+            raise BmcError(data_errors.unknown_format(name, FORMATS))
+        yield from _rows(parts_of_file(name, form, columns, written, None), name, columns, written.na, keep_bad=keep_bad)
+
+
+def _rows_of_stream(
+    stream: Stream, columns: Sequence[ColumnSpec], source: SourceSpec | None, written: Written, form: str | None, *, keep_bad: bool
+) -> Iterator[Rows]:
+    name = STANDARD_INPUT
+    shown = format_of_bytes(stream.peek(64))
+    corpus = source is not None and source.kind in ("text", "bytes")
+    if source is not None and corpus:
+        if form == source.kind or (form is None and shown not in BINARY):
+            content = np.frombuffer(stream.all(), np.uint8)
+            yield from _whole(windowed([items_of_corpus(content, name, source, columns)], source))
+            return
+        columns = of_windows(source, columns)
+    parts = parts_of_stream(stream, form or shown, columns, written, None)
+    if source is not None and source.window is not None and not corpus:
+        right = [table for table in (table_of(raw, name) for raw in checked(parts, name, columns, written.na)) if table.rows]
+        if not right:
+            raise BmcError(data_errors.empty_file(name, "rows", source.span))
+        blocks = [block for before, table in _numbered(right) for block in blocks_of(None, table, before)]
+        yield from _whole(windowed([gathered(blocks)], source))
+        return
+    yield from _rows(parts, name, columns, written.na, keep_bad=keep_bad)
+
+
+def _numbered(tables: Iterable[Table]) -> Iterator[tuple[int, Table]]:
+    before = 0
+    for table in tables:
+        yield before, table
+        before += table.rows
+
+
+def _whole(tables: Sequence[Table]) -> Iterator[Rows]:
+    yield Rows(concat_tables(tables), {})
+
+
+def _rows(
+    parts: Iterable[RawTable], name: str, columns: Sequence[ColumnSpec], na: Sequence[str], *, keep_bad: bool
+) -> Iterator[Rows]:
+    before = 0
+    empty: Rows | None = None
+    for raw in parts if keep_bad else checked(parts, name, columns, na):
+        errors: dict[int, str] = {}
+        if keep_bad:
+            errors = {row: diagnostic.message for row, diagnostic in reversed(errors_of(raw, name, columns, na))}
+        rows = Rows(table_of(raw, name), errors, before)
+        before += raw.rows
+        if raw.rows:
+            yield rows
+        else:
+            empty = rows
+    if not before and empty is not None:
+        yield empty
+
+
+def _pictures(path: Path, columns: Sequence[ColumnSpec], source: SourceSpec) -> RawTable:
+    """Pictures to predict on: those of a folder, or one."""
+    if not path.exists():
+        raise BmcError(data_errors.no_such_data(str(path), None))
+    if not path.is_dir() and path.suffix.lower().removeprefix(".") not in IMAGES:
+        raise BmcError(data_errors.unknown_format(str(path), (*TABLES, "folder", *IMAGES)))
+    endings = tuple(value for name, value in source.options if name == "ending")
+    return read_folder(path, columns, endings, source.span)
+
+
+def _kind_given(given: Given, source: SourceSpec, form: str | None) -> SourceKind | None:
+    """As what kind of source rows to predict are read, None for those that are read as one table."""
+    kind: SourceKind | None = next((kind for kind in get_args(SourceKind) if kind == form), None)
+    if kind is not None and kind not in TABLES and kind != source.kind:
+        raise BmcError(data_errors.unknown_format(str(given), (*TABLES, *([source.kind] if source.kind not in TABLES else []))))
+    if isinstance(given, Mapping):
+        return source.kind if source.window is not None else None
+    if str(given) == "-":
+        return None
+    if kind is None:
+        kind = source.kind if source.kind not in TABLES else None
+        if format_of(given) in TABLES and kind not in ("text", "bytes"):
+            kind = None
+    if kind is None and source.window is not None:
+        kind = next((found for found in get_args(SourceKind) if found == format_of(given)), source.kind)
+    return kind if kind not in TABLES or source.window is not None else None
+
+
+def _holds_windows(given: Given, source: SourceSpec, form: str | None) -> bool:
+    """Whether a file for a model of text or bytes is no text, but holds its columns: each row a line, or a whole window."""
+    if source.kind not in ("text", "bytes") or isinstance(given, Mapping):
+        return False
+    return str(given) != "-" and (form or format_of(given)) in BINARY
