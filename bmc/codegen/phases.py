@@ -23,6 +23,7 @@ from bmc.codegen.lanes import Lanes
 from bmc.codegen.loop import emit_loop
 from bmc.codegen.opaque import OPAQUE_KERNELS
 from bmc.codegen.opaque.text import write_count_texts
+from bmc.codegen.rows import write_gather_rows
 from bmc.codegen.sites import without_sites
 from bmc.codegen.typed import float_dtype_of
 from bmc.codegen.value import I64, POINTER, memory_type
@@ -68,7 +69,7 @@ class PhaseWriter:
         self._kernels: dict[str, ir.Function] = {}
 
     def write_additions(self) -> None:
-        """Emit the functions of ADD_SYMBOLS, and COPY_RUNS: what every program has for the runtime."""
+        """Emit the functions of ADD_SYMBOLS, COPY_RUNS and GATHER_ROWS: what every program has for the runtime."""
         for dtype, symbol in ADD_SYMBOLS.items():
             self._write_addition(dtype, symbol)
         self._write_copy()
@@ -100,6 +101,7 @@ class PhaseWriter:
 
         each(builder, I64(0), rows, I64(1), row)
         builder.ret_void()
+        write_gather_rows(self.module, copy)
 
     def _write_addition(self, dtype: Dtype, symbol: str) -> None:
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64]), symbol)

@@ -21,6 +21,7 @@ from bmc.errors import BmcError
 from bmc.frontend.unit import DataSpec, Unit
 from bmc.ir import TensorType
 from bmc_runtime.memory import Array
+from bmc_runtime.order import FixedOrder
 from bmc_runtime.split import Split
 from bmc_runtime.stepping import Stepper
 
@@ -76,7 +77,7 @@ class Trainer:
         if self._shuffle:
             self._stepper.begin_epoch(self._split.order(self._seed, self.epochs, self._per_step))
         elif self.epochs == 0:
-            self._stepper.begin_epoch(np.arange(self._rows))
+            self._stepper.begin_epoch(FixedOrder(np.arange(self._rows)))
         self._first = 0
 
     @property

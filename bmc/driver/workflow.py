@@ -263,7 +263,7 @@ def _explain(session: Session, run: TrainingRun) -> Diagnostic:
     function, progress, settings = session.unit.module.function("train"), run.progress, run.settings
     split = run.splits["train"]
     order = split.order(settings.seed, progress.epoch, settings.batch * settings.accumulate)
-    chosen = order[progress.row : progress.row + settings.batch * settings.accumulate]
+    chosen = order.between(progress.row, min(progress.row + settings.batch * settings.accumulate, split.rows))
     control, control_f = allocate("i64", (8,)), allocate("f64", (4,))
     control[:6] = (settings.seed, progress.step, 0, run.total_steps, progress.epoch, len(chosen))
     control_f[0] = progress.factor

@@ -61,6 +61,13 @@ row of the target, the rest of the row zero."""
 _COPY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
+GATHER_ROWS = "bmc_gather_rows"
+"""Symbol of every program: `void(columns*, i64 columns, index*, i64 rows)`: cell `index[i]` of each column to place i of its
+batch; a column is (address of its cells, address of the batch's, bytes of a cell)."""
+
+_GATHER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
+
+
 COUNT_TEXTS = "bmc_count_texts"
 """Symbol of programs with reducers: `void(cells*, keep*, i64 cells, slots*, counts*, i64 mask)`: a hash table of texts, whose slots
 hold the first cell of each, from 1, and how many cells have it."""
@@ -75,10 +82,11 @@ class Library:
         self.program = program
         symbols = [s.symbol for f in program.functions.values() for s in f.steps if s.kind == "native"]
         counting = [COUNT_TEXTS] if any(s.kind == "host" for f in program.functions.values() for s in f.steps) else []
-        self._loaded = loader(program.object_code, [*symbols, *ADDITIONS.values(), COPY_RUNS, *counting])
+        self._loaded = loader(program.object_code, [*symbols, *ADDITIONS.values(), COPY_RUNS, GATHER_ROWS, *counting])
         self.additions = {dtype: _ADD(self._loaded.address(symbol)) for dtype, symbol in ADDITIONS.items()}
         self.entries = {symbol: _ENTRY(self._loaded.address(symbol)) for symbol in symbols}
         self._copy_runs = _COPY(self._loaded.address(COPY_RUNS))
+        self.gather_rows = _GATHER(self._loaded.address(GATHER_ROWS))
         self._count_texts = _COUNT(self._loaded.address(COUNT_TEXTS)) if counting else None
         self.scratch = aligned_bytes(SCRATCH_BYTES)
 

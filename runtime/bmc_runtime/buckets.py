@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bmc_runtime.hashing import mix, mix_one
+from bmc_runtime.order import Order
 from bmc_runtime.table import Indices
 
 __all__ = ["WINDOW_BATCHES", "Buckets", "padded_sizes"]
@@ -50,18 +51,30 @@ class Buckets:
         for number, sizes in enumerate(found.tolist()):
             yield np.flatnonzero(which == number), dict(zip(names, sizes, strict=True))
 
-    def order(self, order: Indices, per_step: int, seed: int, epoch: int) -> Indices:
+    def order(self, order: Order, per_step: int, seed: int, epoch: int) -> Order:
         """An epoch's order changed so that rows of similar length share a batch of `per_step`: within a window the rows are sorted
         by length (equal ones stay in order) and its batches are permuted. What does not fill a batch stays at the end as it was."""
-        rows = order.copy()
-        whole = len(rows) // per_step * per_step
+        return _ByLength(self, order, per_step, mix_one(mix_one(mix_one(seed) ^ epoch) ^ _BATCHES))
+
+
+class _ByLength:
+    def __init__(self, buckets: Buckets, order: Order, per_step: int, stream: int) -> None:
+        self._buckets, self._order, self._per_step, self._stream = buckets, order, per_step, stream
+        self._whole = len(order) // per_step * per_step
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def between(self, first: int, stop: int) -> Indices:
+        window = self._per_step * WINDOW_BATCHES
+        begin, end = first // window * window, min(-(-stop // window) * window, len(self._order))
+        rows = self._order.between(begin, end).copy()
         key = np.zeros(len(rows), np.int64)
-        for symbol, sizes in self.sizes.items():
-            key = key * (self.most[symbol] + 1) + sizes[rows]
-        stream = mix_one(mix_one(mix_one(seed) ^ epoch) ^ _BATCHES)
-        for start in range(0, whole, per_step * WINDOW_BATCHES):
-            stop = min(start + per_step * WINDOW_BATCHES, whole)
-            batches = rows[start:stop][np.argsort(key[start:stop], kind="stable")].reshape(-1, per_step)
-            numbers = np.arange(start, start + len(batches), dtype=np.uint64) + np.uint64(stream)
-            rows[start:stop] = batches[np.argsort(mix(numbers), kind="stable")].reshape(-1)
-        return rows
+        for symbol, sizes in self._buckets.sizes.items():
+            key = key * (self._buckets.most[symbol] + 1) + sizes[rows]
+        for start in range(begin, min(end, self._whole), window):
+            inside = slice(start - begin, min(start + window, self._whole) - begin)
+            batches = rows[inside][np.argsort(key[inside], kind="stable")].reshape(-1, self._per_step)
+            numbers = np.arange(start, start + len(batches), dtype=np.uint64) + np.uint64(self._stream)
+            rows[inside] = batches[np.argsort(mix(numbers), kind="stable")].reshape(-1)
+        return rows[first - begin : stop - begin]

@@ -15,14 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmc_runtime.binding import Binding, BoundFunction
-from bmc_runtime.memory import Array, allocate
+from bmc_runtime.memory import Array, address_of, allocate
+from bmc_runtime.order import BLOCK
 from bmc_runtime.plan import Buffer, evaluate_dim
 from bmc_runtime.table import Column, Indices, RowInput, Table
+from bmc_runtime.workfile import Mapped, mapped_under
 
 __all__ = ["Feed", "Forgetting", "Loader", "OutsideBound"]
 
 _FORGET_BYTES = 1 << 26
 """After how many bytes of windows the pages of mapped files are given back: the system keeps them, the process does not."""
+
+_FORGET_SCATTERED = 1 << 24
+"""The same for rows of work files."""
 
 
 class OutsideBound(ValueError):
@@ -46,30 +51,39 @@ class Loader:
         dims: Mapping[str, int],
     ) -> None:
         self._library, self._table, self._forget = function.library, table, Forgetting(table)
-        plan, inputs = function.plan, table.inputs()
+        plan, inputs = function.plan, table.inputs(spread=False)
         self._below = [(b.key, below[b.key]) for b in plan.buffers if b.kind == "output" and b.rows and b.key in below]
         wanted = {b.key: b for b in plan.buffers if b.kind == "input"}
         known = {**dims, **_longest(wanted, inputs)}
         dims = {**{name: known[name] for name in plan.dims if name in known}, plan.row or "B": rows}
         buffers = {key: allocate(b.dtype, tuple(evaluate_dim(d, dims) for d in b.shape)) for key, b in wanted.items()}
         self._binding: Binding = function.bind(dims, buffers, outputs=outputs)
-        self._plain: list[tuple[Array, Array]] = []
         self._runs: list[tuple[Column, Array]] = []
+        self._others: list[tuple[Array, Array]] = []
+        plain: list[tuple[Array, Array]] = []
         for key, buffer in buffers.items():
             value = inputs[key]
             if isinstance(value, Column):
                 self._runs.append((value, buffer))
+            elif value.shape[1:] == buffer.shape[1:] and value.dtype == buffer.dtype and value.flags.c_contiguous:
+                plain.append((value, buffer))
             else:
-                self._plain.append((value, buffer))
+                self._others.append((value, buffer))
+        self._keep = plain  # what the addresses below belong to
+        cells = [(address_of(s), address_of(t), t.nbytes // max(len(t), 1)) for s, t in plain]
+        self._columns = np.array(cells, np.int64).reshape(-1, 3)
+        self._columns_address = address_of(self._columns)
+        self._bytes = sum(target.nbytes for _, target in (*plain, *self._runs))
         self.outputs: dict[str, Array] = self._binding.outputs
 
     def load(self, rows: Indices, seed: int, step: int, first_row: int, steps: int, epoch: int, all_rows: int) -> None:
         """Compute the outputs of these rows of the table. OutsideBound: an integer is not below its bound."""
-        for source, target in self._plain:
-            np.take(source, rows, axis=0, out=target, mode="clip")
+        self._library.gather_rows(self._columns_address, len(self._columns), rows.ctypes.data, len(rows))
+        for source, target in self._others:
+            target[...] = source[rows].reshape(-1, *source.shape[1:], *(1,) * (target.ndim - source.ndim))
         for column, target in self._runs:
             self._library.copy_runs(target, column.data[rows], column.step_bytes)
-        self._forget.after(sum(target.nbytes for _, target in self._runs))
+        self._forget.after(self._bytes)
         self._binding.set_control(seed, step, first_row, steps, epoch, all_rows)
         self._binding.run()
         for name, bound in self._below:
@@ -107,12 +121,23 @@ class Feed:
         """dtype and shape of each output for a batch of so many rows."""
         plan = self._plain.plan
         wanted = {b.key: b for b in plan.buffers if b.kind == "input"}
-        dims = {**self._dims, **_longest(wanted, self.table.inputs()), plan.row or "B": rows}
+        dims = {**self._dims, **_longest(wanted, self.table.inputs(spread=False)), plan.row or "B": rows}
         return {b.key: (b.dtype, tuple(evaluate_dim(d, dims) for d in b.shape)) for b in plan.buffers if b.kind == "output"}
 
     def loader(self, rows: int, outputs: Mapping[str, Array] | None = None) -> Loader:
         """For training steps of so many rows. `outputs`: where they go, if these arrays exist already."""
         return Loader(self._augmented or self._plain, self.table, rows, outputs, self._below, self._dims)
+
+    def expect(self, rows: Indices) -> None:
+        """Let the system fetch rows from the disk that training reads next, where the table lies there."""
+        blocks = np.unique(rows // BLOCK)
+        for column in self.table.columns.values():
+            mapped = mapped_under(column.data)
+            if isinstance(mapped, Mapped):
+                start, width = column.data.ctypes.data - mapped.address, column.data.nbytes // max(len(column), 1)
+                mapped.scattered()
+                for block in blocks.tolist():
+                    mapped.want(start + block * BLOCK * width, start + (block + 1) * BLOCK * width)
 
     def between(self, first: int, stop: int) -> dict[str, Array]:
         """The outputs of rows [first, stop) as evaluation reads them, in arrays that the next call overwrites."""
@@ -158,20 +183,23 @@ class Forgetting:
     """Gives back pages of the files that a table's columns are mapped from, once so many bytes were read."""
 
     def __init__(self, table: Table) -> None:
-        found: dict[int, mmap.mmap] = {}
+        found: dict[int, Mapped | mmap.mmap] = {}
         for column in table.columns.values():
-            for buffer in column.keep:
-                base: object = buffer.base
-                if isinstance(base, memoryview):  # numpy 2 holds a mapping by a view of it
-                    base = base.obj
-                if isinstance(base, mmap.mmap):
-                    found[id(base)] = base
+            for array in (column.data, *(() if column.valid is None else (column.valid,)), *column.keep):
+                mapped = mapped_under(array)
+                if mapped is not None:
+                    found[id(mapped)] = mapped
         self._maps = list(found.values())
+        # Rows that stand far apart bring their neighbours along: the system maps 16 pages at a time.
+        self._limit = _FORGET_SCATTERED if any(isinstance(mapped, Mapped) for mapped in self._maps) else _FORGET_BYTES
         self._read = 0
 
     def after(self, count: int) -> None:
         self._read += count
-        if self._read >= _FORGET_BYTES:
+        if self._read >= self._limit:
             self._read = 0
             for mapped in self._maps:
-                mapped.madvise(mmap.MADV_DONTNEED)
+                if isinstance(mapped, Mapped):
+                    mapped.forget()
+                else:
+                    mapped.madvise(mmap.MADV_DONTNEED)

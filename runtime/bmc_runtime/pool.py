@@ -130,20 +130,20 @@ def share(
     store: dict[str, Array],
     data: Mapping[str, Array],
     inputs: Mapping[str, tuple[str, Sequence[int]]],
-    rows: int,
+    held: int,
     program: Program,
     shards: int,
     dims: Mapping[str, int],
     batch: int,
     buckets: Buckets | None = None,
 ) -> SharedBlock:
-    """A block with everything that workers read or write: the store's arrays move into it, the split's, of `rows` rows, are copied.
-    `inputs`: dtype and shape of what the main process computes for each batch. `dims`: run-time dims other than the row dim, of
-    which there are at most `batch`."""
+    """A block with everything that workers read or write: the store's arrays move into it, the split's are copied. `inputs`: dtype
+    and shape of what the main process computes for each batch. `held`: how many rows of an epoch's order it has room for. `dims`:
+    run-time dims other than the row dim, of which there are at most `batch`."""
     plan = program.functions["train"]
     # Steps that run once run in the main process; what they leave for the shards lies where workers see it.
     once = evaluate_dim(plan.once_arena, {**dims, plan.row or "B": batch})
-    wanted: dict[str, tuple[str, Sequence[int]]] = {"order": ("i64", (rows,)), "once": ("u8", (once,))}
+    wanted: dict[str, tuple[str, Sequence[int]]] = {"order": ("i64", (held,)), "once": ("u8", (once,))}
     sizes: Mapping[str, Array] = {} if buckets is None else buckets.sizes
     for prefix, arrays in (("store/", store), ("data/", data), ("bucket/", sizes)):
         for key, array in arrays.items():

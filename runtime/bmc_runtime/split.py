@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from bmc_runtime.buckets import Buckets
 from bmc_runtime.feeding import Feed
 from bmc_runtime.memory import Array
-from bmc_runtime.order import epoch_order
-from bmc_runtime.table import Indices
+from bmc_runtime.order import EpochOrder, Order
 
 __all__ = ["Split"]
 
@@ -27,7 +26,7 @@ class Split:
     buckets: Buckets | None = None
     feed: Feed | None = None
 
-    def order(self, seed: int, epoch: int, per_step: int) -> Indices:
+    def order(self, seed: int, epoch: int, per_step: int) -> Order:
         """The rows in the order in which an epoch takes them."""
-        order = epoch_order(seed, epoch, self.counts)
+        order = EpochOrder(seed, epoch, self.counts)
         return order if self.buckets is None else self.buckets.order(order, per_step, seed, epoch)

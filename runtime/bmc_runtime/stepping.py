@@ -14,16 +14,19 @@ import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from bmc_runtime.binding import Addition, Binding, BoundFunction, Library
 from bmc_runtime.feeding import Loader
 from bmc_runtime.memory import Array, address_of, allocate
 from bmc_runtime.messages import Command
+from bmc_runtime.order import WINDOW, FixedOrder, Order
 from bmc_runtime.pool import WorkerPool, at_stage, partials_of
 from bmc_runtime.sharing import SharedBlock
 from bmc_runtime.split import Split
 from bmc_runtime.table import Indices
 
-__all__ = ["MOST_LAID_OUT", "Sizes", "Stepper", "dims_of_all"]
+__all__ = ["MOST_LAID_OUT", "Sizes", "Stepper", "dims_of_all", "held_order"]
 
 BATCH, TRAIN = "batch", "train"
 
@@ -33,6 +36,13 @@ Sizes = tuple[tuple[str, int], ...]
 
 MOST_LAID_OUT = 64
 """Batches of how many different sizes are kept laid out."""
+
+_HELD_WINDOWS = 4
+
+
+def held_order(rows: int, per_step: int) -> int:
+    """How many rows of an epoch's order are held at a time."""
+    return min(rows, max(_HELD_WINDOWS * WINDOW, 2 * per_step))
 
 
 def dims_of_all(dims: Mapping[str, int]) -> dict[str, int]:
@@ -80,10 +90,13 @@ class Stepper:
         self._batch, self._accumulate = batch, accumulate
         self._seed, self._steps = seed, steps
         self._pool = pool
-        self._order = allocate("i64", (split.rows,)) if block is None else block.array("order")
-        self._order_address = address_of(self._order)
-        self._rows = len(self._order)
+        self._rows = split.rows
         self._per_step = batch * accumulate
+        held = held_order(split.rows, self._per_step)
+        self._held: Indices = np.zeros(held, np.int64) if block is None else block.array("order")  # type: ignore[assignment]
+        self._held_address = address_of(self._held)
+        self._first = self._stop = 0
+        self._order: Order = FixedOrder(np.zeros(0, np.int64))
         self._plain = pool is None and accumulate == 1
         self._partials = {} if block is None else partials_of(block)
         self._once = None if block is None else block.array("once")
@@ -109,9 +122,19 @@ class Stepper:
 
     _factor = 1.0
 
-    def begin_epoch(self, order: Array) -> None:
+    def begin_epoch(self, order: Order) -> None:
         """The rows of the split in the order in which the next steps take them."""
-        self._order[...] = order
+        self._order, self._first, self._stop = order, 0, 0
+
+    def _hold(self, first: int, rows: int) -> int:
+        """Where the rows at `first` of the epoch's order lie in what is held of it."""
+        if first < self._first or first + rows > self._stop:
+            self._first, self._stop = first, min(first + len(self._held), self._rows)
+            part = self._order.between(self._first, self._stop)
+            self._held[: len(part)] = part
+            if self._feed is not None:
+                self._feed.expect(part)
+        return first - self._first
 
     def step(self, first: int, step: int, epoch: int) -> float:
         """One update from the `rows_per_step` rows at `first` of the epoch's order (fewer at its end); gives the loss.
@@ -120,6 +143,7 @@ class Stepper:
         """
         left = self._rows - first
         rows = self._per_step if left > self._per_step else left
+        first = self._hold(first, rows)
         sizes = self._sizes(first, rows)
         known = self._micros.get((rows, sizes))
         if known is not None and self._plain:
@@ -128,7 +152,7 @@ class Stepper:
             if isinstance(gather, Loader):
                 gather.load(self._chosen(first, rows), self._seed, step, 0, self._steps, epoch, rows)
             else:
-                gather.point("index", self._order_address + first * 8)
+                gather.point("index", self._held_address + first * 8)
                 gather.run()
             known.train.set_control(self._seed, step, 0, self._steps, epoch, rows)
             known.train.run()
@@ -155,7 +179,7 @@ class Stepper:
         if isinstance(micro.gather, Loader):
             micro.gather.load(self._chosen(command.start, command.rows), *control)
         else:
-            micro.gather.point("index", self._order_address + command.start * 8)
+            micro.gather.point("index", self._held_address + command.start * 8)
             micro.gather.run()
         micro.train.set_control(*control)
         if self._pool is None:
@@ -170,12 +194,11 @@ class Stepper:
                 micro.train.run(stage, stage + 1)
 
     def _chosen(self, first: int, rows: int) -> Indices:
-        """The rows of the split that stand at `first` of the epoch's order."""
-        order: Indices = self._order  # type: ignore[assignment]
-        return order[first : first + rows]
+        """The rows of the split that stand at place `first` of what is held of the order."""
+        return self._held[first : first + rows]
 
     def _sizes(self, first: int, rows: int) -> Sizes:
-        """The run-time dims of the effective batch at `first`: where rows are padded in buckets, those of its longest row."""
+        """The run-time dims of the effective batch at place `first`: where rows are padded in buckets, those of its longest row."""
         return () if self._buckets is None else tuple(self._buckets.dims(self._chosen(first, rows)).items())
 
     def _micro(self, rows: int, sizes: Sizes) -> _Micro:

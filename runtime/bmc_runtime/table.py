@@ -208,18 +208,19 @@ class Table:
         """Only these columns, in this order. KeyError when there is no such column."""
         return Table({name: self.columns[name] for name in names}, self.rows, self.origin)
 
-    def inputs(self) -> dict[str, RowInput]:
+    def inputs(self, *, spread: bool = True) -> dict[str, RowInput]:
         """What functions of rows read: the data of each column by its name, and of nullable ones the mask `NAME.valid`. Columns of
-        runs come as they are, ragged ones with the numbers of their steps, `NAME.length`."""
+        runs come as they are, ragged ones with the numbers of their steps, `NAME.length`. Without `spread` nothing is made that has
+        a cell for each row: masks are those of rows, numbers of steps i64 as they lie in the column."""
         found: dict[str, RowInput] = {}
         for name, column in self.columns.items():
             found[name] = column.data if column.runs is None else column
             if column.valid is not None:
-                found[f"{name}.valid"] = column.valid if column.runs is not None else _spread(column.valid, column.data)
+                found[f"{name}.valid"] = _spread(column.valid, column.data) if spread and column.runs is None else column.valid
             if column.runs is not None and column.runs.present is not None:
                 found[f"{name}.valid"] = column.runs.present
             if column.runs is not None and column.runs.size is None:
-                found[f"{name}.length"] = column.steps.astype(np.int32)
+                found[f"{name}.length"] = column.steps.astype(np.int32) if spread else column.steps
         return found
 
 

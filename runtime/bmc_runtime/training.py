@@ -16,7 +16,7 @@ from bmc_runtime.evaluation import Evaluator
 from bmc_runtime.memory import Array
 from bmc_runtime.pool import WorkerPool, share
 from bmc_runtime.split import Split
-from bmc_runtime.stepping import Stepper
+from bmc_runtime.stepping import Stepper, held_order
 
 __all__ = ["Listener", "Plateau", "Progress", "RunSettings", "Stop", "TrainingRun", "epochs_by_rule", "shards_by_rule"]
 
@@ -138,8 +138,9 @@ class TrainingRun:
         if workers > 1 and settings.shards > 1:
             inputs = {} if train.feed is None else train.feed.types(settings.batch)
             block = share(
-                store, train.data, inputs, train.rows, library.program, settings.shards, dims, settings.batch, train.buckets
-            )
+                store, train.data, inputs, held_order(train.rows, per_step), library.program, settings.shards, dims,
+                settings.batch, train.buckets,
+            )  # fmt: skip
             try:
                 self.pool = WorkerPool(
                     workers, settings.shards, library.program, loader, block, dims, settings.seed, self.total_steps

@@ -73,7 +73,7 @@ class _Worker:
             rowed = {b.key: b.rows for b in self.train.plan.buffers if b.kind == "input"}
             inputs = {key: array[:rows] if rowed.get(key, True) else array for key, array in self.inputs.items()}
             return None, self.train.bind(dims, inputs, None, self.partials, once=self.once)
-        known["N"] = len(self.rows)
+        known["N"] = next(len(self.data[b.key]) for b in self.train.plan.buffers if b.kind == "input" and b.rows)
         sources = {f"{key}.all": array for key, array in self.data.items()}
         gather = self.gather.bind({name: known[name] for name in {*self.gather.plan.dims, row}}, sources)
         return gather, self.train.bind(dims, {**self.data, **gather.outputs}, None, self.partials, once=self.once)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bmc_runtime.binding import ADDITIONS, COPY_RUNS, BoundFunction, Library, NotFinite
+from bmc_runtime.binding import ADDITIONS, COPY_RUNS, GATHER_ROWS, BoundFunction, Library, NotFinite
 from bmc_runtime.mapping import map_rows
 from bmc_runtime.memory import ALIGNMENT, DTYPES, address_of
 from bmc_runtime.plan import Buffer, FunctionPlan, Program, Step
@@ -32,6 +32,7 @@ class FakeCode:
         for dtype, symbol in ADDITIONS.items():
             self._held[symbol] = add_type(lambda left, right, count, of=dtype: self._add(of, left, right, count))
         self._held[COPY_RUNS] = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5)(lambda *_: None)
+        self._held[GATHER_ROWS] = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(lambda *_: None)
 
     def _step(self, symbol: str, body: Body, size: int, dims: int) -> Callable[[int, int, int], int]:
         def run(table: int, sizes: int, scratch: int) -> int:
@@ -63,7 +64,7 @@ def library(plan: FunctionPlan, steps: dict[str, Body]) -> tuple[Library, FakeCo
 
     def load(object_code: bytes, symbols: Sequence[str]) -> FakeCode:
         assert object_code == b"code"
-        assert set(symbols) == {*steps, *ADDITIONS.values(), COPY_RUNS}
+        assert set(symbols) == {*steps, *ADDITIONS.values(), COPY_RUNS, GATHER_ROWS}
         return code
 
     return Library(Program({plan.name: plan}, b"code"), load), code

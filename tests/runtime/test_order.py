@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bmc_runtime.order import BLOCK, WINDOW, epoch_order
+from bmc_runtime.order import BLOCK, WINDOW, EpochOrder, epoch_order
 
 
 @pytest.mark.parametrize("counts", [[], [0], [1], [5, 0, 3], [BLOCK], [BLOCK + 1, 7], [WINDOW], [WINDOW + 1], [150_000, 1, 20_001]])
@@ -22,6 +22,17 @@ def test_depends_on_seed_and_epoch_and_nothing_else() -> None:
     assert np.array_equal(first, epoch_order(1, 0, [1000]))
     for other in (epoch_order(2, 0, [1000]), epoch_order(1, 1, [1000]), epoch_order(0, 1, [1000])):
         assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("counts", [[0], [5, 0, 3], [BLOCK + 1, 7], [WINDOW + 1], [150_000, 1, 20_001]])
+def test_parts_are_those_of_the_whole(counts: list[int]) -> None:
+    whole, order = epoch_order(4, 2, counts), EpochOrder(4, 2, counts)
+    rows = sum(counts)
+    assert len(order) == rows
+    inside = (rows // 3, rows // 2)
+    for first, stop in ((0, rows), (0, 1), (rows // 3, rows // 3), inside, (rows - 5, rows), (WINDOW - 1, WINDOW + 1)):
+        if 0 <= first <= stop <= rows:
+            assert np.array_equal(order.between(first, stop), whole[first:stop])
 
 
 def test_is_what_it_was(golden: Callable[[str, str], None]) -> None:

@@ -21,6 +21,7 @@ from bmc.driver.load import load_unit, text_source
 from bmc.driver.lower import Options, lower_unit, write_llvm
 from bmc.frontend.unit import Unit
 from bmc.ir import Module
+from bmc_runtime.order import FixedOrder
 from tests.training.trials import Trial
 
 WIDTH, BATCH = 16, 8
@@ -189,7 +190,7 @@ def calls_of_a_step(layers: int) -> int:
     trial, arrays = Trial(text(layers), "f32"), arrays_of()
     trial.start()
     run = trial.session.run({"train": trial.split(arrays)})
-    run.stepper.begin_epoch(np.arange(BATCH))
+    run.stepper.begin_epoch(FixedOrder(np.arange(BATCH)))
     run.stepper.step(0, 0, 0)
     count = 0
 
