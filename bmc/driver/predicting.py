@@ -62,9 +62,10 @@ class Predictions:
     errors: Mapping[int, str]
 
 
-def predict_blocks(session: Session, given: Sequence[Given], options: PredictOptions) -> Iterator[Predictions]:
-    """Predictions for the rows of some inputs, one after the other; at least one block, which may be empty. Raises BmcError: a
-    name is wrong, before anything is read; a row cannot be read, after what stands before its block."""
+def predict_blocks(session: Session, given: Sequence[Given], options: PredictOptions, step: int) -> Iterator[Predictions]:
+    """Predictions for the rows of some inputs, one after the other; at least one block, which may be empty. `step`: how many steps
+    the weights have seen: schedules and draws are those of an evaluation. Raises BmcError: a name is wrong, before anything is
+    read; a row cannot be read, after what stands before its block."""
     prediction, data = session.prediction, session.data
     names = [column.name for column in prediction.columns]
     if options.only is not None and options.only not in names:
@@ -76,13 +77,13 @@ def predict_blocks(session: Session, given: Sequence[Given], options: PredictOpt
     reading = Reading(columns, data.columns, source, options.form, keep_bad=options.on_error != "stop")
     blocks = read_row_blocks(given, reading)
     for block in [_whole(blocks)] if _as_one(session) else _cut(blocks, _rows_of_block(session)):
-        yield _predicted(session, block, options)
+        yield _predicted(session, block, options, step)
 
 
-def _predicted(session: Session, block: RowBlock, options: PredictOptions) -> Predictions:
+def _predicted(session: Session, block: RowBlock, options: PredictOptions, step: int) -> Predictions:
     errors = dict(block.errors)
     seed = spec_seed(session.unit) if options.seed is None else options.seed
-    found = session.predict(block.table, seed, None if options.on_error == "stop" else errors, block.first_row)
+    found = session.predict(block.table, seed, None if options.on_error == "stop" else errors, block.first_row, step)
     if options.only is not None:
         found = {options.only: found[options.only]}
     dropped = _dropped(session, block.table)

@@ -224,19 +224,20 @@ class Session:
 
     # --- prediction --------------------------------------------------------------------------------------------
     def predict(
-        self, table: Table, seed: int = 0, errors: dict[int, str] | None = None, first_row: int = 0
+        self, table: Table, seed: int = 0, errors: dict[int, str] | None = None, first_row: int = 0, step: int = 0
     ) -> dict[str, Column]:
         """The prediction columns for each row of a raw table, then the kept columns. `errors`: what is wrong with a row, by its
         number; rows with an integer outside its bound are added. Without it such a row raises BmcError, as in training.
-        `first_row`: the number of the first row among all that are predicted: draws of a row depend on its number."""
+        `first_row`: the number of the first row among all that are predicted; `step`: how many steps the weights have seen. What
+        is drawn for a row depends on both, as in evaluation."""
         function = BoundFunction(self.library("predict"), "predict", self.store)
         dims = steps_of_columns(self.data, table)
         buckets = buckets_of(self.data, table, self.library, self.store, function.plan.dims)
         with explained_limits(self.unit):
             if buckets is None:
-                found = map_rows(function, table.inputs(), table.rows, dims, seed=seed, first_row=first_row)
+                found = map_rows(function, table.inputs(), table.rows, dims, seed=seed, step=step, first_row=first_row)
             else:
-                found = map_groups(function, lambda rows, _: table.take(rows).inputs(), table.rows, dims, buckets, seed)
+                found = map_groups(function, lambda rows, _: table.take(rows).inputs(), table.rows, dims, buckets, seed, step)
         for bound in self.prediction.bounded:
             if bound.below is not None:
                 check_bound(bound.name, bound.below, found[self.prediction.key_of_bounded(bound.name)], table, errors)

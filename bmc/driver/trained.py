@@ -126,7 +126,7 @@ class TrainedModel:
     def predict_blocks(self, given: Sequence[Given], options: PredictOptions | None = None) -> Iterator[Predictions]:
         """One row out for each raw row in, whichever rows stand beside it, block by block. `given`: paths (or patterns), `-`, or
         columns in memory, one after the other. Raises BmcError."""
-        return predict_blocks(self.session, given, options or PredictOptions())
+        return predict_blocks(self.session, given, options or PredictOptions(), self._steps())
 
     def predict(self, given: Given, options: PredictOptions | None = None) -> Predictions:
         """All blocks as one. Raises BmcError."""
