@@ -57,7 +57,7 @@ def confusion(found: Columns, raw: Columns) -> dict[str, Any]:
 
 def prices(found: Columns, raw: Columns) -> dict[str, Any]:
     x, y = found["price"], found["truth"]
-    # `undo` gives back what went in but for the roundings of a logarithm and its inverse: 2^-24 of it for each unit in the exponent.
+    # `undo` gives back what went in but for the roundings of a logarithm and its inverse: 2^-24 for each unit in the exponent.
     np.testing.assert_allclose(y, raw["price"].astype(np.float32), rtol=20 * 2**-24)
     away = (y - np.float32(mean(y))) ** 2  # a number that meets a tensor of f32 becomes one
     return {"r2": 1 - total((x - y) ** 2) / total(away), "mae": mean(np.abs(x - y))}
@@ -135,8 +135,8 @@ def binary(found: Columns, raw: Columns) -> NDArray[Any]:
 # --- examples ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Example:
-    """`predict`: what `--set predict` says; `score`: the metrics; `loss`: the loss of each row, None where `row_loss` alone says it.
-    `settings`: what makes training short. `weight`: predictions that weigh the loss."""
+    """`predict`: what `--set predict` says; `score`: the metrics; `loss`: the loss of each row, None where `row_loss` alone says
+    it. `settings`: what makes training short. `weight`: predictions that weigh the loss."""
 
     path: str
     predict: str
