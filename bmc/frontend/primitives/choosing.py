@@ -51,6 +51,11 @@ def _take(arguments: Arguments) -> Datum:
         index = coercion.to_dtype(core, index, "i32")
     if x.rank == 0:
         raise Failure(type_errors.operand_type(arguments.where("x"), "take", describe(x)))
+    if index.valid is not None or x.valid is not None:
+        if x.valid is not None or x.rank != 1:
+            where, tensor = ("x", x) if x.valid is not None else ("i", index)
+            raise Failure(type_errors.may_be_missing(arguments.where(where), describe(tensor), "`take`", tensor.origin(0)))
+        return _picked_cells(arguments, x, index)
     origins = index.origins or (None,) * index.rank
     own = x.origins or (None,) * x.rank
     if axis == x.rank - 1 and x.rank > 1 and index.rank >= x.rank - 1 and index.shape[: x.rank - 1] == x.shape[:-1]:
@@ -66,6 +71,12 @@ def _take(arguments: Arguments) -> Datum:
             after = tuple(index.rank + i for i in range(axis, x.rank - 1))
             made = core.tensor(core.trace.transpose(picked, (*before, *inner, *after)))
     return replace(made, below=x.below, below_origin=x.below_origin) if is_integer(x.dtype) else made
+
+
+def _picked_cells(arguments: Arguments, x: Tensor, index: Tensor) -> Tensor:
+    """Cells of a table by an index with gaps, which stay."""
+    made = arguments.core.tensor(arguments.core.trace.op("gather", x.value, index.value), origins=index.origins)
+    return replace(made, valid=index.valid)
 
 
 def _scatter_add(arguments: Arguments) -> Datum:

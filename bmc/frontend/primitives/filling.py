@@ -183,6 +183,14 @@ def _previous(arguments: Arguments) -> Datum:
     return _before(arguments, arguments.tensor("x"))
 
 
+def _missing_like(arguments: Arguments) -> Datum:
+    y, x = arguments.tensor("y"), arguments.tensor("x")
+    if y.shape != x.shape:
+        spans = [arguments.where("y"), arguments.where("x")]
+        raise Failure(type_errors.broadcast_mismatch(arguments.span, "with the gaps of", y.type, x.type, *spans, ()))
+    return replace(y, valid=coercion.join_valid(arguments.core, [y, x]))
+
+
 _PREVIOUS = Primitive(
     "previous",
     "x",
@@ -200,5 +208,6 @@ PRIMITIVES = (
         ragged=True,
     ),
     _PREVIOUS,
+    Primitive("missing_like", "y, x", "y, missing where x is", _missing_like, ragged=True),
     Primitive("mode", "x", "the most frequent value of text, whole numbers, dates or truth values; of equals the least", _mode),
 )

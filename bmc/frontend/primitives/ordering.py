@@ -120,6 +120,29 @@ def _shifted(arguments: Arguments, values: Value, *, first: bool) -> Value:
     return trace.op("compare", values, trace.op("gather", values, before), predicate="ne" if first else "eq")
 
 
+def _search(arguments: Arguments) -> Datum:
+    """How many cells of an ascending table are at most x; gaps of x stay."""
+    core = arguments.core
+    table, x = arguments.tensor("table"), arguments.tensor("x")
+    spans = [arguments.where("table"), arguments.where("x")]
+    if table.rank != 1 or table.valid is not None:
+        raise Failure(type_errors.operand_type(spans[0], "search", describe(table), "the table is one row of numbers, ascending"))
+    if x.dtype in ("bool", "str"):
+        raise Failure(type_errors.operand_type(spans[1], "search", describe(x), "it looks for numbers"))
+    dtype = x.dtype if is_float(x.dtype) else core.float_type
+    found = core.trace.op("search_sorted", core.trace.cast(table.value, dtype), core.trace.cast(x.value, dtype))
+    size = table.shape[0]
+    return Tensor(
+        found,
+        core.trace,
+        x.valid,
+        below=size + 1,
+        below_origin=table.origin(0) or spans[0],
+        origins=x.origins,
+        lengths=x.lengths,
+    )
+
+
 PRIMITIVES = (
     Primitive(
         "sort", "x, axis = -1, descending = false", "cells in order along an axis; equals keep theirs, NaN goes last", _sort(0)
@@ -127,5 +150,6 @@ PRIMITIVES = (
     Primitive("argsort", "x, axis = -1, descending = false", "where each cell of `sort` came from", _sort(1)),
     Primitive("top_k", "x, k, axis = -1", "the k largest along an axis, largest first, and where they are: two results", _top_k),
     Primitive("cumsum", "x, axis = -1, reverse = false", "running sum along an axis, from its end if `reverse`", _cumsum),
+    Primitive("search", "table, x", "how many numbers of an ascending table are at most x", _search, ragged=True),
     Primitive("ranks", "x", "ranks from 1 along one dim, ties share their mean; f64", _average_ranks),
 )
