@@ -193,7 +193,7 @@ def test_fits_may_rest_on_fits(run_of: Callable[..., Any]) -> None:
     assert (x.min(), x.max()) == (0, 1)
     fits = run.unit.data.fits
     assert [f.keys[0] for f in fits] == [
-        "x.fill.median", "x.standardize.mean", "x.standardize.std", "x.minmax.low", "x.minmax.high",
+        "x.fill.median", "x.standardize.mean", "x.standardize.std", "x.minmax.least", "x.minmax.most",
     ]  # fmt: skip
     for i, fit in enumerate(fits):
         assert set(fit.depends) <= {k for f in fits[:i] for k in f.keys}

@@ -186,8 +186,8 @@ def _previous(arguments: Arguments) -> Datum:
 def _missing_like(arguments: Arguments) -> Datum:
     y, x = arguments.tensor("y"), arguments.tensor("x")
     if y.shape != x.shape:
-        spans = [arguments.where("y"), arguments.where("x")]
-        raise Failure(type_errors.broadcast_mismatch(arguments.span, "with the gaps of", y.type, x.type, *spans, ()))
+        left, right = arguments.where("y"), arguments.where("x")
+        raise Failure(type_errors.broadcast_mismatch(arguments.span, "with the gaps of", y.type, x.type, left, right, ()))
     return replace(y, valid=coercion.join_valid(arguments.core, [y, x]))
 
 
