@@ -33,9 +33,13 @@ def _distance(a: str, b: str, limit: int) -> int:
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate nearest to `name`: at most a third of its letters differ (at least one may, for names of two or more),
-    upper and lower case and `_` counting half. `name` itself is never the answer."""
-    if not 1 < len(name) <= _LONGEST:
+    upper and lower case and `_` counting half; of a name of one letter, the letter twice. `name` itself is never the answer."""
+    if not 0 < len(name) <= _LONGEST:
         return None
+    candidates = list(candidates)
+    doubled = next((c for c in candidates if {len(c), len(name)} == {1, 2} and (c * 2 == name or name * 2 == c)), None)
+    if len(name) == 1 or doubled is not None:
+        return doubled
     limit = max(1, len(name) // 3)
     best: tuple[int, int, str] | None = None
     folded = name.lower().replace("_", "")

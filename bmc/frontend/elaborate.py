@@ -27,6 +27,7 @@ from bmc.frontend.overrides import apply_overrides
 from bmc.frontend.scope import FileScope, Program, Reader, load_program
 from bmc.frontend.syntax import tree as syntax
 from bmc.frontend.train.block import TracedTraining, TrainBlock, trace_training
+from bmc.frontend.unapplied import unapplied_errors
 from bmc.frontend.unit import NEXT_STEP, LayerSpec, MomentSpec, StateSpec, TrainingSpec, Unit, WeightSpec
 from bmc.ir import Function, Module, Result, Value
 from bmc.record import record, replace
@@ -121,7 +122,7 @@ def _resolve_block(core: Elaborator, program: Program, block: syntax.Train) -> t
     """The model and the data that a train block names."""
     scope = next(s for s in program.main.visible() if block in s.trains)
     model = program.resolve(scope, block.model.text)
-    models = [m.name.text for s in scope.visible() for m in s.models()]
+    models = {m.name.text: m.name.span for s in scope.visible() for m in s.models()}
     closure: Closure | None = None
     if model is None or not isinstance(model[1], syntax.Callable) or model[1].kind != "model":
         core.report(name_errors.unknown_declaration(block.model.span, block.model.text, "model", models))
@@ -129,7 +130,7 @@ def _resolve_block(core: Elaborator, program: Program, block: syntax.Train) -> t
         closure = Closure(model[1], model[0])
     found = next(((s, s.data[block.data.text]) for s in scope.visible() if block.data.text in s.data), None)
     if found is None:
-        names = [n for s in scope.visible() for n in s.data]
+        names = {n: d.name.span for s in scope.visible() for n, d in s.data.items()}
         core.report(name_errors.unknown_declaration(block.data.span, block.data.text, "data block", names))
     return None if closure is None or found is None else (closure, *found)
 
@@ -241,9 +242,9 @@ def _training_spec(block: syntax.Train, traced: TracedTraining) -> TrainingSpec:
 
 
 # --- one model alone -------------------------------------------------------------------------------------------------------
-def _model_unit(core: Elaborator, program: Program, model: syntax.Callable) -> Unit | None:
+def _model_unit(core: Elaborator, program: Program, model: syntax.Callable, *, training: bool = False) -> Unit | None:
     try:
-        trace, outputs = trace_model(core, Closure(model, program.main))
+        trace, outputs = trace_model(core, Closure(model, program.main), training=training)
     except Failure as failure:
         core.report(failure.diagnostic)
         return None
@@ -314,6 +315,10 @@ def check(
                 unit = _train_unit(core, program, job)
             elif isinstance(job, syntax.Callable):
                 unit = _model_unit(core, program, job)
+                if unit is not None and "training" in program.main.file.text:
+                    learning = Elaborator(program, float_type)
+                    if _model_unit(learning, program, job, training=True) is None:
+                        core.diagnostics += learning.diagnostics
             else:
                 trace_data(core, program.main, job)
             if unit is not None:
@@ -324,6 +329,8 @@ def check(
                 core = Elaborator(program, float_type)
                 core.constant(program.main, declaration)
                 _merge(found, core.diagnostics)
+        if not _wrong(found):
+            _merge(found, unapplied_errors(program, float_type))
         _merge(found, [d for d in program.diagnostics if d not in found])
         return Checked(tuple(units), tuple(found), program.files())
 

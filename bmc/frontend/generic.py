@@ -49,11 +49,11 @@ def _open_names(dim: syntax.Dim | syntax.Expr) -> list[syntax.Name]:
             return []
 
 
-def trace_model(core: Elaborator, closure: Closure) -> tuple[Trace, list[tuple[str, Tensor]]]:
-    """The trace of the model in evaluation mode, and its outputs. Raises Failure."""
+def trace_model(core: Elaborator, closure: Closure, *, training: bool = False) -> tuple[Trace, list[tuple[str, Tensor]]]:
+    """The trace of the model, in evaluation mode unless `training`, and its outputs. Raises Failure."""
     declaration = closure.declaration
     where = declaration.name.span
-    trace = Trace("predict", ROW)
+    trace = Trace("predict", ROW, training=training)
     core.trace = trace
     core.lenient = True
     for parameter in declaration.hyper or ():

@@ -75,6 +75,8 @@ class Program:
     scopes: dict[str, FileScope]
     library: dict[str, LibraryPart]
     diagnostics: list[Diagnostic]
+    applied: set[syntax.Callable] = field(default_factory=set)
+    """Declarations whose bodies have been elaborated."""
 
     def resolve(self, scope: FileScope, name: str) -> tuple[FileScope, Declared] | None:
         """The declaration that `name` means in `scope`, with its file."""

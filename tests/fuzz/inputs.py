@@ -50,7 +50,7 @@ layer Scaled(units, init = glorot)(x: float[..., C]) -> float[..., units] {
   param w: float[C, units] = init
   state seen: float[units] = zeros
   y = x @ w
-  if training { seen = 0.9 * seen + 0.1 * y }
+  if training { seen = 0.9 * seen + 0.1 * mean(y) }
   return y / unsqueeze(norm2(y), -1)
 }
 model Net(widths = [4, 8])(x: float[B, D], tok: i32[B, T]) -> (score: float[B]) {

@@ -149,7 +149,7 @@ def negative(program: Program, rng: random.Random) -> Mutant | None:
 def text_for_number(program: Program, rng: random.Random) -> Mutant | None:
     places = [n for n, p in program.nodes if isinstance(n, (syntax.Integer, syntax.Float)) and not _is(p, syntax.ListExpr)]
     number = pick(places, rng)
-    return None if number is None else replace(program, number.span, f'"{number.span.text}"', certain=False)
+    return None if number is None else replace(program, number.span, f'"{number.span.text}"', certain=False, meets=True)
 
 
 def text_operand(program: Program, rng: random.Random) -> Mutant | None:
@@ -207,7 +207,7 @@ def result_missing(program: Program, rng: random.Random) -> Mutant | None:
 def target_missing(program: Program, rng: random.Random) -> Mutant | None:
     """`a = f(x)` of what gives two."""
     node = pick([n for n in _all(program, syntax.Assign) if len(n.targets) > 1], rng)
-    return None if node is None else edit(program, node.targets[-2].span.end, node.targets[-1].span.end, "", certain=False)
+    return None if node is None else edit(program, node.targets[-2].span.end, node.targets[-1].span.end, "", False, True)
 
 
 def rows_mixed(program: Program, rng: random.Random) -> Mutant | None:
@@ -239,7 +239,7 @@ def source_ending(program: Program, rng: random.Random) -> Mutant | None:
 def no_brackets(program: Program, rng: random.Random) -> Mutant | None:
     """`dense` without what it needs."""
     call = pick([c for c in _all(program, syntax.Call, syntax.Callable) if c.arguments], rng)
-    return None if call is None else edit(program, call.callee.span.end, call.span.end, "", certain=False)
+    return None if call is None else edit(program, call.callee.span.end, call.span.end, "", False, True)
 
 
 def index(program: Program, rng: random.Random) -> Mutant | None:

@@ -151,4 +151,12 @@ ENTRIES: tuple[Entry, ...] = (
         "let widths = [16 32]",
         "let widths = [16, 32]",
     ),
+    Entry(
+        "E0122",
+        "A block is not opened",
+        "The statements of a declaration, of `if`, `else`, `repeat`, `scan` and `columns` stand in braces. A `}` closes nothing "
+        "here, and this header has no `{`.",
+        "fn f(x: float[B]) -> float[B]\n  return 2 * x\n}",
+        "fn f(x: float[B]) -> float[B] {\n  return 2 * x\n}",
+    ),
 )

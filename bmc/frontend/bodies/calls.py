@@ -8,8 +8,6 @@ others; calls nest at most `MAX_CALLS` deep and never recurse.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -70,15 +68,6 @@ class Calls(Expressions):
 
     yields: dict[str, tuple[Tensor, Span]] | None = None
     """What the scan under way has yielded; None outside of one."""
-
-    def places(self, env: Environment) -> tuple[dict[str, Span], list[str]]:
-        known, idle = super().places(env)
-        if isinstance(env, BodyEnvironment):
-            declaration = env.closure.declaration
-            known |= {p.name.text: p.name.span for p in (*(declaration.hyper or ()), *declaration.inputs)}
-            words = Counter(re.findall(r"\w+", declaration.span.text))
-            idle = [name for name in env.names if words[name] == 1]
-        return known, idle
 
     # --- dispatch --------------------------------------------------------------------------------------------------
     def apply(self, callee: Datum, positional: Sequence[Bound], keyword: Mapping[str, Bound], span: Span) -> Datum:
@@ -422,6 +411,7 @@ class Calls(Expressions):
     ) -> Datum:
         """Trace the body of a fn, or of a layer whose key scope is in place."""
         declaration = closure.declaration
+        self.program.applied.add(declaration)
         given = self._assign(closure.name, declaration.inputs, positional, keyword, span)
         env = BodyEnvironment(closure, dict(hyper), ShapeSolver(lambda _: None))
         env.solver = self.fixed_dims(env)

@@ -18,9 +18,9 @@ from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.frozen import FrozenKeys
 from bmc.frontend.bodies.keys import KeyScope
 from bmc.frontend.bodies.trace import Trace
-from bmc.frontend.bodies.values import Bound, Datum, Environment, Parts, Plateau, Poison, Tensor
+from bmc.frontend.bodies.values import POISON, Bound, Datum, Environment, Parts, Plateau, Poison, Tensor
 from bmc.frontend.errors import name_errors, type_errors
-from bmc.frontend.errors.provenance import with_bindings
+from bmc.frontend.errors.provenance import tells_of_values, with_bindings
 from bmc.frontend.scope import FileScope, Program
 from bmc.frontend.syntax import tree as syntax
 from bmc.ir import Dim, Location, Shape, TensorType, Value
@@ -154,8 +154,8 @@ class Core(ABC):
         self.frozen_keys = FrozenKeys()
         self.fixed = False
         self.undecided = False
-        self.bound_at: dict[tuple[int, int], Span] = {}
-        """Where the value of a name of the main file came from, by the place where the name was read."""
+        self.bound_at: dict[tuple[int, int], Bound] = {}
+        """What a name of the main file meant, by the place where the name was read."""
 
     def expand(self, span: Span) -> None:
         """Count one more body that is written out where it is called or repeated. Raises Failure beyond `MAX_BODIES`: what calls
@@ -204,12 +204,29 @@ class Core(ABC):
             return
         if self.names_only and diagnostic.level == "error" and diagnostic.code not in _ABOUT_NAMES:
             return
-        diagnostic = with_bindings(self.at_user(diagnostic), self.program.main.file, self.bound_at)
+        diagnostic = self.at_user(diagnostic)
+        if diagnostic.level == "error" and tells_of_values(diagnostic.code):
+            diagnostic = with_bindings(diagnostic, self.program.main.file, self._sources(diagnostic))
         span = diagnostic.span
         identity = (diagnostic.code, "" if span is None else span.file.name, -1 if span is None else span.start)
         if identity not in self._reported:
             self._reported.add(identity)
             self.diagnostics.append(diagnostic)
+
+    def _sources(self, diagnostic: Diagnostic) -> list[tuple[str, Span]]:
+        """The names under the labels of a finding, and where they were bound; else those of a few tensors within its first."""
+        file = self.program.main.file
+        spans = [label.span for label in diagnostic.labels if label.span.file is file]
+        found = [(s.text, bound.span) for s in spans if (bound := self.bound_at.get((s.start, s.end))) is not None]
+        whole = diagnostic.span
+        if found or whole is None or whole.file is not file:
+            return found
+        inside = {
+            file.text[start:end]: bound.span
+            for (start, end), bound in self.bound_at.items()
+            if whole.start <= start and end <= whole.end and isinstance(bound.value, (Tensor, Parts))
+        }
+        return list(inside.items()) if len(inside) <= 2 else []
 
     def at_user(self, diagnostic: Diagnostic) -> Diagnostic:
         """A finding inside the library, shown at the user's call under way."""
@@ -303,11 +320,13 @@ class Core(ABC):
         """What a name means. Raises Failure, silent where it means something that was wrong."""
         bound = self.find(name, env)
         if bound is None:
-            raise Failure(name_errors.unknown_name(name.span, name.text, self.candidates(env), *self.places(env)))
+            found = name_errors.unknown_name(name.span, name.text, self.candidates(env), *self.places(env))
+            env.names[name.text] = Bound(POISON, name.span)  # said once, however often the body says it
+            raise Failure(found)
         if isinstance(bound.value, Poison):
             raise Failure
-        if name.span.file is self.program.main.file and isinstance(bound.value, (Tensor, Parts)):
-            self.bound_at[name.span.start, name.span.end] = bound.span
+        if name.span.file is self.program.main.file:
+            self.bound_at[name.span.start, name.span.end] = bound
         return bound
 
     @abstractmethod
@@ -316,7 +335,8 @@ class Core(ABC):
 
     def places(self, env: Environment) -> tuple[dict[str, Span], list[str]]:
         """Where the names around are bound, and those of them that nothing reads."""
-        return {name: bound.span for name, bound in env.names.items()}, []
+        declared = {n: d.name.span for s in env.scope.visible() for n, d in s.declarations.items()}
+        return declared | {name: bound.span for name, bound in env.names.items()}, []
 
     @abstractmethod
     def candidates(self, env: Environment) -> list[str]:

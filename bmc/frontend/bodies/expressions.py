@@ -75,7 +75,8 @@ class Expressions(Core):
         return None
 
     def candidates(self, env: Environment) -> list[str]:
-        return [*env.names, *self.program.names(env.scope), *primitives(), *CONSTANTS, "training"]
+        own = [name for name, bound in env.names.items() if not isinstance(bound.value, Poison)]
+        return [*own, *self.program.names(env.scope), *primitives(), *CONSTANTS, "training"]
 
     def constant(self, scope: FileScope, declaration: syntax.Let) -> Bound:
         name = declaration.name

@@ -8,6 +8,7 @@ become poison, and the next one runs; `repeat` and `if` open no scope of names; 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from bmc.frontend.bodies import coercion
@@ -61,6 +62,16 @@ class Statements(Scanning):
             if value is not None:
                 return value
         return None
+
+    def places(self, env: Environment) -> tuple[dict[str, Span], list[str]]:
+        known, idle = super().places(env)
+        if isinstance(env, BodyEnvironment):
+            declaration = env.closure.declaration
+            parameters = {p.name.text: p.name.span for p in (*(declaration.hyper or ()), *declaration.inputs)}
+            known |= parameters
+            words = Counter(re.findall(r"\w+", declaration.span.text))
+            idle = [name for name in (*parameters, *assigned(declaration.body)) if name in known and words[name] == 1]
+        return known, idle
 
     def _poisoned(self, statement: syntax.Statement, env: Environment) -> Datum | None:
         """After a failure: the statement's names mean nothing."""

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import get_args
 
-from bmc.errors import Diagnostic
+from bmc.errors import Diagnostic, nearest
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.values import Datum, Environment, ListValue, describe
+from bmc.frontend.data.splitting import require_known_split
 from bmc.frontend.errors import data_errors, layer_errors, type_errors
 from bmc.frontend.syntax import tree as syntax
 from bmc.frontend.unit import ColumnSpec, DataSpec, SourceKind, SourceSpec, WindowSpec
@@ -76,6 +77,14 @@ def read_source_clause(core: Core, expression: syntax.Expr, env: Environment, bl
         if specs and spec.window is not None and specs[0].window is not None and spec.window.size != specs[0].window.size:
             raise Failure(data_errors.bad_source(item.value.span, "the windows of all sources have one length"))
         specs.append(spec)
+    names = [s.split or "" for s in specs]
+    if "train" not in names:
+        items = [i.key for i in expression.items if isinstance(i, syntax.Keyed)]
+        meant = next((key for key in items if nearest(key.span.text.strip('"'), ("train",))), None)
+        raise Failure(data_errors.no_training_rows(expression.span if meant is None else meant.span, meant is not None))
+    for item in expression.items:
+        if isinstance(item, syntax.Keyed):
+            require_known_split(item.key.span, item.key.span.text.strip('"'), names)
     return ReadSource(tuple(specs))
 
 

@@ -6,6 +6,9 @@ row (its values, a time, a column) or by its place in the sequence of rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from bmc.errors import nearest
 from bmc.frontend.bodies import arithmetic
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
@@ -16,10 +19,18 @@ from bmc.frontend.unit import SplitSpec
 from bmc.ir.types import is_integer
 from bmc.source import Span
 
-__all__ = ["SPLITS", "columns_of", "read_split"]
+__all__ = ["SPLITS", "columns_of", "read_split", "require_known_split"]
 
 SPLITS = ("by_hash", "by_order", "by_time", "by_column", "folds")
 _MOST_FOLDS = 1024
+SPLIT_NAMES = ("train", "valid", "test")
+
+
+def require_known_split(span: Span, name: str, names: Sequence[str]) -> None:
+    """Splits may have any name, but not one that is nearly `train`, `valid` or `test`. Raises Failure."""
+    near = None if name in SPLIT_NAMES else nearest(name, SPLIT_NAMES)
+    if near is not None and near not in names:
+        raise Failure(data_errors.misspelt_split(span, name, near))
 
 
 def column_of(core: Core, expression: syntax.Expr, env: Environment) -> str:
@@ -68,6 +79,7 @@ def read_split(core: Core, expression: syntax.Expr, env: Environment) -> SplitSp
                 raise Failure(type_errors.wrong_value(argument.value.span, name, "a whole number", describe(value)))
             seed = value
             continue
+        require_known_split(argument.name.span, name, [a.name.text for a in expression.arguments if a.name is not None])
         names.append(name)
         fractions.append(float(value))
     if "train" not in names:

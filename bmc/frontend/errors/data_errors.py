@@ -24,6 +24,8 @@ __all__ = [
     "fit_outside",
     "header_unreadable",
     "missing_clause",
+    "misspelt_split",
+    "no_training_rows",
     "misspelt_clause",
     "other_kind",
     "output_rows",
@@ -113,6 +115,28 @@ def bad_source(span: Span, reason: str, kinds: Sequence[str] = ()) -> Diagnostic
             'windows(65)`, or `[train = csv("a.csv"), test = csv("b.csv")]`',
         ),
         did_you_mean(span, span.text, kinds),
+    )
+
+
+def no_training_rows(span: Span, misspelt: bool) -> Diagnostic:
+    """E0507: named sources without `train`."""
+    return Diagnostic(
+        "E0507",
+        "none of these sources is called `train`",
+        (primary(span, "is this `train`?" if misspelt else "which of them are the training rows?"),),
+        ("models are trained on the rows of `train`; the others are for `valid.loss`, `bmc eval` and the like",),
+        (Suggestion("did you mean `train`?", span, "train"),) if misspelt else (),
+    )
+
+
+def misspelt_split(span: Span, name: str, near: str) -> Diagnostic:
+    """E0508: a name of a split that is nearly one that has a meaning."""
+    return Diagnostic(
+        "E0508",
+        f"a split called `{name}`",
+        (primary(span, f"is this `{near}`?"),),
+        ("splits may have other names, less like those three",),
+        (Suggestion(f"did you mean `{near}`?", span, near),),
     )
 
 

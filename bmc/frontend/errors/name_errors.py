@@ -59,15 +59,16 @@ def unknown_name(
     return Diagnostic("E0201", f"nothing is called `{name}` here", tuple(labels), suggestions=fixes)
 
 
-def unknown_declaration(span: Span, name: str, kind: str, candidates: Sequence[str]) -> Diagnostic:
-    """E0202: a model or data block that a train block names."""
-    notes = (f"there {'is' if len(candidates) == 1 else 'are'}: {listed(candidates)}",) if candidates else ()
+def unknown_declaration(span: Span, name: str, kind: str, candidates: Mapping[str, Span]) -> Diagnostic:
+    """E0202: a model or data block that a train block names. `candidates`: those that are there, and where."""
+    names = list(candidates)
+    notes = (f"there {'is' if len(names) == 1 else 'are'}: {listed(names)}",) if names else ()
+    near = nearest(name, names) or (names[0] if len(names) == 1 else None)
+    labels = [primary(span, f"no such {kind}")]
+    if near is not None and candidates[near].file is span.file:
+        labels.append(Label(candidates[near], f"the {kind} `{near}`"))
     return Diagnostic(
-        "E0202",
-        f"there is no {kind} called `{name}`",
-        (primary(span, f"no such {kind}"),),
-        notes,
-        did_you_mean(span, name, candidates),
+        "E0202", f"there is no {kind} called `{name}`", tuple(labels), notes, did_you_mean(span, name, names)
     )
 
 

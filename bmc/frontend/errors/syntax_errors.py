@@ -18,6 +18,7 @@ __all__ = [
     "bad_escape",
     "bad_number",
     "bad_target",
+    "block_not_opened",
     "chained_comparison",
     "missing_comma",
     "missing_line_end",
@@ -83,6 +84,19 @@ def missing_comma(after: Span, found: Span, opened: Span) -> Diagnostic:
     place = Span(after.file, after.end, after.end)
     message = f"a `,` is missing before `{_shortened(found.text)}`"
     return Diagnostic("E0121", message, tuple(labels), (), (Suggestion("write a comma", place, ","),))
+
+
+def block_not_opened(head: Span, closing: Span | None, end: Span | None) -> Diagnostic:
+    """E0122: a block without its `{`. `closing`: its `}`, on the same line; `end`: the last of its header, on a line of its own."""
+    word = head.text
+    if end is None:
+        ends = [] if closing is None else [Label(closing, "its end")]
+        labels = (_primary(head, f"the block of this `{word}` has no `{{`"), *ends)
+        return Diagnostic("E0122", f"the block of `{word}` is not opened", labels)
+    place = Span(end.file, end.end, end.end)
+    mark = Span(end.file, max(end.start, end.end - 1), end.end)
+    labels = (_primary(mark, "a `{` is missing behind this"), *([] if head == end else [Label(head, "of this block")]))
+    return Diagnostic("E0122", f"the block of `{word}` is not opened", labels, (), (Suggestion("write the brace", place, " {"),))
 
 
 def unexpected_line_end(span: Span, after: Span, expected: Sequence[str]) -> Diagnostic:

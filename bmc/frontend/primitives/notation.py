@@ -146,7 +146,7 @@ def _rearrange(arguments: Arguments) -> Datum:
     names = _same_names(arguments, left, right)
     for name in sizes:
         if name not in names:
-            raise Failure(layer_errors.unknown_argument(arguments.where(name), "rearrange", name, names))
+            raise Failure(layer_errors.unknown_argument(arguments.values[name].name_span, "rearrange", name, names))
     split: list[Dim] = []
     order: list[str] = []
     for group, dim, origin in zip(left, tensor.shape, tensor.origins or (None,) * tensor.rank, strict=True):

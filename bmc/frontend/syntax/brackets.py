@@ -11,7 +11,7 @@ with a closing one, lies outside of that bracket.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bmc.errors import Diagnostic
 from bmc.frontend.errors import syntax_errors
@@ -49,7 +49,11 @@ def _repair_declarations(file: SourceFile, tokens: list[Token]) -> tuple[list[To
         if _matches(part):
             repaired.extend(part)
         else:
-            mended, found = _repair(file, part, following)
+            opened, found = _open_block(file, part)
+            if not found:
+                opened = part
+            mended, more = (opened, []) if _matches(opened) else _repair(file, opened, following)
+            found = found or more
             repaired.extend(mended)
             if not any(t.kind == "STRING" and t.repaired for t in part):  # an unclosed string took the bracket
                 errors.extend(found)
@@ -97,6 +101,44 @@ def _declarations(file: SourceFile, tokens: list[Token]) -> list[list[Token]]:
         parts[-1].append(token)
         previous = token.kind
     return parts
+
+
+def _open_block(file: SourceFile, tokens: list[Token]) -> tuple[list[Token], list[Diagnostic]]:
+    """The declaration with a `{` behind the first header that lacks it, where there is a `}` too many: on the lines below, or on
+    its own line, and then that one goes."""
+    surplus = sum(t.kind == "RBRACE" for t in tokens) - sum(t.kind == "LBRACE" for t in tokens)
+    if surplus <= 0:
+        return tokens, []
+    widths = _indentation(file, tokens)
+    for first, last in _headers(tokens):
+        line = tokens[first : last + 1]
+        if any(t.kind == "LBRACE" for t in line):
+            continue
+        head, end = tokens[first], line[-1]
+        own = next((i for i in range(first, last + 1) if tokens[i].kind == "RBRACE"), None)
+        if own is not None:
+            wrong = syntax_errors.block_not_opened(_span(file, head), _span(file, tokens[own]), None)
+            return [*tokens[:own], tokens[own]._replace(kind="UNKNOWN", repaired=True), *tokens[own + 1 :]], [wrong]
+        below = next((i for i in range(last + 1, len(tokens)) if tokens[i].kind not in ("NEWLINE", "$END")), None)
+        if below is not None and (widths[below] > widths[first] or tokens[below].kind == "RBRACE"):
+            brace = Token("LBRACE", "{", end.end, end.end, True)
+            wrong = syntax_errors.block_not_opened(_span(file, head), None, _span(file, end))
+            return [*tokens[: last + 1], brace, *tokens[last + 1 :]], [wrong]
+    return tokens, []
+
+
+_HEADERS = (_DECLARATIONS - {"use", "let"}) | {"if", "else", "repeat", "scan", "columns"}
+
+
+def _headers(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
+    """First and last token of each line that starts with the word of a block; newlines within ( ) and [ ] end none."""
+    start, depth = 0, 0
+    for i, token in enumerate(tokens):
+        depth += (token.kind in ("LPAR", "LSQB")) - (token.kind in ("RPAR", "RSQB"))
+        if (token.text == "\n" and depth <= 0) or token.kind == "$END":
+            if i > start and tokens[start].text in _HEADERS and tokens[start + 1].kind not in ("EQUAL", "COLON", "DOT", "PIPE"):
+                yield start, i - 1
+            start, depth = i + 1, 0
 
 
 def _indentation(file: SourceFile, tokens: Sequence[Token]) -> list[int]:

@@ -305,11 +305,16 @@ class Failures:
 
     def _line_end_inside(self, failure: Failure) -> Diagnostic | None:
         index = failure.index
-        if index == failure.statement or self._tokens[index].text not in ("\n", ""):
+        if index == failure.statement or not (self._tokens[index].text in ("\n", "") or self._ends_block_below(index)):
             return None
         last = self._tokens[index - 1].end
         end = Span(self._file, last, min(last + 1, len(self._file.text)))
         return syntax_errors.unexpected_line_end(end, self._span(index - 1), _expected_words(failure.expected))
+
+    def _ends_block_below(self, index: int) -> bool:
+        """Whether the token is the brace of a block, on a line below the one before it: the line end itself is no token there."""
+        token, before = self._tokens[index], self._tokens[index - 1]
+        return token.kind == "RBRACE" and "\n" in self._file.text[before.end : token.start]
 
     def _missing_line_end(self, failure: Failure) -> Diagnostic | None:
         index = failure.index
