@@ -50,7 +50,7 @@ def read_csv(
     """
     name = stream.name
     _check_first_bytes(stream, span)
-    small = len(stream.peek(SMALL + 1)) <= SMALL
+    small = not stream.live and len(stream.peek(SMALL + 1)) <= SMALL
     parts = parts_of(stream, separator, part_bytes)
     first = next(parts, None)
     if first is None:
@@ -69,10 +69,12 @@ def read_csv(
     if small:
         yield from (_by_record(layout, part) for part in _chained(first, parts, name))
         return
+    if stream.live:
+        yield from _as_they_come(layout, _chained(first, parts, name))
+        return
     from bmc.data.csv_arrow import ArrowReader  # noqa: PLC0415 - see the module's docstring
 
-    with_arrow = ArrowReader(layout)
-    yield from _ahead(_chained(first, parts, name), lambda part: with_arrow.read(part) or _by_record(layout, part))
+    yield from _ahead(_chained(first, parts, name), _with_arrow(layout, ArrowReader(layout).read))
 
 
 def _chained(first: Part, rest: Iterator[Part], name: str) -> Iterator[Part]:
@@ -81,6 +83,24 @@ def _chained(first: Part, rest: Iterator[Part], name: str) -> Iterator[Part]:
     for part in rest:
         _check_text(part, name)
         yield part
+
+
+def _as_they_come(layout: Layout, parts: Iterator[Part]) -> Iterator[RawTable]:
+    """The parts of what someone is still writing: none waits for the next."""
+    read: Reader | None = None
+    for part in parts:
+        if len(part.text) <= SMALL:
+            yield _by_record(layout, part)
+            continue
+        if read is None:
+            from bmc.data.csv_arrow import ArrowReader  # noqa: PLC0415 - see the module's docstring
+
+            read = _with_arrow(layout, ArrowReader(layout).read)
+        yield read(part)
+
+
+def _with_arrow(layout: Layout, read: Callable[[Part], RawTable | None]) -> Reader:
+    return lambda part: read(part) or _by_record(layout, part)
 
 
 def _ahead(parts: Iterator[Part], read: Reader) -> Iterator[RawTable]:

@@ -55,10 +55,11 @@ def parts_of(stream: Stream, separator: str, size: int, first: int = 0) -> Itera
     name, line, rest = stream.name, 1, b""
     wanted = first or size
     while True:
-        more = stream.read(max(wanted - len(rest), 1))
+        more, last = stream.some(max(wanted - len(rest), 1))
         text = rest + more if rest else more
-        last = len(more) < max(wanted - len(rest), 1)
         if not text:
+            if stream.live:
+                yield Part(b"", line, last=True)
             return
         end = len(text)
         if last:

@@ -72,7 +72,7 @@ def parts_of_stream(
     stream: Stream, form: str, columns: Sequence[ColumnSpec], written: Written, span: Span | None, watch: Watch | None = None
 ) -> Iterator[RawTable]:
     """The rows of what is open already. Raises BmcError."""
-    first = stream.peek(64)
+    first = stream.begin(64)
     if not first:
         raise BmcError(data_errors.empty_file(stream.name, "bytes", span))
     if form not in _TEXTS:

@@ -53,8 +53,7 @@ def _parts(stream: Stream, size: int) -> Iterator[tuple[bytes, int]]:
     """Whole lines, and the number of the first."""
     rest, line, wanted = b"", 1, size
     while True:
-        more = stream.read(max(wanted - len(rest), 1))
-        last = len(more) < max(wanted - len(rest), 1)
+        more, last = stream.some(max(wanted - len(rest), 1))
         text = rest + more if rest else more
         end = len(text) if last else text.rfind(b"\n") + 1
         if end or last:

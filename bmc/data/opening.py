@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import os
+import select
 import stat
 import sys
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +34,12 @@ STANDARD_INPUT = "<stdin>"
 
 _GZIP = b"\x1f\x8b"
 _PART = 1 << 20
+_PAUSE = 0.05
+"""Seconds without a byte after which what has come is worth an answer."""
+_LONGEST_WAIT = 0.25
+"""Seconds after which it is, however many bytes still come."""
+_SHOWN = 8
+"""Bytes that show a format."""
 _MOST_EXPANDED = 1 << 32
 """Bytes that a compressed file may expand to where a reader has to seek in it: a file of 4 MiB can pretend to hold 4 GiB."""
 
@@ -41,12 +50,21 @@ class _Readable(Protocol):
 
 class Stream:
     """The bytes of one file. `size`: how many the file has where it lies, None if nobody knows; `done`: how many of these have been
-    read. Errors of reading are BmcErrors."""
+    read. `live`: a pipe or a terminal, behind which someone may wait for answers to what is there already. Errors of reading are
+    BmcErrors."""
 
     def __init__(
-        self, name: str, file: IO[bytes], span: Span | None, *, size: int | None, compressed: bool = False, encoding: str = ""
+        self,
+        name: str,
+        file: IO[bytes],
+        span: Span | None,
+        *,
+        size: int | None,
+        compressed: bool = False,
+        encoding: str = "",
+        live: bool = False,
     ) -> None:
-        self.name, self.size, self._file, self._span = name, size, file, span
+        self.name, self.size, self._file, self._span, self.live = name, size, file, span, live
         self._state = _state_of(file)
         self._source: _Readable = gzip.GzipFile(fileobj=file, mode="rb") if compressed else file
         self._compressed = compressed
@@ -93,6 +111,31 @@ class Stream:
             left -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def some(self, size: int) -> tuple[bytes, bool]:
+        """The next bytes, at most `size`, and whether the end is known to be reached. Of a file as many as there are; of what is
+        live those that come within a moment."""
+        if not self.live:
+            found = self.read(size)
+            return found, len(found) < size
+        until = time.monotonic() + _LONGEST_WAIT
+        parts = [self._begun[:size] or self._text(size)]
+        self._begun = self._begun[size:]
+        left = size - len(parts[0])
+        while parts[-1] and left > 0 and (pause := min(_PAUSE, until - time.monotonic())) > 0:
+            if not select.select([self._file], [], [], pause)[0]:
+                break
+            parts.append(self._text(left))
+            left -= len(parts[-1])
+        return b"".join(parts), not any(parts)
+
+    def begin(self, size: int) -> bytes:
+        """As `peek`; of what is live no more than shows what it is: a line, or some bytes."""
+        if not self.live:
+            return self.peek(size)
+        while len(self._begun) < min(size, _SHOWN) and b"\n" not in self._begun and (part := self._text(size)):
+            self._begun += part
+        return self._begun[:size]
+
     def all(self) -> bytes:
         """All that is left. For formats that are read as a whole."""
         parts = []
@@ -121,7 +164,9 @@ class Stream:
         if self._ended:
             return b""
         try:
-            part = self._source.read(size)
+            # What is live gives what is there, and waits for nothing but the first byte.
+            at_once = self.live and isinstance(self._source, io.BufferedReader)
+            part = self._source.read1(size) if at_once else self._source.read(size)  # type: ignore[attr-defined]
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise BmcError(_no_gzip(self.name, error, self._span)) from None
         except (OSError, ValueError) as error:
@@ -186,13 +231,23 @@ def open_stream(name: str, span: Span | None, encoding: str = "") -> Stream:
 
 def standard_input() -> Stream:
     """Standard input, expanded if it is compressed. Raises BmcError when there is nothing."""
-    stream = Stream(STANDARD_INPUT, sys.stdin.buffer, None, size=None)
+    stream = Stream(STANDARD_INPUT, sys.stdin.buffer, None, size=None, live=_is_live(sys.stdin.buffer))
     first = stream.peek(2)
     if not first:
         raise BmcError(data_errors.empty_file(STANDARD_INPUT, "bytes", None))
     if first != _GZIP:
         return stream
     return Stream(STANDARD_INPUT, _Joined(stream), None, size=None, compressed=True)  # type: ignore[arg-type]
+
+
+def _is_live(file: IO[bytes]) -> bool:
+    """Whether bytes come when someone writes them."""
+    if os.name != "posix" or not isinstance(file, io.BufferedReader):
+        return False
+    try:
+        return not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 class _Joined:

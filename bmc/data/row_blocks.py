@@ -15,7 +15,7 @@ from bmc.data.rows import Rows, read_rows, rows_in_parts
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec, SourceSpec
 from bmc.record import record
-from bmc_runtime.table import Table
+from bmc_runtime.table import Origin, Table
 
 __all__ = ["Reading", "RowBlock", "expanded", "read_row_blocks"]
 
@@ -51,10 +51,18 @@ def read_row_blocks(given: Sequence[Given], reading: Reading) -> Iterator[RowBlo
     for one in expanded(given) if reading.source.window is None else given:
         for rows in _rows_of(one, reading):
             for start in range(0, max(rows.table.rows, 1), _MOST_ROWS):
-                table = rows.table.between(start, start + _MOST_ROWS)
+                table = _numbered(rows.table, rows.first_row).between(start, start + _MOST_ROWS)
                 errors = {row - start: text for row, text in rows.errors.items() if start <= row < start + _MOST_ROWS}
                 yield RowBlock(table, first, errors)
                 first += table.rows
+
+
+def _numbered(table: Table, first_row: int) -> Table:
+    """A part of a file with the numbers that its rows have in the file."""
+    if not first_row:
+        return table
+    ((file, rows),) = table.origin.files
+    return Table(table.columns, rows, Origin(((file, first_row + rows),), table.origin.ids + first_row), table.notes)
 
 
 def expanded(given: Sequence[Given]) -> list[Given]:

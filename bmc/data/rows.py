@@ -22,7 +22,7 @@ from bmc.data.opening import STANDARD_INPUT, Stream, standard_input
 from bmc.data.pictures import read_folder
 from bmc.data.raw import RawTable
 from bmc.data.read import IN_MEMORY, gathered, items_of_corpus, of_windows, table_of, tables_of, windowed
-from bmc.errors import BmcError
+from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.data.sources import IMAGES
 from bmc.frontend.unit import ColumnSpec, SourceKind, SourceSpec
 from bmc.record import record, replace
@@ -106,7 +106,7 @@ def _rows_of_stream(
     stream: Stream, columns: Sequence[ColumnSpec], source: SourceSpec | None, written: Written, form: str | None, *, keep_bad: bool
 ) -> Iterator[Rows]:
     name = STANDARD_INPUT
-    shown = format_of_bytes(stream.peek(64))
+    shown = format_of_bytes(stream.begin(64))
     corpus = source is not None and source.kind in ("text", "bytes")
     if source is not None and corpus:
         if form == source.kind or (form is None and shown not in BINARY):
@@ -144,7 +144,7 @@ def _rows(
     for raw in parts if keep_bad else checked(parts, name, columns, na):
         errors: dict[int, str] = {}
         if keep_bad:
-            errors = {row: diagnostic.message for row, diagnostic in reversed(errors_of(raw, name, columns, na))}
+            errors = {row: _in_short(diagnostic) for row, diagnostic in reversed(errors_of(raw, name, columns, na))}
         rows = Rows(table_of(raw, name), errors, before)
         before += raw.rows
         if raw.rows:
@@ -153,6 +153,12 @@ def _rows(
             empty = rows
     if not before and empty is not None:
         yield empty
+
+
+def _in_short(diagnostic: Diagnostic) -> str:
+    """One line: what is wrong with a cell, and with which."""
+    cell = diagnostic.code == "E0728" and diagnostic.notes
+    return f"{diagnostic.message}, {diagnostic.notes[0]}" if cell else diagnostic.message
 
 
 def _pictures(path: Path, columns: Sequence[ColumnSpec], source: SourceSpec) -> RawTable:

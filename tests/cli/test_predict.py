@@ -5,8 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import signal
+import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -252,6 +256,7 @@ def test_no_rows(run: Any, model: Path) -> None:
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a gap": ({"mass": None}, "missing"),
     "text": ({"mass": "heavy"}, "'heavy' is not a number"),
+    "a comma": ({"mass": "3,5"}, "'3,5' is not a number"),
     "a fraction": ({"age": "3.5"}, "'3.5' is not an integer"),
     "too large": ({"age": 2**31}, "-2147483648 to 2147483647"),
     "neither": ({"tame": "perhaps"}, "is not a truth value"),
@@ -273,7 +278,8 @@ def test_bad_rows(run: Any, model: Path, small_blocks: None, title: str) -> None
     stopped = run("predict", model, "rows.csv", "-o", "out.csv")
     assert stopped.code == 3
     assert why in stopped.err
-    assert "rows.csv" in stopped.err
+    line = 2 + 100 + sum(row["site"] == "é\n2" for row in rows[:100])
+    assert ("row 101 of rows.csv" if title == "not listed" else f"rows.csv, line {line}:") in stopped.err
     assert not Path("out.csv").exists()
 
     good(run("predict", model, "good.csv", "-o", "good.parquet"))
@@ -328,3 +334,74 @@ def test_rows_that_training_would_drop_are_counted(run: Any, model: Path, small_
     rows = [changed(row, mass=-1.0 if i % 50 == 3 else abs(row["mass"])) for i, row in enumerate(birds())]
     write_as("csv", rows, Path("rows.csv"))
     assert "3 of 150 rows would be dropped by `where`" in run("predict", model, "rows.csv").err
+
+
+# --- streams -------------------------------------------------------------------------------------------------------------
+def started(*args: Any) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", "from bmc.cli import main; main()", "predict", *map(str, args)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.fixture
+def deadline() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Ends a process that waits for what never comes."""
+    timers: list[threading.Timer] = []
+
+    def watch(process: subprocess.Popen[bytes]) -> None:
+        timers.append(threading.Timer(60, process.kill))
+        timers[-1].start()
+
+    yield watch
+    for timer in timers:
+        timer.cancel()
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_answers_come_while_rows_are_still_written(run: Any, model: Path, deadline: Any, kind: str) -> None:
+    write_as(kind, birds()[:4], Path(f"rows.{kind}"))
+    wanted = good(run("predict", model, f"rows.{kind}")).encode().splitlines(keepends=True)[:4]
+    given = Path(f"rows.{kind}").read_bytes().splitlines(keepends=True)
+    process = started(model, "-")
+    deadline(process)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for i in range(3):
+        if i == 0 and kind == "csv":
+            process.stdin.write(given.pop(0))
+        line = given.pop(0)
+        for part in (line[:20], line[20:]):
+            process.stdin.write(part)
+            process.stdin.flush()
+        if i == 0:
+            assert process.stdout.readline() == wanted.pop(0)
+        assert process.stdout.readline() == wanted.pop(0)
+    process.stdin.close()
+    assert process.wait() == 0
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(model: Path, tmp_path: Path, deadline: Any) -> None:
+    (tmp_path / "rows.csv").write_text(csv_text(birds() * 60), encoding="utf-8")
+    process = started(model, tmp_path / "rows.csv")
+    deadline(process)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline().startswith(b"kind,")
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
+
+
+def test_an_interrupt_leaves_nothing_behind(model: Path, tmp_path: Path, deadline: Any) -> None:
+    process = started(model, "-", "-o", tmp_path / "out.csv")
+    deadline(process)
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stdin.write(csv_text(birds()[:3]).encode())
+    process.stdin.flush()
+    while not list(tmp_path.glob(".out.csv.*")):  # it has begun to write
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.read() == b"\ninterrupted\n"
+    assert process.wait() == 130
+    assert list(tmp_path.iterdir()) == []

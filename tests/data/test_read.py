@@ -141,7 +141,7 @@ def test_bad_rows_may_be_kept(declare: Any, put: Put) -> None:
     rows = read_rows(path, declare.columns("mass: f32", "sex: str?"), keep_bad=True)
     assert rows.table.columns["mass"].to_python() == [1, 0, 3, 0, 0, 6]
     assert {row: text.removeprefix(f"{path}, ") for row, text in rows.errors.items()} == {
-        1: "line 3: 'x' is not a number",
+        1: "line 3: 'x' is not a number, in column 'mass'",
         3: "line 5 has 1 cells, the header has 2",
         4: "line 6: the cell of 'mass' is missing",
     }
