@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 from bmc.artefact.container import Damage
 from bmc.record import record
 from bmc_runtime.memory import DTYPES, Array, dtype_name
-from bmc_runtime.reducers import texts_of
+from bmc_runtime.reducers.distinct import texts_of
 from bmc_runtime.table import Bytes, text_from_offsets
 
 __all__ = ["Tensors", "decode", "encode", "signature"]

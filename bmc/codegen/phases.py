@@ -22,7 +22,8 @@ from bmc.codegen.kernel.code import WIDTH
 from bmc.codegen.lanes import Lanes
 from bmc.codegen.loop import emit_loop
 from bmc.codegen.opaque import OPAQUE_KERNELS
-from bmc.codegen.opaque.text import write_count_texts
+from bmc.codegen.opaque.statistics import write_statistics
+from bmc.codegen.opaque.text import COUNT_TEXTS, write_count_texts
 from bmc.codegen.rows import write_gather_rows
 from bmc.codegen.sites import without_sites
 from bmc.codegen.typed import float_dtype_of
@@ -74,9 +75,13 @@ class PhaseWriter:
             self._write_addition(dtype, symbol)
         self._write_copy()
 
-    def write_counting(self) -> None:
-        """Emit COUNT_TEXTS, for programs with reducers."""
-        write_count_texts(self.module, self.fused)
+    def write_reducing(self, symbols: Sequence[str]) -> None:
+        """Emit what the program's reducers call, by symbol."""
+        for symbol in symbols:
+            if symbol == COUNT_TEXTS:
+                write_count_texts(self.module, self.fused)
+            else:
+                write_statistics(self.module, symbol)
 
     def _write_copy(self) -> None:
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64, I64, I64]), COPY_RUNS)

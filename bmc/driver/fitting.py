@@ -1,7 +1,8 @@
 """Fitting: the statistics of the training split that a data block's columns are scaled, filled and coded by.
 
 In: a unit's data specification, the training table, the compiled functions `fit.*`. Out: fitted values in the store. Guaranteed:
-fits run in order of dependency; what is not finite is refused.
+fits that do not need one another take the same passes over the rows, block by block; what they give is a function of the rows
+as a multiset. A fit that mixes rows otherwise (it sorts them, say) runs once over whole arrays.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import numpy as np
 from bmc.driver import run_errors
 from bmc.driver.preparing import steps_of_columns
 from bmc.errors import BmcError
-from bmc.frontend.unit import DataSpec
+from bmc.frontend.unit import DataSpec, FitSpec
 from bmc_runtime.binding import BoundFunction, Library
+from bmc_runtime.fitting import RowPass, pass_rows
 from bmc_runtime.mapping import map_rows, run_whole
 from bmc_runtime.memory import Array
-from bmc_runtime.table import Table
+from bmc_runtime.table import Column, RowInput, Table
 
 __all__ = ["fit_statistics"]
 
@@ -25,29 +27,109 @@ Libraries = Callable[[str], Library]
 """The library that has a function, by the function's name."""
 
 
+_ALL_ROWS = "B_all"
+"""The run-time dim that `cut_levels` puts in the place of the row dim's value."""
+
+
+class _Fit:
+    """One function on its way through its levels."""
+
+    def __init__(self, spec: FitSpec, library: Library, store: Mapping[str, Array], dims: Mapping[str, int], rows: int) -> None:
+        self.spec, self._library, self._store = spec, library, store
+        self._rows = rows
+        self.found: dict[str, RowInput] = {}
+        self.keep: list[Array] = []
+        self._level = 0
+        # The number of all rows is a dim of its own where only some of them are at hand.
+        self._dims = {**dims, _ALL_ROWS: rows}
+
+    @property
+    def in_levels(self) -> bool:
+        """Whether it needs no more memory than for a block of rows."""
+        return f"{self.spec.function}.rows" not in self._library.program.functions
+
+    def level(self) -> RowPass | None:
+        """The next pass over the rows; None where there is no other."""
+        name = f"{self.spec.function}.rows.{self._level}"
+        if name not in self._library.program.functions:
+            return None
+        self._level += 1
+        function = BoundFunction(self._library, name, self._store)
+        wanted = {b.key for b in function.plan.buffers if b.kind == "input"}
+        return RowPass(function, {k: v for k, v in self.found.items() if k in wanted and not isinstance(v, Column)}, self._dims)
+
+    def after(self, level: RowPass) -> None:
+        self.found.update(level.results())
+        self.keep += level.keep
+
+    def run_over_all(self, table: Table) -> None:
+        """The rows of what cannot be cut into levels, side by side."""
+        by_rows = BoundFunction(self._library, f"{self.spec.function}.rows", self._store)
+        self.found = {**table.inputs(), **map_rows(by_rows, table.inputs(), table.rows, self._dims)}
+
+    def finish(self) -> None:
+        name = f"{self.spec.function}.finish"
+        if name not in self._library.program.functions:
+            return  # all that it gives is what reducers found
+        function = BoundFunction(self._library, name, self._store)
+        run_whole(function, self.found, {**self._dims, function.plan.row or "B": self._rows})
+        self.keep += function.keep
+
+
 def fit_statistics(
-    data: DataSpec, train: Table, libraries: Libraries, store: Mapping[str, Array], given: Collection[str] = ()
+    data: DataSpec,
+    train: Table,
+    libraries: Libraries,
+    store: Mapping[str, Array],
+    given: Collection[str] = (),
+    progress: Callable[[int], None] | None = None,
 ) -> list[Array]:
-    """Run the fits in order; each writes its fitted values into the store, but those whose keys are `given`. Gives the buffers
-    that texts in them point into.
+    """Run the fits; each writes its fitted values into the store, but those whose keys are `given`. Gives the buffers that texts
+    in them point into. `progress` is told how many rows were read, once for each block of a pass.
 
     Raises BmcError when a statistic is not finite: no cell of the column has a value, or one is infinite.
     """
-    inputs = train.inputs()
-    steps = steps_of_columns(data, train)
+    dims = steps_of_columns(data, train)
+    waiting = [fit for fit in data.fits if not all(key in given for key in fit.keys)]
+    unknown = {key for fit in waiting for key in fit.keys}
     keep: list[Array] = []
-    for fit in data.fits:
-        if all(key in given for key in fit.keys):
-            continue
-        library = libraries(fit.function)
-        by_rows = BoundFunction(library, f"{fit.function}.rows", store)
-        finish = BoundFunction(library, f"{fit.function}.finish", store)
-        cuts = map_rows(by_rows, inputs, train.rows, steps)
-        row = finish.plan.row or "B"
-        run_whole(finish, {**inputs, **cuts}, {**steps, row: train.rows})
-        keep += finish.keep
-        for key in fit.keys:
-            if store[key].dtype.kind == "f" and not np.isfinite(store[key]).all():
-                spec = next(f for f in data.fitted if f.key == key)
-                raise BmcError(run_errors.fitted_not_finite(spec.expression, train.rows, fit.columns, spec.span))
+    running: list[tuple[_Fit, RowPass]] = []
+    while waiting or running:
+        ready = [fit for fit in waiting if not unknown & set(fit.depends)]
+        waiting = [fit for fit in waiting if fit not in ready]
+        begun: list[_Fit] = []
+        for spec in ready:
+            fit = _Fit(spec, libraries(spec.function), store, dims, train.rows)
+            if not fit.in_levels:
+                fit.run_over_all(train)
+            begun.append(fit)
+        done: list[_Fit] = []
+        for fit in begun:
+            level = fit.level()
+            if level is None:
+                done.append(fit)
+            else:
+                running.append((fit, level))
+        pass_rows([level for _, level in running], train, dims, progress)
+        following: list[tuple[_Fit, RowPass]] = []
+        for fit, level in running:
+            fit.after(level)
+            another = fit.level()
+            if another is None:
+                done.append(fit)
+            else:
+                following.append((fit, another))
+        running = following
+        for fit in done:
+            fit.finish()
+            keep += fit.keep
+            unknown -= set(fit.spec.keys)
+            _require_finite(data, fit.spec, train.rows, store)
     return keep
+
+
+def _require_finite(data: DataSpec, fit: FitSpec, rows: int, store: Mapping[str, Array]) -> None:
+    for key in fit.keys:
+        if store[key].dtype.kind == "f" and not np.isfinite(store[key]).all():
+            spec = next(f for f in data.fitted if f.key == key)
+            raise BmcError(run_errors.fitted_not_finite(spec.expression, rows, fit.columns, spec.span))

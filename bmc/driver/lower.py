@@ -21,6 +21,7 @@ from bmc.errors import BmcError
 from bmc.frontend.unit import NEXT_STEP
 from bmc.ir import Function, Module, Operation
 from bmc.passes.check_memory import check_memory
+from bmc.passes.cut_levels import cut_levels
 from bmc.passes.fuse import fuse_phases
 from bmc.passes.fusion.kernels import kernel_key
 from bmc.passes.manager import Observer, check_after, run_pipeline
@@ -33,6 +34,7 @@ from bmc.passes.split_phases import split_phases
 from bmc.passes.split_rows import split_rows
 from bmc.record import record, replace
 from bmc_runtime.plan import FunctionPlan, Program
+from bmc_runtime.reducers.kernels import symbols_of
 
 __all__ = ["Lowered", "Options", "compile_functions", "lower_function", "lower_part", "lower_unit", "write_llvm"]
 
@@ -52,8 +54,10 @@ def lower_function(function: Function, options: Options, observer: Observer = ch
     """Lower one function, or the two parts of one that mixes rows (`fit.*`, `eval`)."""
     graph = run_pipeline(function, GRAPH_PASSES, options.disabled, observer, options.crash_directory)
     if function.name.startswith("fit.") or function.name == "eval":
+        cut = cut_levels(graph) if function.name.startswith("fit.") else None
         parts = [
-            run_pipeline(part, GRAPH_PASSES, options.disabled, observer, options.crash_directory) for part in split_rows(graph)
+            run_pipeline(part, GRAPH_PASSES, options.disabled, observer, options.crash_directory)
+            for part in (cut if cut is not None else split_rows(graph))
         ]
     elif function.name == NEXT_STEP:
         again = (*INCREMENTAL_PASSES, *GRAPH_PASSES)  # the parts have constants and moves of their own
@@ -93,8 +97,7 @@ def write_llvm(lowered: Sequence[Lowered], target: Target, key: Callable[[Operat
     module = empty_module(target.triple)
     writer = PhaseWriter(module, target.fused, key, vector_bytes_of(target.features))
     writer.write_additions()
-    if any(step.kind == "host" for item in lowered for step in item.memory.plan.steps):
-        writer.write_counting()
+    writer.write_reducing(symbols_of(step for item in lowered for step in item.memory.plan.steps))
     for item in lowered:
         for phase in item.memory.native:
             writer.write(phase.symbol, phase.ops, phase.table, item.memory.plan.dims)

@@ -12,7 +12,7 @@ from bmc.frontend.unit import OutputSpec
 from bmc.record import record
 from bmc_runtime.characters import lower, words
 from bmc_runtime.memory import Array
-from bmc_runtime.reducers import texts_of
+from bmc_runtime.reducers.distinct import texts_of
 
 __all__ = ["OTHER", "Vocabulary", "vocabulary_of"]
 

@@ -20,6 +20,7 @@ from bmc.ops import (
     scan,
     shape,
     sources,
+    statistics,
     text,
     text_parts,
     unary,
@@ -30,7 +31,8 @@ from bmc.ops.registry import Operator
 __all__ = ["chapters", "definition", "operators"]
 
 _MODULES = (
-    unary, binary, choice, sources, random, shape, window, pool, reduce, contract, index, order, text, text_parts, cache, control,
+    unary, binary, choice, sources, random, shape, window, pool, reduce, contract, index, order, statistics, text, text_parts,
+    cache, control,
 )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ cached function pointers. Guaranteed: running allocates nothing.
 from __future__ import annotations
 
 import ctypes
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,7 +16,8 @@ import numpy as np
 
 from bmc_runtime.memory import DTYPES, SCRATCH_BYTES, Array, address_of, aligned_bytes, allocate
 from bmc_runtime.plan import Buffer, FunctionPlan, Program, Step, evaluate_dim
-from bmc_runtime.reducers import REDUCERS, RowBlocks, run_reducer, texts_of
+from bmc_runtime.reducers.kernels import NativeKernels, symbols_of
+from bmc_runtime.reducers.running import REDUCERS, Reductions, RowBlocks, run_reducer
 from bmc_runtime.shards import shard_bounds, tree_pairs
 from bmc_runtime.table import Column
 
@@ -68,39 +68,20 @@ batch; a column is (address of its cells, address of the batch's, bytes of a cel
 _GATHER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
 
 
-COUNT_TEXTS = "bmc_count_texts"
-"""Symbol of programs with reducers: `void(cells*, keep*, i64 cells, slots*, counts*, i64 mask)`: a hash table of texts, whose slots
-hold the first cell of each, from 1, and how many cells have it."""
-
-_COUNT = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, ctypes.c_int64, *[ctypes.c_void_p] * 2, ctypes.c_int64)
-
-
 class Library:
     """A program's native steps as callables, and the scratch block that they share."""
 
     def __init__(self, program: Program, loader: Loader) -> None:
         self.program = program
         symbols = [s.symbol for f in program.functions.values() for s in f.steps if s.kind == "native"]
-        counting = [COUNT_TEXTS] if any(s.kind == "host" for f in program.functions.values() for s in f.steps) else []
-        self._loaded = loader(program.object_code, [*symbols, *ADDITIONS.values(), COPY_RUNS, GATHER_ROWS, *counting])
+        reducing = symbols_of(s for f in program.functions.values() for s in f.steps)
+        self._loaded = loader(program.object_code, [*symbols, *ADDITIONS.values(), COPY_RUNS, GATHER_ROWS, *reducing])
         self.additions = {dtype: _ADD(self._loaded.address(symbol)) for dtype, symbol in ADDITIONS.items()}
         self.entries = {symbol: _ENTRY(self._loaded.address(symbol)) for symbol in symbols}
         self._copy_runs = _COPY(self._loaded.address(COPY_RUNS))
         self.gather_rows = _GATHER(self._loaded.address(GATHER_ROWS))
-        self._count_texts = _COUNT(self._loaded.address(COUNT_TEXTS)) if counting else None
+        self.kernels = NativeKernels(reducing, self._loaded.address)
         self.scratch = aligned_bytes(SCRATCH_BYTES)
-
-    def count_texts(self, cells: Array, keep: Array) -> Counter[bytes]:
-        """How often each text occurs among the cells where `keep`, of their shape, holds. ValueError: it has no reducers."""
-        if self._count_texts is None or keep.shape != cells.shape:
-            raise ValueError(f"the program cannot count texts of {list(cells.shape)} where {list(keep.shape)} hold")
-        flat, mask = np.ascontiguousarray(cells).reshape(-1), np.ascontiguousarray(keep)
-        slots, counts = (np.zeros(1 << len(flat).bit_length() + 1, np.int64) for _ in range(2))
-        self._count_texts(
-            address_of(flat), address_of(mask), len(flat), address_of(slots), address_of(counts), len(slots) - 1
-        )  # fmt: skip
-        used = np.flatnonzero(slots)
-        return Counter(dict(zip(texts_of(flat[slots[used] - 1]), counts[used].tolist(), strict=True)))
 
     def fill(self, target: Array, column: Column) -> None:
         """Make a column of runs dense: `target` is `[N, steps, *step]`, longer runs are cut off. ValueError: another shape."""
@@ -227,16 +208,19 @@ class BoundFunction:
         outputs: Mapping[str, Array] | None = None,
         once: Array | None = None,
         runs: Mapping[str, Column] | None = None,
+        reductions: Reductions | None = None,
     ) -> Binding:
         """Lay the function out for these dims (the row dim among them).
 
         `inputs`, `outputs`: arrays by key that exist already; others are made. `totals`: where steps after the last sum
         read the sums over shards from, instead of from this binding's own. `partials`: the shards' partial sums by key
         and shard, where they exist already. `once`: bytes for what steps that run once leave for later steps, where another
-        process runs either. `runs`: columns for inputs that only reducers of the host read. ValueError: an array does not fit.
+        process runs either. `runs`: columns for inputs that only reducers of the host read. `reductions`: what reducers of the
+        host add the rows of each run to; their results are then not there after a run, but when all rows have passed.
+        ValueError: an array does not fit.
         """
         given = {"input": inputs or {}, "output": outputs or {}}
-        return _Layout(self, dict(dims), given, totals or {}, partials or {}, once, runs or {}).binding
+        return _Layout(self, dict(dims), given, totals or {}, partials or {}, once, runs or {}, reductions).binding
 
 
 @dataclass(frozen=True)
@@ -268,8 +252,9 @@ class _Layout:
         partials: Mapping[tuple[str, int], Array],
         once: Array | None,
         runs: Mapping[str, Column],
+        reductions: Reductions | None,
     ) -> None:
-        self.function, self.plan, self.dims, self.runs = function, function.plan, dims, runs
+        self.function, self.plan, self.dims, self.runs, self.reductions = function, function.plan, dims, runs, reductions
         self.given, self.given_totals, self.given_partials = given, totals, partials
         plan = self.plan
         for limit in plan.limits:
@@ -328,7 +313,7 @@ class _Layout:
                     additions.extend(self._additions(source, target))
                 binding.stages.append(([], additions))
             else:
-                binding.stages.append(([(self._host(step), 0, 0)], []))
+                binding.stages.append(([(self._host(position, step), 0, 0)], []))
 
     def _call(self, step: Step, shard: int, after_sums: bool) -> Call:
         plan, binding = self.plan, self.binding
@@ -344,16 +329,33 @@ class _Layout:
         binding.tables.append(table)
         return self.function.library.entries[step.symbol], address_of(table), address_of(sizes)
 
-    def _host(self, step: Step) -> Callable[[int, int, int], int]:
+    def _host(self, position: int, step: Step) -> Callable[[int, int, int], int]:
         """A reducer of the host as a call like a native one. Its outputs are the last of its arguments."""
         types = [(dtype, tuple(evaluate_dim(d, self.dims) for d in shape)) for dtype, shape in step.attributes["types"]]
         count = REDUCERS[step.symbol].inputs
         places = list(zip(step.arguments, types, strict=True))
+        if self.reductions is not None:
+            return self._passing(position, places[:count], self.reductions)
         inputs = [self._rows(index, *kind) for index, kind in places[:count]]
         outputs = [self._array(index, *kind) for index, kind in places[count:]]
 
         def call(_table: int, _dims: int, _scratch: int) -> int:
-            self.function.keep.extend(run_reducer(step.symbol, inputs, outputs, step.attributes, self.function.library.count_texts))
+            self.function.keep.extend(run_reducer(step.symbol, inputs, outputs, step.attributes, self.function.library.kernels))
+            return 0
+
+        return call
+
+    def _passing(
+        self, position: int, places: Sequence[tuple[int, tuple[str, tuple[int, ...]]]], reductions: Reductions
+    ) -> Callable[[int, int, int], int]:
+        """A reducer that rows pass by: each call adds those that lie in the binding's inputs."""
+        buffers, known = self.plan.buffers, self.binding.inputs
+        laid_out = {index: self._array(index, *kind) for index, kind in places if buffers[index].kind != "input"}
+
+        def call(_table: int, _dims: int, _scratch: int) -> int:
+            if reductions.wants(position):
+                found = [laid_out[index] if index in laid_out else known[buffers[index].key] for index, _ in places]
+                reductions.add(position, found)
             return 0
 
         return call

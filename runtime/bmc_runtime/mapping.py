@@ -21,7 +21,7 @@ from bmc_runtime.memory import DTYPES, Array, address_of, allocate
 from bmc_runtime.plan import Buffer, FunctionPlan, evaluate_dim
 from bmc_runtime.table import Column, Indices, RowInput
 
-__all__ = ["CHUNK_ROWS", "map_groups", "map_rows", "rows_of", "run_whole", "steps_of"]
+__all__ = ["CHUNK_ROWS", "map_groups", "map_rows", "rows_of", "run_whole", "steps_of", "within_arena"]
 
 CHUNK_ROWS = 1024
 
@@ -76,7 +76,7 @@ def map_rows(
     fed = _fed(plan, inputs, feed)
     results = {key: allocate(b.dtype, tuple(evaluate_dim(d, everything) for d in b.shape)) for key, b in made.items()}
     widest = max((column.longest * column.step_bytes for column in runs.values()), default=0)
-    chunk = _within_arena(plan, everything, max(1, min(chunk, rows, _DENSE_BYTES // max(widest, 1))))
+    chunk = within_arena(plan, everything, max(1, min(chunk, rows, _DENSE_BYTES // max(widest, 1))))
     bindings: dict[tuple[tuple[str, int], ...], Binding] = {}
     for first in range(0, rows, chunk):
         count = min(chunk, rows - first)
@@ -109,7 +109,7 @@ def map_rows(
     return results
 
 
-def _within_arena(plan: FunctionPlan, dims: Mapping[str, int], chunk: int) -> int:
+def within_arena(plan: FunctionPlan, dims: Mapping[str, int], chunk: int) -> int:
     """`chunk` rows, or as many fewer as fit into `_ARENA_BYTES`; at least one."""
 
     def arena(rows: int) -> int:

@@ -13,7 +13,7 @@ import pytest
 
 from bmc.artefact import Checkpoint, read_checkpoint, require_same_run, write_checkpoint
 from bmc.errors import BmcError
-from bmc_runtime.reducers import texts_of
+from bmc_runtime.reducers.distinct import texts_of
 
 
 def test_round_trip(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from bmc.errors import BmcError
 from bmc.frontend.unit import StateSpec, Unit, WeightSpec
 from bmc.ir import Module, TensorType
 from bmc.source import SourceFile, Span
-from bmc_runtime.reducers import texts_of
+from bmc_runtime.reducers.distinct import texts_of
 
 SPAN = Span(SourceFile("m.bm", "w"), 0, 1)
 

@@ -13,6 +13,7 @@ from bmc.ir.dims import symbols
 from bmc.ops.build import Builder
 from bmc.ops.contract import ContractAttrs
 from bmc.ops.kernel import KernelAttrs
+from bmc.ops.lowering import Host
 from bmc.ops.random import CONTROL, CONTROL_FIRST_ROW
 from bmc.ops.reduce import ReduceAttrs
 from bmc.ops.registry import Operator, RowMix, row_axes
@@ -93,6 +94,8 @@ def test_claims_hold(record: Operator) -> None:
 def test_claims_are_not_all_cautious() -> None:
     claims: Counter[str] = Counter()
     for record in operators().values():
+        if isinstance(record.lowering, Host):
+            continue  # statistics of all rows: mixing is what they are for
         for case, symbol in _experiments(record):
             axes = _row_axes_of(list(case.sample.operands), symbol)
             if axes is not None:

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from bmc_runtime.memory import Array, allocate
-from bmc_runtime.reducers import REDUCERS, count_texts, run_reducer, texts_of
+from bmc_runtime.reducers.distinct import texts_of
+from bmc_runtime.reducers.running import REDUCERS, run_reducer
 from bmc_runtime.table import text_column
+from tests.reducing import native_kernels
 
 WORDS = ["b", "é", "a", "z", "b", "", "a", "b", "zz", "中"]
 
@@ -38,7 +40,7 @@ def test_text_by_count_then_bytes(limit: int) -> None:
     column = text_column(WORDS)
     keep = np.array([word != "zz" for word in WORDS])
     table, order, count = filled = outputs("str", limit)
-    buffers = run_reducer("distinct", [column.data, keep], filled, {"limit": limit})
+    buffers = run_reducer("distinct", [column.data, keep], filled, {"limit": limit}, native_kernels())
     wanted = expected([word.encode() for word in WORDS if word != "zz"], limit)
     assert (texts_of(table), order.tolist(), int(count)) == wanted
     assert all(isinstance(buffer, np.ndarray) for buffer in buffers)
@@ -51,14 +53,14 @@ def test_integers_by_count_then_value(dtype: str, limit: int) -> None:
     x = np.array(values, dtype={"i32": np.int32, "i64": np.int64}[dtype])
     keep = np.array([True] * 7 + [False])
     table, order, count = filled = outputs(dtype, limit)
-    assert run_reducer("distinct", [x, keep], filled, {"limit": limit}) == ()
+    assert run_reducer("distinct", [x, keep], filled, {"limit": limit}, native_kernels()) == ()
     assert (table.tolist(), order.tolist(), int(count)) == expected(values[:7], limit)
 
 
 def test_tables_own_their_text() -> None:
     column = text_column([f"word {i % 50}" for i in range(1000)])
     filled = outputs("str", 50)
-    buffers = run_reducer("distinct", [column.data, np.ones(1000, np.bool_)], filled, {"limit": 50})
+    buffers = run_reducer("distinct", [column.data, np.ones(1000, np.bool_)], filled, {"limit": 50}, native_kernels())
     table = filled[0]
     addresses = table["address"]  # type: ignore[call-overload]
     base = buffers[0].ctypes.data
@@ -72,10 +74,10 @@ def test_does_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     x, keep = rng.integers(0, 40, 1000), rng.integers(0, 2, 1000) > 0
     whole = outputs("i64", 30)
-    run_reducer("distinct", [x, keep], whole, {"limit": 30})
-    monkeypatch.setattr("bmc_runtime.reducers.BLOCK_ROWS", 7)
+    run_reducer("distinct", [x, keep], whole, {"limit": 30}, native_kernels())
+    monkeypatch.setattr("bmc_runtime.reducers.running.BLOCK_ROWS", 7)
     blocks = outputs("i64", 30)
-    run_reducer("distinct", [x, keep], blocks, {"limit": 30})
+    run_reducer("distinct", [x, keep], blocks, {"limit": 30}, native_kernels())
     assert [array.tolist() for array in blocks] == [array.tolist() for array in whole]
 
 
@@ -83,17 +85,18 @@ def test_merge_commutes() -> None:
     reducer = REDUCERS["distinct"]
 
     def parts() -> list[Any]:
-        return [reducer.partial([np.arange(i, i + 4), np.ones(4, np.bool_)], {}, count_texts) for i in range(5)]
+        blocks = [[np.arange(i, i + 4), np.ones(4, np.bool_)] for i in range(5)]
+        return [reducer.add(None, block, {}, None, native_kernels()) for block in blocks]
 
     assert reduce(reducer.merge, parts()) == reduce(reducer.merge, parts()[::-1])
 
 
 def test_no_rows() -> None:
     table, order, count = filled = outputs("str", 3)
-    run_reducer("distinct", [text_column([]).data, np.zeros(0, np.bool_)], filled, {"limit": 3})
+    run_reducer("distinct", [text_column([]).data, np.zeros(0, np.bool_)], filled, {"limit": 3}, native_kernels())
     assert (texts_of(table), order.tolist(), int(count)) == ([b"", b"", b""], [-1, -1, -1], 0)
 
 
 def test_unknown_reducers_are_refused() -> None:
     with pytest.raises(KeyError):
-        run_reducer("median_of_medians", [np.zeros(1)], [], {})
+        run_reducer("median_of_medians", [np.zeros(1)], [], {}, native_kernels())

@@ -1,6 +1,7 @@
 """Sums, means, extremes and what is made of them.
 
-Gaps are skipped. A sum over rows of a whole split (fits, metrics) runs in f64; its rank-0 result stays a weak f64.
+Gaps are skipped. A sum over rows of a whole split (metrics) runs in f64; its rank-0 result stays a weak f64. In fits sums over
+rows are exact: means and variances are those of `row_moments`, and `cut_levels` makes the others reducers.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ __all__ = ["PRIMITIVES", "Reduced", "reduce_mean"]
 
 @record(frozen=True)
 class Reduced:
-    """Operands of one reduction: data in the dtype of the sum, axes, and how to give the result back."""
+    """Operands of one reduction: data in the dtype of the sum, axes, and how to give the result back. `exact`: over the rows of a
+    whole split. `fitted`: in a data block, where statistics are those of reducers."""
 
     tensor: Tensor
     axes: tuple[int, ...]
     keep: bool
     exact: bool
+    fitted: bool = False
 
     def kept_shape(self) -> tuple[Dim, ...]:
         return tuple(1 if i in self.axes else d for i, d in enumerate(self.tensor.shape))
@@ -45,16 +48,17 @@ def prepare(arguments: Arguments, tensor: Tensor, axes: tuple[int, ...], *, as_f
         raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, describe(tensor)))
     over_rows = any(core.trace.has_rows(tensor.shape[i]) for i in axes)
     exact = core.trace.exact and over_rows
+    fitted = exact and as_float and core.fitting is not None
     weak = tensor.weak
     if tensor.dtype == "bool":
         tensor = coercion.to_dtype(core, tensor, "f64" if exact else core.float_type if as_float else "i32")
     elif as_float and is_integer(tensor.dtype):
         tensor = coercion.to_dtype(core, tensor, "f64" if exact else core.float_type)
-    elif exact and is_float(tensor.dtype):
+    elif exact and is_float(tensor.dtype) and not fitted:
         tensor = coercion.to_dtype(core, tensor, "f64")
     elif weak:
         tensor = replace(tensor, weak=False)
-    return Reduced(tensor, axes, keep, exact)
+    return Reduced(tensor, axes, keep, exact, fitted)
 
 
 def finish(arguments: Arguments, plan: Reduced, value: Value) -> Tensor:
@@ -100,14 +104,26 @@ def reduce_mean(arguments: Arguments, tensor: Tensor, axes: tuple[int, ...], kee
     return finish(arguments, plan, _mean(arguments, plan))
 
 
+def _fitted_moments(arguments: Arguments, plan: Reduced, ddof: int = 0) -> tuple[Value, Value]:
+    """(mean, variance) over rows of a split, both of exact sums."""
+    trace, tensor = arguments.core.trace, plan.tensor
+    valid = tensor.valid if tensor.valid is not None else trace.constant(True, "bool", tensor.shape)
+    _, mean, variance = trace.ops("row_moments", tensor.value, valid, axes=tuple(sorted(plan.axes)), ddof=ddof)
+    return mean, variance
+
+
 def _mean(arguments: Arguments, plan: Reduced) -> Value:
+    if plan.fitted:
+        return _fitted_moments(arguments, plan)[0]
     trace = arguments.core.trace
     total = trace.reduce("reduce_sum", masked(arguments, plan.tensor, 0), plan.axes)
     return trace.op("div", total, counted(arguments, plan))
 
 
 def _variance(arguments: Arguments, plan: Reduced, ddof: int) -> tuple[Value, Value]:
-    """(mean, mean of squared differences from it) with `ddof` taken off the count: the two-pass formula."""
+    """(mean, mean of squared differences from it) with `ddof` taken off the count: the two-pass formula where sums are rounded."""
+    if plan.fitted:
+        return _fitted_moments(arguments, plan, ddof)
     trace = arguments.core.trace
     mean = _mean(arguments, plan)
     kept = plan.kept_shape()

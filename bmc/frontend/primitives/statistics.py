@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
@@ -33,21 +34,44 @@ def _quantile_of(arguments: Arguments, x: Tensor, q: float) -> Tensor:
     core, trace = arguments.core, arguments.core.trace
     if x.dtype in ("bool", "str"):
         raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, describe(x)))
-    dtype = "f64" if trace.exact else core.float_type
-    tensor = coercion.to_dtype(core, x, dtype)
-    tensor, axes = over_steps(core, tensor, arguments.axes("axis", tensor.rank, describe(tensor)))
+    given = arguments.axes("axis", x.rank, describe(x))
+    fitted = core.fitting is not None and trace.exact and any(trace.has_rows(x.shape[i]) for i in given)
+    dtype = x.dtype if fitted and is_float(x.dtype) else "f64" if trace.exact else core.float_type
+    tensor, axes = over_steps(core, coercion.to_dtype(core, x, dtype), given)
     others = [i for i in range(tensor.rank) if i not in axes]
-    count = product(tensor.shape[i] for i in axes)
-    kept = tuple(tensor.shape[i] for i in others)
+    value = (_fitted_quantile if fitted else _sorted_quantile)(arguments, tensor, axes, q)
+    weak = trace.exact and not others
+    return Tensor(
+        value if weak else trace.cast(value, core.float_type),
+        core.trace,
+        weak=weak,
+        origins=tuple(tensor.origin(i) for i in others),
+    )
+
+
+def _fitted_quantile(arguments: Arguments, x: Tensor, axes: Sequence[int], q: float) -> Value:
+    """Over the rows of a split, in bounded memory."""
+    trace = arguments.core.trace
+    valid = x.valid if x.valid is not None else trace.constant(True, "bool", x.shape)
+    found = trace.op("quantiles", x.value, valid, axes=tuple(sorted(axes)), q=(q,))
+    return trace.reshape(found, found.type.shape[:-1])
+
+
+def _sorted_quantile(arguments: Arguments, x: Tensor, axes: Sequence[int], q: float) -> Value:
+    """By sorting the cells."""
+    trace, dtype = arguments.core.trace, x.dtype
+    others = [i for i in range(x.rank) if i not in axes]
+    count = product(x.shape[i] for i in axes)
+    kept = tuple(x.shape[i] for i in others)
 
     def gathered(value: Value) -> Value:
         return trace.reshape(trace.transpose(value, (*others, *axes)), (*kept, count))
 
-    data = gathered(tensor.value)
-    if tensor.valid is None:
+    data = gathered(x.value)
+    if x.valid is None:
         number = trace.broadcast(trace.dim(count, dtype), kept)
     else:
-        valid = gathered(tensor.valid)
+        valid = gathered(x.valid)
         data = trace.op("select", valid, data, trace.constant(math.nan, dtype, data.type.shape))
         number = trace.reduce("reduce_sum", trace.cast(valid, dtype), [len(kept)])
     ordered, _ = trace.ops("sort", data, descending=False)
@@ -56,14 +80,7 @@ def _quantile_of(arguments: Arguments, x: Tensor, q: float) -> Tensor:
     below = trace.op("floor", position)
     share = trace.op("sub", position, below)
     low, high = (_at(arguments, ordered, trace.cast(p, "i32")) for p in (below, trace.op("ceil", position)))
-    value = trace.op("add", low, trace.op("mul", share, trace.op("sub", high, low)))
-    weak = trace.exact and not kept
-    return Tensor(
-        value if weak else trace.cast(value, core.float_type),
-        core.trace,
-        weak=weak,
-        origins=tuple(tensor.origin(i) for i in others),
-    )
+    return trace.op("add", low, trace.op("mul", share, trace.op("sub", high, low)))
 
 
 def _at(arguments: Arguments, ordered: Value, index: Value) -> Value:

@@ -1,0 +1,1 @@
+"""Reductions of fitting over all rows: exact sums, quantiles, extremes, tables of distinct values."""

@@ -1,0 +1,106 @@
+"""The native parts of reducers, which a program has for the reducers that it uses.
+
+In: a plan's steps; a loaded program. Out: the symbols that code generation writes, and `NativeKernels` that call them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from bmc_runtime.memory import DTYPES, Array, address_of, dtype_name
+from bmc_runtime.plan import Step
+from bmc_runtime.reducers.distinct import texts_of
+
+__all__ = ["COUNT_TEXTS", "DIGITS", "GROUPS", "MOMENTS", "SUMS", "NativeKernels", "symbols_of"]
+
+COUNT_TEXTS = "bmc_count_texts"
+"""`void(cells*, keep*, i64 cells, slots*, counts*, i64 mask)`: a hash table of texts, whose slots hold the first cell of each, from
+1, and how many cells have it."""
+
+SUMS, MOMENTS, GROUPS, DIGITS = "bmc_sums", "bmc_moments", "bmc_groups", "bmc_digits"
+"""Beginnings of symbols; behind them stands `_f32` or `_f64`. What they do: `Kernels`."""
+
+_USED: Final[Mapping[str, str]] = {"exact_sum": SUMS, "row_moments": MOMENTS, "group_moments": GROUPS, "quantiles": DIGITS}
+
+_P, _N = ctypes.c_void_p, ctypes.c_int64
+_ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {
+    COUNT_TEXTS: (_P, _P, _N, _P, _P, _N),
+    DIGITS: (_P, _P, _N, _N, _P, _N, _P, _P, _N, _N),
+    **dict.fromkeys((SUMS, MOMENTS, GROUPS), (_P, _P, _P, _N, _N, _N, _P, _P, _P)),
+}
+
+
+def symbols_of(steps: Iterable[Step]) -> list[str]:
+    """What the reducers among some steps call."""
+    found: set[str] = set()
+    for step in steps:
+        if step.kind == "host":
+            dtype = str(step.attributes["types"][0][0])
+            if dtype == "str":
+                found.add(COUNT_TEXTS)
+            elif step.symbol in _USED and dtype in ("f32", "f64"):
+                found.add(f"{_USED[step.symbol]}_{dtype}")
+    return sorted(found)
+
+
+class NativeKernels:
+    """`Kernels` of a program. KeyError: it has none of what is called."""
+
+    def __init__(self, symbols: Iterable[str], address: Callable[[str], int]) -> None:
+        self._address = address  # holds the code that the functions lie in
+        self._functions = {
+            symbol: ctypes.CFUNCTYPE(None, *_ARGUMENTS[symbol if symbol == COUNT_TEXTS else symbol.rpartition("_")[0]])(
+                address(symbol)
+            )
+            for symbol in symbols
+        }
+
+    def count_texts(self, cells: Array, keep: Array) -> Counter[bytes]:
+        """How often each text occurs among the cells where `keep`, of their shape, holds."""
+        if keep.shape != cells.shape:
+            raise ValueError(f"texts of {list(cells.shape)} cannot be counted where {list(keep.shape)} hold")
+        flat, mask = np.ascontiguousarray(cells).reshape(-1), np.ascontiguousarray(keep)
+        slots, counts = (np.zeros(1 << len(flat).bit_length() + 1, np.int64) for _ in range(2))
+        self._functions[COUNT_TEXTS](
+            address_of(flat), address_of(mask), len(flat), address_of(slots), address_of(counts), len(slots) - 1
+        )  # fmt: skip
+        used = np.flatnonzero(slots)
+        return Counter(dict(zip(texts_of(flat[slots[used] - 1]), counts[used].tolist(), strict=True)))
+
+    def add_exactly(self, x: Array, keep: Array, slots: Array | None, words: Array, squares: Array | None, tallies: Array) -> None:
+        """See `Kernels`."""
+        rows, columns = _checked(x, keep)
+        wanted = rows if slots is not None else columns
+        if (slots is not None and (slots.dtype != DTYPES["i32"] or slots.size != rows or columns != 1)) or (
+            slots is None and len(tallies) != wanted
+        ):
+            raise ValueError("cells do not fit the sums that they are added to")
+        kind = GROUPS if slots is not None else MOMENTS if squares is not None else SUMS
+        self._functions[f"{kind}_{dtype_name(x)}"](
+            address_of(x), address_of(keep), 0 if slots is None else address_of(slots), rows, columns, len(tallies),
+            address_of(words), 0 if squares is None else address_of(squares), address_of(tallies),
+        )  # fmt: skip
+
+    def count_digits(self, x: Array, keep: Array, prefixes: Array, counts: Array, tallies: Array, shift: int, bits: int) -> None:
+        """See `Kernels`."""
+        rows, columns = _checked(x, keep)
+        if counts.shape != (columns, prefixes.shape[1], 1 << bits) or len(tallies) != columns or len(prefixes) != columns:
+            raise ValueError("cells do not fit the counts of their digits")
+        self._functions[f"{DIGITS}_{dtype_name(x)}"](
+            address_of(x), address_of(keep), rows, columns, address_of(prefixes), prefixes.shape[1], address_of(counts),
+            address_of(tallies), shift, bits,
+        )  # fmt: skip
+
+
+def _checked(x: Array, keep: Array) -> tuple[int, int]:
+    """Rows and columns. ValueError: native code cannot read them."""
+    if x.ndim != 2 or keep.shape != x.shape or keep.dtype.itemsize != 1:
+        raise ValueError(f"cells of {list(x.shape)} do not go with a mask of {list(keep.shape)}")
+    if not (x.flags.c_contiguous and keep.flags.c_contiguous):
+        raise ValueError("cells must be row-major")
+    return x.shape[0], x.shape[1]
