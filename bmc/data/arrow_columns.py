@@ -58,22 +58,32 @@ def _is_text(kind: Any) -> bool:
 
 
 def _present(array: Any) -> Valid:
+    """Which cells there are. Bits are taken apart here, as Arrow would import pandas to make an array of truth values."""
     if array.null_count == 0:
         return np.ones(len(array), np.bool_)
-    return np.asarray(array.is_valid().to_numpy(zero_copy_only=False))
+    bits = array.buffers()[0]
+    return np.zeros(len(array), np.bool_) if bits is None else _bits(bits, array.offset, len(array))
+
+
+def _bits(buffer: Any, offset: int, count: int) -> Valid:
+    """`count` truth values of a buffer of bits, from bit `offset`."""
+    first = offset // 8
+    packed = np.frombuffer(buffer, np.uint8, (offset + count + 7) // 8 - first, first)
+    return np.unpackbits(packed, bitorder="little")[offset % 8 : offset % 8 + count].view(np.bool_)
 
 
 def _present_in(array: Any, texts: tuple[str, ...]) -> Valid:
     found = compute.is_in(array, value_set=pa.array(texts, array.type))
-    return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+    return _bits(found.buffers()[1], found.offset, len(found)) if len(found) else np.zeros(0, np.bool_)
 
 
 def _plain(spec: ColumnSpec, array: Any, present: Valid) -> Converted:
     try:
         if pa.types.is_boolean(array.type):
-            filled = array.fill_null(False) if array.null_count else array
-            return from_array(spec, filled.to_numpy(zero_copy_only=False), present)
-        return from_array(spec, _values(array), present)
+            values = _bits(array.buffers()[1], array.offset, len(array)) if len(array) else np.zeros(0, np.bool_)
+        else:
+            values = _values(array)
+        return from_array(spec, values, present if array.null_count else None)
     except WrongType:
         raise WrongType(str(array.type), spec) from None
 

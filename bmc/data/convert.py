@@ -186,6 +186,13 @@ def from_array(
         return from_values(spec, _with_none(array.tolist(), present), na)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
+    found = _as_it_is(spec, array) if present is None else None
+    if found is not None:
+        return found
+    if present is not None and array.ndim == 1 and array.dtype.kind in "iuf" and len(present) == len(array):
+        found = _as_it_is(spec, np.where(present, array, array.dtype.type(0)))
+        if found is not None:
+            return with_mask(spec, found.column, present)
     present = np.ones(len(array), np.bool_) if present is None else present
     if spec.kind != "plain":
         return _times(spec, array, present)
@@ -197,6 +204,22 @@ def from_array(
     else:
         array = np.where(_spread(present, array), array, array.dtype.type(0))
     return _numbers(spec, array, present)
+
+
+def _as_it_is(spec: ColumnSpec, array: NDArray[Any]) -> Converted | None:
+    """The column of an array of which a glance shows that every cell is there and right; None for any other."""
+    if not array.size or spec.kind != "plain" or spec.dtype == "bool":
+        return None
+    if spec.dtype in INTEGER_BOUNDS:
+        low, high = INTEGER_BOUNDS[spec.dtype]
+        right = array.dtype.kind in "iu" and int(array.min()) >= low and int(array.max()) <= high
+    else:
+        # The smallest cell is NaN where any is.
+        right = array.dtype.kind in "iu" or (array.dtype.kind == "f" and not np.isnan(array.min()))
+    if not right:
+        return None
+    wide = array if spec.dtype in INTEGER_BOUNDS else array.astype(np.float64, copy=False)
+    return Converted(Column(spec.dtype, _rounded(wide, spec.dtype), np.ones(len(array), np.bool_) if spec.nullable else None))
 
 
 def _steps(spec: ColumnSpec, array: NDArray[Any], present: Valid | None, na: frozenset[str]) -> Converted:

@@ -27,7 +27,7 @@ _FIRST = {"date": -719_162, "timestamp": -719_162 * 86_400_000_000}
 """0001-01-01."""
 
 _REFUSED = re.compile(r"CSV column #(\d+)")
-_HEXADECIMAL = re.compile(rb"0[xX]")
+_HEXADECIMAL = re.compile(rb"[xX]")
 
 
 class ArrowReader:
@@ -70,14 +70,14 @@ class ArrowReader:
                 return RawTable(found, table.num_rows, _Lines(part, layout.separator))
             self._as_text |= again
 
-    def _parsed(self, text: bytes, as_text: frozenset[str]) -> Any:
+    def _parsed(self, text: bytes | bytearray, as_text: frozenset[str]) -> Any:
         layout = self._layout
         types = {str(self._places[spec.name]): _arrow_type(spec) for spec in layout.columns}
         types |= {str(self._places[name]): pa.large_string() for name in as_text}
         # Where no column is wanted the rows are counted by the first.
         included = types or {"0": pa.large_string()}
         return arrow_csv.read_csv(
-            pa.BufferReader(text),
+            pa.BufferReader(pa.py_buffer(text)),
             read_options=arrow_csv.ReadOptions(
                 use_threads=False, block_size=max(len(text), 1) + 1, column_names=[str(at) for at in range(len(layout.header))]
             ),
@@ -105,11 +105,15 @@ class ArrowReader:
         return {name for name, place in self._places.items() if place == at and name not in as_text}
 
 
-def _may_be_hexadecimal(text: bytes, separator: str) -> bool:
+def _may_be_hexadecimal(text: bytes | bytearray, separator: str) -> bool:
     """Whether a cell begins with 0x, which Arrow takes for an integer."""
+    if not any(sign in text for sign in (b"x", b"X")):
+        return False
     before = b"\n\r\"" + separator.encode()
     for found in _HEXADECIMAL.finditer(text):
-        at = found.start() - 1
+        at = found.start() - 2
+        if at < -1 or text[at + 1] != 0x30:
+            continue
         while at >= 0 and text[at] in b" \t+-":
             at -= 1
         if at < 0 or text[at] in before:

@@ -33,7 +33,7 @@ _QUOTE, _FEED, _RETURN = 0x22, 0x0A, 0x0D
 class Part:
     """Whole records. `line`: the number, from 1, of the first line in the file. `last`: the file ends here."""
 
-    text: bytes
+    text: bytes | bytearray
     line: int
     last: bool
 
@@ -49,14 +49,18 @@ class Layout:
     header: tuple[str, ...]
 
 
-def parts_of(stream: Stream, separator: str, size: int, first: int = 0) -> Iterator[Part]:
-    """The parts of a csv text, each of about `size` bytes, the first of `first` if that is not 0. Raises BmcError: a quote is never
-    closed, a record is too long."""
-    name, line, rest = stream.name, 1, b""
-    wanted = first or size
+def parts_of(stream: Stream, separator: str, size: int) -> Iterator[Part]:
+    """The parts of a csv text, each of about `size` bytes. Raises BmcError: a quote is never closed, a record is too long."""
+    name, line, rest = stream.name, 1, bytearray()
+    wanted = size
     while True:
-        more, last = stream.some(max(wanted - len(rest), 1))
-        text = rest + more if rest else more
+        # Read behind what is left of the part before, in place: a part is not copied.
+        asked, begun = max(wanted, len(rest) + 1), len(rest)
+        text = bytearray(asked)
+        text[:begun] = rest
+        with memoryview(text) as whole:
+            more, last = stream.fill(whole[begun:])
+        del text[begun + more :]
         if not text:
             if stream.live:
                 yield Part(b"", line, last=True)
@@ -70,10 +74,11 @@ def parts_of(stream: Stream, separator: str, size: int, first: int = 0) -> Itera
         else:
             end = _last_end(text, separator)
         if end:
-            part = text[:end] if end < len(text) else text
-            yield Part(part, line, last)
-            line += lines_in(part)
             rest, wanted = text[end:], size
+            del text[end:]
+            after = line + lines_in(text)
+            yield Part(text, line, last)
+            line = after
         else:
             if len(text) >= LONGEST_RECORD:
                 raise BmcError(data_errors.long_record(name, line, LONGEST_RECORD, quoted=b'"' in text))
@@ -82,20 +87,21 @@ def parts_of(stream: Stream, separator: str, size: int, first: int = 0) -> Itera
             return
 
 
-def lines_in(text: bytes) -> int:
+def lines_in(text: bytes | bytearray) -> int:
     """How many lines end in a text: with a line feed, a carriage return, or both."""
-    lines = text.count(b"\n")
-    returns = text.count(b"\r")
-    return lines + (returns - text.count(b"\r\n") if returns else 0)
+    if not text:
+        return 0
+    lines = int(np.count_nonzero(np.frombuffer(text, np.uint8) == _FEED))  # a third of the time of `count`
+    return lines + (text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else 0)
 
 
-def _last_end(text: bytes, separator: str) -> int:
+def _last_end(text: bytes | bytearray, separator: str) -> int:
     """Where the last whole record of a text ends, behind its line break; 0 if none does."""
     quotes = _edge_quotes(text, separator)
     return _scanned(text, separator) if quotes is None else _last_break(text, quotes)
 
 
-def _last_break(text: bytes, quotes: NDArray[np.int64]) -> int:
+def _last_break(text: bytes | bytearray, quotes: NDArray[np.int64]) -> int:
     """Behind the last line break outside quotes, which open and close in turn; 0 if there is none."""
     stop, before = len(text), len(quotes)
     if before % 2:
@@ -109,7 +115,7 @@ def _last_break(text: bytes, quotes: NDArray[np.int64]) -> int:
         stop, before = int(quotes[before - 2]), before - 2
 
 
-def _edge_quotes(text: bytes, separator: str) -> NDArray[np.int64] | None:
+def _edge_quotes(text: bytes | bytearray, separator: str) -> NDArray[np.int64] | None:
     """Where the quotes of a text are, provided that each opens a cell, closes one, or is doubled inside quotes; None where one does
     not."""
     if _QUOTE not in text:
@@ -137,7 +143,7 @@ class _NoMore(Exception):
     """The reader wants a line that is not there: its record goes on behind the text."""
 
 
-def _scanned(text: bytes, separator: str) -> int:
+def _scanned(text: bytes | bytearray, separator: str) -> int:
     """Where the last whole record ends, as the csv module finds it; 0 if none does."""
     done, seen = 0, 0
 
@@ -157,7 +163,7 @@ def _scanned(text: bytes, separator: str) -> int:
     return done
 
 
-def _open_record(text: bytes, separator: str) -> int | None:
+def _open_record(text: bytes | bytearray, separator: str) -> int | None:
     """Where the record begins whose quotes are still open at the end of a text; None if none are."""
     quotes = _edge_quotes(text, separator)
     if quotes is not None:
@@ -182,7 +188,7 @@ def long_cells() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def records_of(text: bytes, separator: str) -> list[tuple[int, list[str]]]:
+def records_of(text: bytes | bytearray, separator: str) -> list[tuple[int, list[str]]]:
     """(number of its first line in the text, from 0; cells) of each record that is not empty. Text after a closing quote
     (`"a" b`) belongs to the cell."""
     found: list[tuple[int, list[str]]] = []

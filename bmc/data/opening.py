@@ -136,6 +136,26 @@ class Stream:
             self._begun += part
         return self._begun[:size]
 
+    def fill(self, place: memoryview) -> tuple[int, bool]:
+        """As `some`, into memory that is there: how many bytes, and whether the end is known to be reached."""
+        if self.live or self._compressed or self._decoder is not None or not isinstance(self._file, io.RawIOBase):
+            found, last = self.some(len(place))
+            place[: len(found)] = found
+            return len(found), last
+        done = min(len(self._begun), len(place))
+        place[:done], self._begun = self._begun[:done], self._begun[done:]
+        while done < len(place):
+            try:
+                count = self._file.readinto(place[done:]) or 0
+            except OSError as error:
+                raise BmcError(_cannot_read(self.name, error, self._span)) from None
+            done += count
+            self._read += count
+            if not count:
+                self._end()
+                return done, True
+        return done, False
+
     def all(self) -> bytes:
         """All that is left. For formats that are read as a whole."""
         parts = []
@@ -173,11 +193,13 @@ class Stream:
             raise BmcError(_cannot_read(self.name, error, self._span)) from None
         self._read += len(part)
         if not part:
-            self._ended = True
-            if self._state is not None and _state_of(self._file) != self._state:
-                reason = "it changed while it was read"
-                raise BmcError(data_errors.cannot_read(self.name, reason, self._span))
+            self._end()
         return part
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._state is not None and _state_of(self._file) != self._state:
+            raise BmcError(data_errors.cannot_read(self.name, "it changed while it was read", self._span))
 
 
 def _state_of(file: IO[bytes]) -> tuple[int, int] | None:
