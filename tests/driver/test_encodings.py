@@ -1,0 +1,102 @@
+"""Categories as numbers of the training rows, several columns as one integer, lists of values: by the whole path.
+
+Means are of a few hundred f32 cells, summed in f32 or better: 1e-5 of values around 1 is a hundred roundings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bmc
+from bmc.errors.render import render_all
+from tests.columns import program, transformed
+
+RNG = np.random.default_rng(7)
+ROWS = 240
+SHOP = [f"s{int(i)}" for i in RNG.integers(0, 6, ROWS)]
+PAID = RNG.normal(size=ROWS).astype(np.float32).tolist()
+ID = [int(i) for i in RNG.integers(0, 10**12, ROWS)]
+COLUMNS = {"shop": SHOP, "paid": PAID, "id": ID}
+DECLARED = "shop: str\n paid: f32\n id: i64"
+
+
+def mean_of(chosen: Any, prior: float, default: float) -> Any:
+    return (np.sum(chosen) + prior * default) / (len(chosen) + prior)
+
+
+def test_means_and_counts_of_the_training_rows() -> None:
+    lines = """c = shop |> category(max = 20)
+      a = count_encode(c)
+      b = target_encode(c, paid)
+      d = target_encode(c, paid > 0, prior = 2.0)"""
+    found = transformed(DECLARED, lines, ["a", "b", "d"], COLUMNS, {"shop": ["s1", "s4", "unheard"]})
+    shops, paid = np.array(SHOP), np.array(PAID, np.float64)
+    for row, shop in enumerate(["s1", "s4", "unheard"]):
+        mine = paid[shops == shop]
+        assert found["a"][row] == len(mine)
+        np.testing.assert_allclose(found["b"][row], mean_of(mine, 10, paid.mean()), atol=1e-5)
+        np.testing.assert_allclose(found["d"][row], mean_of(mine > 0, 2, (paid > 0).mean()), atol=1e-5)
+
+
+def test_training_steps_see_the_mean_of_other_parts_of_the_rows() -> None:
+    """One step of a loss that is w times the encoding moves w by its mean over the rows."""
+    lines = "e = shop |> category(max = 20) |> target_encode(paid, key = id)\n part = hash(id, 5)"
+    text = program(DECLARED, lines, ["e", "part"])
+    text = text.replace("M(z: f32[B])", "M(e: f32[B])").replace("return z * w", "return e * w").replace("mse(y, z)", "y")
+    model = bmc.compile(text.replace("steps = 1", f"steps = 1; batch = {ROWS}; optimizer = sgd(lr = 1.0)")).train(
+        {"D": {**COLUMNS, "zero": [0.0] * ROWS}}
+    )
+    found = model.predict(COLUMNS)
+    shops, paid, part = np.array(SHOP), np.array(PAID, np.float64), found["part"]
+    others = [mean_of(paid[(shops == s) & (part != p)], 10, paid.mean()) for s, p in zip(shops, part, strict=True)]
+    whole = [mean_of(paid[shops == s], 10, paid.mean()) for s in shops]
+    np.testing.assert_allclose(found["e"], whole, atol=1e-5)
+    np.testing.assert_allclose(-model.weights["w"], np.mean(others), atol=1e-5)
+    assert abs(np.mean(others) - np.mean(whole)) > 1e-3
+
+
+def test_crosses_are_of_values_and_order() -> None:
+    lines = """a = cross(shop, id, n = 1000)
+      b = cross(id, shop, n = 1000)
+      c = cross(shop, id, weekday(day), n = 50) |> onehot
+      d = cross(lower(shop), id, n = 1000)"""
+    columns: dict[str, list[object]] = {"shop": ["A", "B", "A", "a"], "id": [1, 1, 1, 1], "day": ["2024-01-01"] * 4}
+    found = transformed("shop: str\n id: i64\n day: date", lines, ["a", "b", "c", "d"], columns)
+    assert found["a"][0] == found["a"][2] != found["a"][1]
+    assert found["a"][0] != found["b"][0]
+    assert found["d"][0] == found["d"][3] == found["a"][3]
+    assert found["c"].shape == (4, 50)
+    spread = transformed("shop: str\n id: i64", "a = cross(shop, id, n = 16)", ["a"], {"shop": SHOP, "id": ID}, alone=False)["a"]
+    counts = np.bincount(spread, minlength=16)
+    # 240 draws below 16: each place gets 15, standard deviation 3.75; 5 of these are 19.
+    assert counts.max() < 15 + 19
+    assert len(counts) == 16
+
+
+def test_values_in_a_list_also_choose_rows() -> None:
+    columns = {"shop": ["a", None, "b", "A"], "n": [1, 2, 3, 4], "x": [0.5, 1.5, 2.5, 0.5], "day": ["2024-02-29", "2024-03-01"] * 2}
+    lines = """a = is_in(shop, ["a", "b"])
+      b = is_in(n, [2, 4])
+      c = is_in(x, [0.5])
+      d = is_in(day, ["2024-02-29"])
+      where not is_in(n, [9]) and (is_in(shop, ["a", "b"]) or x > 1 or is_missing(shop))"""
+    text = program("shop: str?\n n: i32\n x: f32\n day: date", lines, ["a", "b", "c", "d"])
+    model = bmc.compile(text).train({"D": {**columns, "zero": [0.0] * 4}})
+    found = model.predict(columns)
+    assert found["a"].tolist() == [True, False, True, False]
+    assert found["b"].tolist() == [False, True, False, True]
+    assert found["c"].tolist() == [True, False, False, True]
+    assert found["d"].tolist() == [True, False, True, False]
+    assert model.evaluate("train").rows == 3
+
+
+def test_what_does_not_cross(golden: Callable[[str, str], None]) -> None:
+    calls = ["cross(shop, n = 10)", "cross(shop, x, n = 10)", "cross(shop, k, n = 10)", "is_in(shop, [1])", "is_in(day, [3])"]
+    lines = "\n ".join(f"{name} = {call}" for name, call in zip("abcde", calls, strict=True))
+    with pytest.raises(bmc.BmcError) as caught:
+        bmc.compile(program("shop: str\n x: f32\n k: i32?\n day: date", lines, list("abcde")))
+    golden("does_not_cross", render_all(caught.value.diagnostics))
