@@ -105,8 +105,9 @@ def collect(
 def _chosen(table: Table, ids: Indices, mask: Valid) -> tuple[Table, Indices]:
     if mask.all():
         return table, ids
-    columns = {name: column.take(mask) for name, column in table.columns.items()}
-    chosen = ids[mask]
+    numbers = np.flatnonzero(mask)
+    columns = {name: column.take(numbers) for name, column in table.columns.items()}
+    chosen = ids[numbers]
     return Table(columns, len(chosen), notes=table.notes), chosen
 
 

@@ -103,7 +103,8 @@ class Column:
 
     def take(self, rows: Indices | Valid) -> Column:
         """The rows of these numbers, or those where a mask holds."""
-        return self._picked(rows, np.ascontiguousarray(self.data[rows]))
+        numbers = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return self._picked(numbers, self.data.take(numbers, axis=0))
 
     def between(self, start: int, stop: int) -> Column:
         """Rows [start, stop) as views."""
@@ -193,8 +194,9 @@ class Table:
 
     def take(self, rows: Indices | Valid) -> Table:
         """The rows of these numbers in this order, or those where a mask holds."""
-        ids = self.origin.ids[rows]
-        columns = {name: column.take(rows) for name, column in self.columns.items()}
+        numbers = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows  # once for all columns
+        ids = self.origin.ids[numbers]
+        columns = {name: column.take(numbers) for name, column in self.columns.items()}
         return Table(columns, len(ids), Origin(self.origin.files, ids))
 
     def between(self, start: int, stop: int) -> Table:
