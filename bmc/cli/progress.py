@@ -37,6 +37,9 @@ _WINDOW = 20
 _LINES_EVERY = 1.0
 """Seconds between two lines where there is no terminal."""
 
+_READ_AFTER, _READ_EVERY = 1.0, 10.0
+"""Seconds before a bar shows that data is read; seconds between two lines of that where there is no terminal."""
+
 
 class TrainDisplay(Observer):
     """Shows a run; `log` is written along."""
@@ -47,6 +50,7 @@ class TrainDisplay(Observer):
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._shown = 0.0
+        self._reading = 0.0
         self._began = 0.0
         self._total = 0
         self._rows = 0
@@ -55,7 +59,8 @@ class TrainDisplay(Observer):
         self._marks: deque[tuple[float, int]] = deque(maxlen=_WINDOW)
 
     def on_start(self, unit: Unit, rows: Mapping[str, int], steps: int, resumed_at: int) -> None:
-        self._began, self._total = perf_counter(), steps
+        self.stop()  # the bar of reading
+        self._began, self._total, self._shown = perf_counter(), steps, 0.0
         self._marks.append((self._began, 0))
         for line in settings_lines(unit, rows["train"]):
             note(line)
@@ -67,6 +72,37 @@ class TrainDisplay(Observer):
 
     def on_note(self, text: str) -> None:
         note(text)
+
+    def on_read(self, done: int, total: int | None) -> None:
+        now = perf_counter()
+        if not self._reading:
+            self._reading = self._shown = now
+            return
+        seconds = now - self._reading
+        if now - self._shown < (_EVERY if self._bar is not None else _READ_AFTER if self._terminal else _READ_EVERY):
+            return
+        self._shown = now
+        rate = f"{_bytes(done / seconds)}/s"
+        if not self._terminal:
+            of = f" of {_bytes(total)} ({100 * done / total:.0f} %)" if total else ""
+            note(f"read {_bytes(done)}{of}, {rate}")
+            return
+        if self._bar is None:
+            self._start_reading(total)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, rate=rate, amount=_bytes(done), refresh=True)
+
+    def _start_reading(self, total: int | None) -> None:
+        from rich.console import Console  # noqa: PLC0415 - as below
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+        columns = (
+            TextColumn("reading"), BarColumn(bar_width=24), TextColumn("{task.fields[amount]}"), TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )  # fmt: skip
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
+        self._bar.start()
+        self._task = self._bar.add_task("", total=total, amount="", rate="")
 
     def _start_bar(self, steps: int, resumed_at: int) -> None:
         from rich.console import Console  # noqa: PLC0415 - a tenth of a second, and only where there is a terminal
@@ -125,6 +161,15 @@ class TrainDisplay(Observer):
             note(f"interrupted after step {report.steps}{where}")
             return
         result(_table(report))
+
+
+def _bytes(count: float) -> str:
+    """A number of bytes as people say it."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.4g} GB"
 
 
 def _scalars(evaluation: Evaluation) -> list[str]:

@@ -47,6 +47,9 @@ __all__ = ["Observer", "Silent", "TrainOptions", "TrainingReport", "prepare", "t
 class Observer(Protocol):
     """Who is told how training goes: a progress bar, a log, a caller in Python."""
 
+    def on_read(self, done: int, total: int | None) -> None:
+        """While the data is read: how many bytes of all files have been, and how many there are, if anybody knows."""
+
     def on_start(self, unit: Unit, rows: Mapping[str, int], steps: int, resumed_at: int) -> None:
         """Before the first step: the rows of each split, steps in all, and the step at which a resumed run goes on (else 0)."""
 
@@ -65,6 +68,8 @@ class Observer(Protocol):
 
 class Silent:
     """An observer that does nothing."""
+
+    def on_read(self, done: int, total: int | None) -> None: ...
 
     def on_start(self, unit: Unit, rows: Mapping[str, int], steps: int, resumed_at: int) -> None: ...
 
@@ -128,7 +133,7 @@ def prepare(session: Session, data: Mapping[str, Given], observer: Observer | No
     unit = session.unit
     if unit.data is None or unit.training is None:
         raise BmcError(run_errors.nothing_to_train(unit.name))
-    tables = session.tables(read_blocks(unit.data, data))
+    tables = session.tables(read_blocks(unit.data, data, progress=observer.on_read if observer is not None else None))
     if observer is not None:
         for text in dict.fromkeys(text for table in tables.values() for text in table.notes):
             observer.on_note(text)
