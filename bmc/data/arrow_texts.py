@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from bmc.data.cell_texts import float_texts, plain_texts
+from bmc.data.cell_texts import float_texts
 from bmc_runtime.memory import Array
 from bmc_runtime.table import Column
 
@@ -100,8 +100,10 @@ def _plain(column: Column) -> Any:
         return arrow_text(column)
     if column.dtype == "bool":
         return compute.if_else(pa.array(column.data), _literal("true"), _literal("false"))
-    if column.kind != "plain":
-        return pa.array(plain_texts(Column(column.dtype, column.data, None, (), column.kind)), _TEXT)
+    if column.kind == "date":
+        return compute.cast(pa.array(column.times()), _TEXT)
+    if column.kind == "timestamp":
+        return compute.replace_substring(compute.cast(pa.array(column.times()), _TEXT), ".000000", "")
     if column.dtype in ("f32", "f64"):
         return _floats(column.data)
     return compute.cast(pa.array(column.data), _TEXT)

@@ -35,8 +35,10 @@ def plain_texts(column: Column) -> list[str]:
         texts = ["" if value is None else value for value in column.to_python()]
     elif column.dtype == "bool":
         texts = ["true" if value else "false" for value in column.data.tolist()]
-    elif column.kind != "plain":
-        texts = [str(value) for value in column.to_python()]
+    elif column.kind == "date":
+        texts = np.datetime_as_string(column.times()).tolist()
+    elif column.kind == "timestamp":
+        texts = [str(value) for value in Column(column.dtype, column.data, None, (), column.kind).to_python()]
     elif column.dtype in ("f32", "f64"):
         texts = float_texts(column.data)
     else:

@@ -38,8 +38,11 @@ WRITTEN = ("csv", "parquet", "npz", "jsonl", "arrow")
 _NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "str"}
 _BLOCK_ROWS = 1 << 16
 
-_WORTH_ARROW = 100_000
+_WORTH_IMPORTING = 100_000
 """Cells of a block from which on writing them one by one takes longer than importing Arrow."""
+
+_WORTH_ARROW = 1_000
+"""The same once it is imported."""
 
 
 class _Blocks(Protocol):
@@ -155,6 +158,10 @@ def _spread(columns: Mapping[str, Column]) -> dict[str, Column]:
     return flat
 
 
+def _by_arrow(cells: int) -> bool:
+    return cells >= (_WORTH_ARROW if "pyarrow" in sys.modules else _WORTH_IMPORTING)
+
+
 class _CsvBlocks:
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self._begun = stream, False
@@ -165,7 +172,7 @@ class _CsvBlocks:
             self._stream.write(",".join(map(quoted, flat)).encode("utf-8") + b"\n")
             self._begun = True
         rows = len(next(iter(flat.values()))) if flat else 0
-        if rows * len(flat) >= _WORTH_ARROW:
+        if _by_arrow(rows * len(flat)):
             from bmc.data.arrow_texts import csv_lines  # noqa: PLC0415 - importing Arrow takes a tenth of a second
 
             self._stream.write(csv_lines(list(flat.values())))
@@ -192,7 +199,7 @@ class _JsonBlocks:
     def write(self, columns: Mapping[str, Column]) -> None:
         rows = len(next(iter(columns.values()))) if columns else 0
         cells = sum(int(np.prod(column.data.shape, dtype=np.int64)) for column in columns.values())
-        if rows and cells >= _WORTH_ARROW and not any(column.runs or 0 in column.cell for column in columns.values()):
+        if rows and _by_arrow(cells) and not any(column.runs or 0 in column.cell for column in columns.values()):
             from bmc.data.arrow_texts import json_lines  # noqa: PLC0415 - importing Arrow takes a tenth of a second
 
             self._stream.write(json_lines(columns))

@@ -139,19 +139,18 @@ def test_large_blocks_are_written_as_small_ones(tmp_path: Path, monkeypatch: pyt
         "ok": RNG.integers(0, 2, rows).astype(np.bool_),
         "few": Column("str", words.data[np.arange(rows) % 8], None, words.keep),
         "many": text_column([None if gap else f"{i}é{WORDS[i % len(WORDS)]}" for i, gap in enumerate(gaps)]),
-        "day": Column("i32", np.arange(rows, dtype=np.int32), gaps, kind="date"),
+        "day": Column("i32", (np.arange(rows) * 2400 - 719_162).astype(np.int32), gaps, kind="date"),
+        "at": Column("i64", np.arange(rows) * RNG.integers(-(2**40), 2**40, rows) // 5 * 5, None, kind="timestamp"),
+        "full": Column("i64", np.arange(rows) * 86_400_000_000, gaps, kind="timestamp"),
         "maybe": Column("f64", RNG.random(rows), gaps),
         'a "name", quoted': Column("u8", np.arange(rows).astype(np.uint8)),
     }
-    write_predictions(tmp_path / "cells", table, kind)
-    monkeypatch.setattr("bmc.data.write._WORTH_ARROW", 1)
-    write_predictions(tmp_path / "arrow", table, kind)
-    assert (tmp_path / "arrow").read_bytes() == (tmp_path / "cells").read_bytes()
-    alone: dict[str, Any] = {"few": table["few"]}
-    write_predictions(tmp_path / "arrow", alone, kind)
-    monkeypatch.undo()
-    write_predictions(tmp_path / "cells", alone, kind)
-    assert (tmp_path / "arrow").read_bytes() == (tmp_path / "cells").read_bytes()
+    for some in (table, {"few": table["few"]}):
+        monkeypatch.setattr("bmc.data.write._by_arrow", lambda cells: False)
+        write_predictions(tmp_path / "cells", some, kind)
+        monkeypatch.setattr("bmc.data.write._by_arrow", lambda cells: cells > 0)
+        write_predictions(tmp_path / "arrow", some, kind)
+        assert (tmp_path / "arrow").read_bytes() == (tmp_path / "cells").read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "npz", "parquet", "arrow"])
