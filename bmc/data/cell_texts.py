@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bmc_runtime.memory import Array
 from bmc_runtime.table import Column
@@ -36,7 +37,8 @@ def plain_texts(column: Column) -> list[str]:
     elif column.dtype == "bool":
         texts = ["true" if value else "false" for value in column.data.tolist()]
     elif column.kind == "date":
-        texts = np.datetime_as_string(column.times()).tolist()
+        days: NDArray[np.datetime64] = column.data.astype("M8[D]")
+        texts = np.datetime_as_string(days).tolist()
     elif column.kind == "timestamp":
         texts = [str(value) for value in Column(column.dtype, column.data, None, (), column.kind).to_python()]
     elif column.dtype in ("f32", "f64"):

@@ -31,7 +31,8 @@ from bmc.record import replace
 from bmc_runtime.table import Bytes, Origin, Table, concat_tables
 
 __all__ = [
-    "IN_MEMORY", "gathered", "items_of_corpus", "of_windows", "read_blocks", "read_source", "table_of", "tables_of", "windowed",
+    "IN_MEMORY", "files_in", "gathered", "items_of_corpus", "of_windows", "read_blocks", "read_source", "table_of", "tables_of",
+    "windowed",
 ]  # fmt: skip
 
 IN_MEMORY = "columns in memory"
@@ -121,15 +122,17 @@ def _blocks(source: SourceSpec, given: Given | None, columns: Sequence[ColumnSpe
         return
     corpus = source.kind in ("text", "bytes")
     if source.window is None and not corpus:
-        for name, parts in _files(source, given, columns, watch):
-            yield from _rows(source, name, parts)
+        for name, parts in files_in(source, given, columns, watch):
+            yield from _rows(source, name, checked(parts, name, columns, source.na))
         return
     items: list[Items | Table]
     if corpus:
         span = source.span if given is None else None
         items = [items_of_corpus(mapped(Path(place), span), place, source, columns) for place in files_of(source, given)]
     else:
-        items = [gathered(list(_rows(source, name, parts))) for name, parts in _files(source, given, columns, watch)]
+        items = []
+        for name, parts in files_in(source, given, columns, watch):
+            items.append(gathered(list(_rows(source, name, checked(parts, name, columns, source.na)))))
     for table in windowed(items, source):
         yield from blocks_of(source.split, table)
 
@@ -144,27 +147,27 @@ def _rows(source: SourceSpec, name: str, parts: Iterable[RawTable]) -> Iterator[
         raise BmcError(data_errors.empty_file(name, "rows", source.span))
 
 
-def _files(
-    source: SourceSpec, given: str | Path | None, columns: Sequence[ColumnSpec], watch: _Progress | None
-) -> Iterator[tuple[str, Iterator[RawTable]]]:
-    """The name and the rows of each file of a source that is no corpus. Raises BmcError."""
+def files_in(
+    source: SourceSpec, given: str | Path | None, columns: Sequence[ColumnSpec], watch: _Progress | None = None
+) -> Iterator[tuple[str, Iterable[RawTable]]]:
+    """The name and the rows, bad ones too, of each file of a source that is no corpus. Raises BmcError."""
     span = source.span if given is None else None
     if source.kind == "folder" and (given is None or is_folder(given)):
         endings = tuple(value for name, value in source.options if name == "ending")
         for place in folders_of(source, given):
             raw = read_folder(Path(place), columns, endings, source.span)
-            yield place, checked([raw], place, columns, source.na)
+            yield place, [raw]
         return
     if source.kind in ("npy", "idx") and (given is None or is_folder(given) or format_of(given) not in TABLES):
         for places in paths_by_column(source, given, [column.header for column in columns]):
             name = next(iter(places.values()))
-            yield name, checked(read_arrays(places, source.kind, columns, source.na, span), name, columns, source.na)
+            yield name, read_arrays(places, source.kind, columns, source.na, span)
         return
     written = Written.of(source)
     for place in files_of(source, given):
         form = (format_of(place) if given is not None else None) or source.kind
         heard = watch.of_file(place) if watch is not None else None
-        yield place, checked(parts_of_file(place, form, columns, written, source.span, heard), place, columns, source.na)
+        yield place, parts_of_file(place, form, columns, written, source.span, heard)
 
 
 def windowed(parts: Iterable[Table | Items], source: SourceSpec) -> list[Table]:

@@ -13,7 +13,7 @@ from typing import get_args
 import numpy as np
 
 from bmc.data import data_errors
-from bmc.data.blocks import blocks_of
+from bmc.data.blocks import MOST_ROWS, Block, blocks_of
 from bmc.data.checking import checked, errors_of
 from bmc.data.files import BINARY, FORMATS, TABLES, Given, format_of, local_path
 from bmc.data.formats import Written, format_of_bytes, parts_of_file, parts_of_stream
@@ -21,12 +21,14 @@ from bmc.data.npz_format import read_memory
 from bmc.data.opening import STANDARD_INPUT, Stream, standard_input
 from bmc.data.pictures import read_folder
 from bmc.data.raw import RawTable
-from bmc.data.read import IN_MEMORY, gathered, items_of_corpus, of_windows, table_of, tables_of, windowed
+from bmc.data.read import IN_MEMORY, files_in, gathered, items_of_corpus, of_windows, table_of, tables_of, windowed
+from bmc.data.windowing import Items
 from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.data.sources import IMAGES
-from bmc.frontend.unit import ColumnSpec, SourceKind, SourceSpec
+from bmc.frontend.unit import ColumnSpec, DataSpec, SourceKind, SourceSpec
 from bmc.record import record, replace
-from bmc_runtime.table import Table, concat_tables
+from bmc_runtime.memory import Array
+from bmc_runtime.table import Column, Table, concat_tables
 
 __all__ = ["Rows", "rows_in_parts", "read_rows"]
 
@@ -86,8 +88,16 @@ def rows_in_parts(
             return
         if _holds_windows(given, source, form):
             columns = of_windows(source, columns)
-        elif given_kind is not None:
+        elif given_kind in ("text", "bytes") or (given_kind is not None and isinstance(given, Mapping)):
             yield from _whole(tables_of(replace(source, kind=given_kind, files=source.files), given, columns))
+            return
+        elif given_kind is not None and not isinstance(given, Mapping):
+            files = files_in(replace(source, kind=given_kind, files=source.files), given, columns)
+            if source.window is not None:
+                yield _windows(files, columns, source, keep_bad=keep_bad)
+                return
+            for name, parts in files:
+                yield from _rows(parts, name, columns, written.na, keep_bad=keep_bad)
             return
     if isinstance(given, Mapping):
         yield from _rows([read_memory(given, IN_MEMORY, columns, written.na)], IN_MEMORY, columns, written.na, keep_bad=keep_bad)
@@ -116,20 +126,9 @@ def _rows_of_stream(
         columns = of_windows(source, columns)
     parts = parts_of_stream(stream, form or shown, columns, written, None)
     if source is not None and source.window is not None and not corpus:
-        right = [table for table in (table_of(raw, name) for raw in checked(parts, name, columns, written.na)) if table.rows]
-        if not right:
-            raise BmcError(data_errors.empty_file(name, "rows", source.span))
-        blocks = [block for before, table in _numbered(right) for block in blocks_of(None, table, before)]
-        yield from _whole(windowed([gathered(blocks)], source))
+        yield _windows([(name, parts)], columns, source, keep_bad=keep_bad)
         return
     yield from _rows(parts, name, columns, written.na, keep_bad=keep_bad)
-
-
-def _numbered(tables: Iterable[Table]) -> Iterator[tuple[int, Table]]:
-    before = 0
-    for table in tables:
-        yield before, table
-        before += table.rows
 
 
 def _whole(tables: Sequence[Table]) -> Iterator[Rows]:
@@ -161,6 +160,62 @@ def _in_short(diagnostic: Diagnostic) -> str:
     return f"{diagnostic.message}, {diagnostic.notes[0]}" if cell else diagnostic.message
 
 
+_MARK = "\0"
+"""What is wrong with an item, by its number in a list; 0 for nothing. No column is called so."""
+
+
+def _windows(
+    files: Iterable[tuple[str, Iterable[RawTable]]], columns: Sequence[ColumnSpec], source: SourceSpec, *, keep_bad: bool
+) -> Rows:
+    """Windows over the items of some files. With `keep_bad` a window has the error of the first of its items that has one. Raises
+    BmcError: an item cannot be placed, for what is wrong with it, or there is no window."""
+    reasons = [""]
+    items: list[Items | Table] = []
+    for name, parts in files:
+        blocks: list[Block] = []
+        before = 0
+        for raw in parts if keep_bad else checked(parts, name, columns, source.na):
+            table = table_of(raw, name)
+            if keep_bad:
+                marks = Column("i32", _marks(raw, name, columns, source, reasons))
+                table = Table({**table.columns, _MARK: marks}, table.rows, table.origin)
+            blocks.extend(blocks_of(None, table, before) if table.rows else [])
+            before += table.rows
+        if not before:
+            raise BmcError(data_errors.empty_file(name, "rows", source.span))
+        items.append(gathered(blocks))
+    (found,) = windowed(items, source)
+    if not keep_bad:
+        return Rows(found, {})
+    rest = {name: column for name, column in found.columns.items() if name != _MARK}
+    errors = _of_windows(found.columns[_MARK], reasons) if len(reasons) > 1 else {}
+    return Rows(Table(rest, found.rows, found.origin, found.notes), errors)
+
+
+def _marks(raw: RawTable, name: str, columns: Sequence[ColumnSpec], source: SourceSpec, reasons: list[str]) -> Array:
+    """The number of what is wrong with each item; `reasons` gets it. Raises BmcError: nobody knows where an item belongs."""
+    keys = [spec for spec in columns if spec.name in DataSpec.cut_by(source)]
+    unplaced = errors_of(raw, name, keys, source.na) if keys else []
+    if unplaced:
+        raise BmcError([diagnostic for _, diagnostic in unplaced[:3]])
+    marks = np.zeros(raw.rows, np.int32)
+    for row, diagnostic in errors_of(raw, name, columns, source.na):
+        if not marks[row]:
+            marks[row] = len(reasons)
+            reasons.append(_in_short(diagnostic))
+    return marks
+
+
+def _of_windows(marks: Column, reasons: Sequence[str]) -> dict[int, str]:
+    """What is wrong with each window."""
+    found: dict[int, str] = {}
+    for start in range(0, len(marks), MOST_ROWS):
+        part = marks.between(start, start + MOST_ROWS).dense()
+        for row in np.flatnonzero(part.any(axis=1)).tolist():
+            found[start + row] = reasons[int(part[row][part[row] > 0][0])]
+    return found
+
+
 def _pictures(path: Path, columns: Sequence[ColumnSpec], source: SourceSpec) -> RawTable:
     """Pictures to predict on: those of a folder, or one."""
     if not path.exists():
@@ -190,7 +245,8 @@ def _kind_given(given: Given, source: SourceSpec, form: str | None) -> SourceKin
 
 
 def _holds_windows(given: Given, source: SourceSpec, form: str | None) -> bool:
-    """Whether a file for a model of text or bytes is no text, but holds its columns: each row a line, or a whole window."""
+    """Whether a file for a model of text or bytes holds its columns, each row a line or a whole window: its name says a table, or
+    `form` does. `form` may say as well that it is a text, whatever it is called."""
     if source.kind not in ("text", "bytes") or isinstance(given, Mapping):
         return False
-    return str(given) != "-" and (form or format_of(given)) in BINARY
+    return str(given) != "-" and (form or format_of(given)) in TABLES

@@ -405,3 +405,103 @@ def test_an_interrupt_leaves_nothing_behind(model: Path, tmp_path: Path, deadlin
     assert process.stderr.read() == b"\ninterrupted\n"
     assert process.wait() == 130
     assert list(tmp_path.iterdir()) == []
+
+
+# --- windows, texts, samples ---------------------------------------------------------------------------------------------
+SERIES = """data Sales {
+  source = csv("sales.csv", na = [""]) |> windows(4, by = shop, order = day)
+  columns { shop: str; day: date; sold: f32 }
+  past = sold[:, :3]
+  next = sold[:, 3]
+}
+model M(past: f32[B, 3]) -> (ahead: f32[B]) { return past |> dense(1) |> squeeze(-1) }
+train M on Sales { loss = mse(ahead, next); predict = [ahead = ahead]; keep = [day]; epochs = 1 }
+"""
+
+
+def sales(rows: int, bad: Mapping[int, str] | None = None) -> str:
+    """Two shops, day by day in turn."""
+    days = [(i // 2, "ab"[i % 2], (bad or {}).get(i, str(i % 13))) for i in range(rows)]
+    return "shop,day,sold\n" + "".join(f"{shop},{date(2024, 1, 1) + timedelta(days=day)},{sold}\n" for day, shop, sold in days)
+
+
+def test_windows_with_a_bad_item(run: Any, monkeypatch: Any) -> None:
+    Path("sales.csv").write_text(sales(40), encoding="utf-8")
+    Path("sales.bm").write_text(SERIES, encoding="utf-8")
+    assert run("train", "sales.bm").code == 0
+    whole = good(run("predict", "sales.bmz", "sales.csv")).splitlines()
+    assert len(whole) == 1 + 2 * 17
+    Path("bad.csv").write_text(sales(40, {0: "none", 20: "x"}), encoding="utf-8")  # items 0 and 10 of shop a
+    assert "bad.csv, line 2: 'none' is not a number" in run("predict", "sales.bmz", "bad.csv").err
+    found = good(run("predict", "sales.bmz", "bad.csv", "--on-error", "column")).splitlines()
+    wrong = [0, 7, 8, 9, 10]
+    for row in range(2 * 17):
+        if row in wrong:
+            cells = found[1 + row].split(",", 1)
+            assert cells[0] == ""
+            assert f"bad.csv, line {2 if row == 0 else 22}: " in cells[1]
+        else:
+            assert found[1 + row] == whole[1 + row] + ","
+    skipped = good(run("predict", "sales.bmz", "bad.csv", "--on-error", "skip")).splitlines()
+    assert skipped == [whole[0], *(line for row, line in enumerate(whole[1:]) if row not in wrong)]
+    Path("unplaced.csv").write_text(sales(40).replace("2024-01-05", "2024-02-30"), encoding="utf-8")
+    done = run("predict", "sales.bmz", "unplaced.csv", "--on-error", "column")
+    assert done.code == 3
+    assert "'2024-02-30' is not a date of the calendar" in done.err
+
+
+LINES = """data Lines {
+  source = text("lines.txt")
+  columns { line: str }
+  n = number(length(line |> words)) |> unsqueeze(-1)
+}
+model M(n: f32[B, 1]) -> (x: f32[B, 1]) { return n |> dense(1) }
+train M on Lines { loss = mse(x, n); predict = [n = n]; epochs = 1 }
+"""
+
+
+def test_a_table_for_a_model_of_texts_is_a_table(run: Any, give: Any) -> None:
+    texts = ["a b c", "one, two", "alone"]
+    Path("lines.txt").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    Path("lines.bm").write_text(LINES, encoding="utf-8")
+    assert run("train", "lines.bm").code == 0
+    wanted = good(run("predict", "lines.bmz", "lines.txt"))
+    assert wanted == "n.0\n3.0\n2.0\n1.0\n"
+    Path("rows.csv").write_text('id,line\n1,a b c\n2,"one, two"\n3,alone\n', encoding="utf-8")
+    Path("rows.jsonl").write_text("".join(json.dumps({"line": text}) + "\n" for text in texts), encoding="utf-8")
+    for name in ("rows.csv", "rows.jsonl"):
+        assert good(run("predict", "lines.bmz", name)) == wanted
+        assert good(run("predict", "lines.bmz", name, "--format", "text")).count("\n") == 1 + Path(name).read_text().count("\n")
+    give(Path("lines.txt").read_bytes())
+    assert good(run("predict", "lines.bmz", "-")) == wanted
+    give(Path("rows.csv").read_bytes())
+    assert good(run("predict", "lines.bmz", "-", "--format", "csv")) == wanted
+
+
+NOISE = """data D {
+  source = csv("d.csv")
+  columns { a: f32; b: f32 }
+  x = stack([a, b], axis = -1)
+}
+model M(x: f32[B, 2]) -> (code: f32[B, 2], drawn: f32[B, 2]) {
+  z: f32[B, 2] = normal()
+  dec = dense(2)
+  return dec(x), dec(z)
+}
+train M on D { loss = mse(code, x); predict = [drawn = drawn]; epochs = 1 }
+"""
+
+
+def test_samples_are_drawn_by_row(run: Any, give: Any, monkeypatch: Any) -> None:
+    """One for each row of standard input, which is read once; the same however rows come."""
+    Path("d.csv").write_text("a,b\n" + "1,2\n3,4\n" * 70, encoding="utf-8")
+    Path("m.bm").write_text(NOISE, encoding="utf-8")
+    assert run("train", "m.bm").code == 0
+    wanted = good(run("predict", "m.bmz", "d.csv"))
+    assert len(set(wanted.splitlines())) == 141
+    monkeypatch.setattr(row_blocks, "_MOST_ROWS", 64)
+    assert good(run("predict", "m.bmz", "d.csv")) == wanted
+    give(Path("d.csv").read_bytes())
+    assert good(run("predict", "m.bmz", "-")) == wanted
+    Path("half.csv").write_text("a,b\n" + "1,2\n" * 70, encoding="utf-8")
+    assert good(run("predict", "m.bmz", "half.csv", "half.csv")) == wanted
