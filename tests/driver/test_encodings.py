@@ -6,6 +6,7 @@ Means are of a few hundred f32 cells, summed in f32 or better: 1e-5 of values ar
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,3 +101,37 @@ def test_what_does_not_cross(golden: Callable[[str, str], None]) -> None:
     with pytest.raises(bmc.BmcError) as caught:
         bmc.compile(program("shop: str\n x: f32\n k: i32?\n day: date", lines, list("abcde")))
     golden("does_not_cross", render_all(caught.value.diagnostics))
+
+
+def test_balanced_classes_are_those_of_scikit_learn(tmp_path: Path) -> None:
+    """Fitted on the training rows alone, with a class that no row has. At w = 0 the loss is the same whatever the weights are; the
+    gradient of class k is the weighted mean of 1/4 - (is it k)."""
+    weights = pytest.importorskip("sklearn.utils.class_weight").compute_class_weight
+    text = """data D {
+  source = csv("d.csv")
+  columns { k: str; one: f32; part: str }
+  x = unsqueeze(one, 1)
+  y = k |> category(["a", "b", "c", "never"])
+  flag = k == "a"
+  split = by_column(part)
+}
+model M(x: f32[B, 1]) -> (out: f32[B, 4]) {
+  param w: float[1, 4] = zeros
+  return x @ w
+}
+train M on D { loss = LOSS; class_weight = "balanced"; steps = 1; batch = 100; optimizer = sgd(lr = 1.0) }
+"""
+    k = ["a"] * 7 + ["b"] * 2 + ["c"] * 1 + ["b"] * 5
+    columns = {"k": k, "one": [1.0] * 15, "part": ["train"] * 10 + ["test"] * 5}
+    model = bmc.compile(text.replace("LOSS", "cross_entropy(out, y)")).train({"D": columns})
+    train = np.array(k[:10])
+    by_class = dict(zip("abc", weights("balanced", classes=np.array(["a", "b", "c"]), y=train), strict=True))
+    row = np.array([by_class[c] for c in train])
+    want = [-(np.sum(row * (0.25 - (train == c))) / row.sum()) for c in ["a", "b", "c", "never"]]
+    np.testing.assert_allclose(model.weights["w"][0], want, atol=1e-6)
+    model.save(tmp_path / "m.bmz")
+    loaded = bmc.load(tmp_path / "m.bmz").evaluate("test", {"D": columns})
+    assert loaded.metrics == model.evaluate("test").metrics
+    model = bmc.compile(text.replace("LOSS", "bce(out[:, 0], flag)")).train({"D": columns})
+    row = weights("balanced", classes=np.array([False, True]), y=train == "a")[(train == "a").astype(int)]
+    np.testing.assert_allclose(model.weights["w"][0], [-np.sum(row * (0.5 - (train == "a"))) / row.sum(), 0, 0, 0], atol=1e-6)

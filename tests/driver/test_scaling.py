@@ -114,3 +114,28 @@ def test_a_constant_column_is_shifted_only() -> None:
     assert [found[f"a{i}"].tolist() for i in range(3)] == [[0.0, 1.0]] * 3
     assert found["a3"].tolist() == [0.0, 1.0]
     assert found["a4"].tolist() == [3.0, 3.0]
+
+
+def test_groups_by_their_own_mean_and_deviation() -> None:
+    rng = np.random.default_rng(5)
+    shop = [f"s{int(i)}" for i in rng.integers(0, 4, 200)]
+    cells = [None if i % 9 == 0 else float(rng.normal() * (1 + int(s[1])) + 10 * int(s[1])) for i, s in enumerate(shop)]
+    shop += ["lone"] * 3
+    cells += [7.0] * 3
+    rows = {"shop": ["s0", "s3", "lone", "unheard", "s1"], "x": [1.5, 30.0, 8.0, 8.0, None]}
+    lines = "a = x |> standardize(by = shop |> category(max = 9)) |> fill(-99)"
+    found = transformed("shop: str\n x: f32?", lines, ["a"], {"shop": shop, "x": cells}, rows)["a"]
+    known = {s: [c for c, t in zip(cells, shop, strict=True) if t == s and c is not None] for s in set(shop)}
+    every = [c for c in cells if c is not None]
+
+    def scaled(value: float, mean: Any, std: Any) -> float:
+        return float((value - mean) / std)
+
+    want = [
+        scaled(1.5, np.mean(known["s0"]), np.std(known["s0"])),
+        scaled(30, np.mean(known["s3"]), np.std(known["s3"])),
+        scaled(8, 7, np.std(every)),
+        scaled(8, np.mean(every), np.std(every)),
+        -99,
+    ]
+    np.testing.assert_allclose(found, want, atol=1e-5)

@@ -120,7 +120,11 @@ PRIMITIVES = (
         _cross,
     ),
     Primitive(
-        "is_in", "x, values", 'whether x is one of a list: `is_in(country, ["fr", "be"])`; what is missing is not', _is_in, ragged=True
+        "is_in",
+        "x, values",
+        'whether x is one of a list: `is_in(country, ["fr", "be"])`; what is missing is not',
+        _is_in,
+        ragged=True,
     ),
     Primitive(
         "when_training",

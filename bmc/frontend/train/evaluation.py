@@ -93,7 +93,7 @@ def eval_function(
         loss, _ = loss_of(core, settings, traced)
         entry = settings.entries.get("loss")
         core.at(block.declaration.header if entry is None else entry.value.span)
-        loss_sum, weight_sum = weighted_sums(core, loss, settings, traced, bound)
+        loss_sum, weight_sum = weighted_sums(core, block, loss, settings, traced, bound)
         results.append(Result(trace.op("div", loss_sum, weight_sum), "output", "loss"))
     except Failure as failure:
         core.report(failure.diagnostic)

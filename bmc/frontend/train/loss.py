@@ -10,16 +10,14 @@ from collections.abc import Sequence
 from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.elaborator import Elaborator
-from bmc.frontend.bodies.trace import cone
-from bmc.frontend.bodies.values import ListValue, Poison, Tensor, describe, example_call, is_number
+from bmc.frontend.bodies.values import Poison, Tensor, describe, example_call
 from bmc.frontend.errors import train_errors, type_errors
-from bmc.frontend.errors.name_errors import listed
-from bmc.frontend.syntax import tree as syntax
+from bmc.frontend.train.class_weight import class_weight
 from bmc.frontend.train.settings import Settings
-from bmc.frontend.train.traced import ModelPass
+from bmc.frontend.train.traced import ModelPass, TrainBlock
 from bmc.ir import Value
 from bmc.ir.dims import product
-from bmc.ir.types import is_float, is_integer
+from bmc.ir.types import is_float
 from bmc.source import Span
 
 __all__ = ["loss_of", "weighted_sums"]
@@ -50,33 +48,8 @@ def _align(core: Elaborator, weight: Tensor, loss: Tensor, span: Span) -> Value:
     return core.trace.broadcast(weight.value, loss.shape)
 
 
-def _class_weight(core: Elaborator, traced: ModelPass, entry: syntax.Setting, bound: Sequence[str], loss: Tensor) -> Tensor:
-    """The weight of each row by its class: by the one output of categories that the loss reads beside the model's inputs."""
-    span = entry.value.span
-    value = core.evaluate(entry.value, traced.env)
-    read = {id(v) for op in cone(core.trace.builder.ops, [loss.value], effects=False) for v in op.operands}
-    free = [(n, t) for n, t in traced.inputs.items() if n not in bound and id(t.value) in read]
-    labels = [(n, t) for n, t in free if is_integer(t.dtype) and isinstance(t.below, int)]
-    if not isinstance(value, ListValue) or not all(is_number(i) for i in value.items):
-        raise Failure(train_errors.bad_setting(span, "class_weight", "a list of numbers, one for each class", describe(value)))
-    if len(labels) != 1:
-        raise Failure(
-            train_errors.bad_setting(
-                span, "class_weight", "for a loss that reads one output of categories", listed([n for n, _ in labels]) or "none"
-            )
-        )
-    _, label = labels[0]
-    if label.below != len(value.items):
-        raise Failure(
-            train_errors.bad_setting(span, "class_weight", f"a list of {label.below} numbers", f"one of {len(value.items)}")
-        )
-    rows = [core.trace.constant(float(i), core.float_type, (1,)) for i in value.items if isinstance(i, (int, float))]
-    table = core.trace.op("concat", *rows, axis=0)
-    return core.tensor(core.trace.op("gather", table, label.value))
-
-
 def weighted_sums(
-    core: Elaborator, loss: Tensor, settings: Settings, traced: ModelPass, bound: Sequence[str]
+    core: Elaborator, block: TrainBlock, loss: Tensor, settings: Settings, traced: ModelPass, bound: Sequence[str]
 ) -> tuple[Value, Value]:
     """(sum of weight x loss, sum of weights), both rank 0. In f64 over a whole split."""
     trace = core.trace
@@ -93,7 +66,7 @@ def weighted_sums(
         weights.append(trace.cast(_align(core, weight, loss, entry.value.span), dtype))
     classes = settings.entries.get("class_weight")
     if classes is not None:
-        by_class = _class_weight(core, traced, classes, bound, loss)
+        by_class = class_weight(core, block, traced, classes, bound, loss)
         weights.append(trace.cast(_align(core, by_class, loss, classes.value.span), dtype))
     if not weights:
         return trace.reduce("reduce_sum", value, axes), trace.dim(product(loss.shape), dtype)

@@ -106,7 +106,7 @@ def train_function(
         accumulate = settings.entries.get("accumulate")
         if accumulate is not None and settings.numbers["accumulate"] != 1 and not any(trace.has_rows(d) for d in loss.shape):
             raise Failure(train_errors.loss_of_batch(where, describe(loss), accumulate.span))
-        loss_sum, weight_sum = weighted_sums(core, loss, settings, traced, bound)
+        loss_sum, weight_sum = weighted_sums(core, block, loss, settings, traced, bound)
     except Failure as failure:
         core.report(failure.diagnostic)
         read_optimizer(core, optimizer, names)  # says what is wrong with it, too
