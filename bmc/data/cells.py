@@ -54,8 +54,22 @@ def type_text(spec: ColumnSpec) -> str:
     return name + cell + ("?" if spec.nullable else "")
 
 
-def text_parser(spec: ColumnSpec) -> Parser:
-    """Turns the text of a cell into a number or text. The parser raises CellError."""
+def text_parser(spec: ColumnSpec, decimal: str = ".") -> Parser:
+    """Turns the text of a cell into a number or text; `decimal` stands before the decimals of a number. The parser raises
+    CellError."""
+    parse = _text_parser(spec)
+    if decimal == "." or spec.kind != "plain" or spec.dtype in ("str", "bool"):
+        return parse
+
+    def with_point(text: str) -> Any:
+        if "." in text:
+            raise CellError(f"is not a number with {decimal!r} before its decimals")
+        return parse(text.replace(decimal, "."))
+
+    return with_point
+
+
+def _text_parser(spec: ColumnSpec) -> Parser:
     if spec.kind == "date":
         return _parse_date
     if spec.kind == "timestamp":

@@ -46,11 +46,12 @@ class WrongType(ValueError):
         self.wanted = type_text(spec)
 
 
-def from_texts(spec: ColumnSpec, texts: Sequence[str], na: frozenset[str]) -> Converted:
-    """Cells of a csv file. WrongType when the column's cells are not scalars."""
+def from_texts(spec: ColumnSpec, texts: Sequence[str], na: frozenset[str], decimal: str = ".") -> Converted:
+    """Cells of a csv file, in whose numbers `decimal` stands before the decimals. WrongType when the column's cells are not
+    scalars."""
     if spec.cell or spec.ragged:
         raise WrongType("text", spec)
-    return _from_cells(spec, texts, text_parser(spec), na.__contains__)
+    return _from_cells(spec, texts, text_parser(spec, decimal), na.__contains__)
 
 
 def from_values(spec: ColumnSpec, values: Sequence[Any], na: frozenset[str] = frozenset()) -> Converted:

@@ -60,7 +60,7 @@ class ArrowReader:
             for spec in layout.columns:
                 column = table.column(str(self._places[spec.name]))
                 if spec.name in as_text:
-                    found[spec.name] = from_texts(spec, self._texts(column), self._missing)
+                    found[spec.name] = from_texts(spec, self._texts(column), self._missing, layout.decimal)
                     continue
                 converted = from_arrow(spec, column, ())
                 if any(not cell.missing for cell in converted.bad) or _before_year_1(spec, converted):
@@ -89,6 +89,7 @@ class ArrowReader:
                 strings_can_be_null=True,
                 true_values=["true", "True", "TRUE", "1"],
                 false_values=["false", "False", "FALSE", "0"],
+                decimal_point=layout.decimal,
                 check_utf8=False,  # the whole text has been checked
             ),
         )

@@ -42,11 +42,12 @@ def read_csv(
     na: Sequence[str],
     separator: str = ",",
     span: Span | None = None,
+    decimal: str = ".",
     part_bytes: int = PART_BYTES,
 ) -> Iterator[RawTable]:
     """The columns of a csv text. Raises BmcError when the text or its header is wrong; bad cells are in the result.
 
-    `separator` is one character; `span` that of the source's declaration.
+    `separator` is one character; `span` that of the source's declaration; `decimal` stands before the decimals of numbers.
     """
     name = stream.name
     _check_first_bytes(stream, span)
@@ -65,7 +66,7 @@ def read_csv(
         found = header_of(first, separator)
     header, first = found
     _check_header(header, name, columns, separator)
-    layout = Layout(name, tuple(columns), tuple(na), separator, tuple(header))
+    layout = Layout(name, tuple(columns), tuple(na), separator, tuple(header), decimal)
     if small:
         yield from (_by_record(layout, part) for part in _chained(first, parts, name))
         return
@@ -164,6 +165,6 @@ def _by_record(layout: Layout, part: Part) -> RawTable:
     for spec in layout.columns:
         at = layout.header.index(spec.header)
         texts = [cells[at] if row not in bad_rows else "" for row, (_, cells) in enumerate(records)]
-        converted = from_texts(spec, texts, missing)
+        converted = from_texts(spec, texts, missing, layout.decimal)
         found[spec.name] = Converted(converted.column, tuple(c for c in converted.bad if c.row not in bad_rows))
     return RawTable(found, len(records), lambda row: f"line {lines[row]}", broken)

@@ -40,13 +40,15 @@ class Part:
 
 @record(frozen=True)
 class Layout:
-    """What there is to know before a part can be read. `header`: the names of the file's columns."""
+    """What there is to know before a part can be read. `header`: the names of the file's columns; `decimal`: what stands before the
+    decimals of a number."""
 
     name: str
     columns: tuple[ColumnSpec, ...]
     na: tuple[str, ...]
     separator: str
     header: tuple[str, ...]
+    decimal: str = "."
 
 
 def parts_of(stream: Stream, separator: str, size: int) -> Iterator[Part]:

@@ -5,6 +5,7 @@ In: names, values, spans of declarations. Out: `Diagnostic`s with codes E0720 to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from bmc.data.cells import type_text
@@ -27,7 +28,7 @@ def _declared(span: Span | None, text: str) -> tuple[Label, ...]:
 
 
 def _named(sign: str) -> str:
-    return {"\t": "tab", ",": "comma", ";": "semicolon", "|": "`|`", ":": "colon"}.get(sign, f"`{sign}`")
+    return {"\t": "tab", ",": "comma", ";": "semicolon", ":": "colon"}.get(sign, f"`{sign}`")
 
 
 def _short(text: str) -> str:
@@ -78,7 +79,7 @@ def no_such_column(spec: ColumnSpec, file: str, present: Sequence[str], separato
         if other:
             shown = {"\t": "\\t"}.get(other, other)
             fix = f'write `separator = "{shown}"` behind the name of the file'
-            what = f"{file} has no column {spec.header!r}: its first line has no {_named(separator)}, but {_named(other)}"
+            what = f"{file} has no column {spec.header!r}: its first line has no {_named(separator)} in it"
             return Diagnostic("E0722", what, _column(spec), (f"the first line is {_short(present[0])}",), (Suggestion(fix),))
     padded = next((name for name in present if name != spec.header and name.strip() == spec.header.strip()), "")
     if padded:
@@ -86,7 +87,9 @@ def no_such_column(spec: ColumnSpec, file: str, present: Sequence[str], separato
     shown = ", ".join(map(repr, present[:12])) + (f" and {len(present) - 12} more" if len(present) > 12 else "")
     suggestions = (Suggestion(f"there is a column {near!r}"),) if near else ()
     if padded:
-        suggestions = (Suggestion(f"its header has spaces around it: declare the column as `{_quoted(padded)}: ...`"),)
+        suggestions = (Suggestion(f"its header has spaces around it: declare it as `{_quoted(padded)} as {spec.name}: {type_text(spec)}`"),)
+    elif present and present[0].startswith("#"):
+        suggestions = (Suggestion("a csv file has no comments: take out the lines that begin with `#`"),)
     notes = (f"{file} has {shown}" if present else f"{file} has no column",)
     return Diagnostic("E0722", f"{file} has no column {spec.header!r}", _column(spec), notes, suggestions)
 
@@ -148,10 +151,40 @@ def malformed(file: str, place: str, reason: str) -> Diagnostic:
 def cannot_convert(spec: ColumnSpec, file: str, place: str, value: str, why: str) -> Diagnostic:
     """E0728"""
     notes = (f"in column {spec.header!r}",)
-    may_be_missing = value.startswith("'") and not any(c.isdigit() for c in value) and len(value) < 12
-    listed = f"if it stands for a missing cell, list it in the source: `na = [{value.replace(chr(39), chr(34))}]`"
-    suggestions = (Suggestion(listed),) if may_be_missing else ()
-    return Diagnostic("E0728", f"{file}, {place}: {value} {why}", _column(spec), notes, suggestions)
+    what = _advice(spec, value[1:-1]) if value.startswith("'") else ""
+    return Diagnostic("E0728", f"{file}, {place}: {value} {why}", _column(spec), notes, (Suggestion(what),) if what else ())
+
+
+_CURRENCY = re.compile(r"[$€£¥]\s*[-+]?[\d.,]+|[-+]?[\d.,]+\s*[$€£¥]")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?|[-+]?\d{1,3}([ '\u00a0\u202f]\d{3})+([.,]\d*)?|[-+]?\d{1,3}(\.\d{3})+,\d*")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
+_INTEGER = re.compile(r"[-+]?\d+")
+_OTHER_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./]\d{1,2}[./]\d{1,2}")
+_YES_NO = ("yes", "no", "y", "n", "t", "f", "on", "off", "ja", "nein")
+
+
+def _advice(spec: ColumnSpec, text: str) -> str:
+    """What to do about a cell that people write and the rules do not have; "" where nobody knows."""
+    text = text.strip()
+    if spec.dtype == "bool" and text.lower() in _YES_NO:
+        return f'declare `{spec.name}: str`, and write `{spec.name} == "{text}"`, which is true or false'
+    if spec.kind != "plain":
+        return "dates are written year-month-day, as 2024-02-29: convert the column" if _OTHER_DATE.fullmatch(text) else ""
+    if spec.dtype in ("i32", "u8") and _INTEGER.fullmatch(text) and len(text) < 19:
+        return f"declare it as `{spec.name}: i64`"
+    if spec.dtype == "i64" and _INTEGER.fullmatch(text):
+        return f"an i64 has at most 19 digits: what only identifies a row, or a category, is text: `{spec.name}: str`"
+    if _CURRENCY.fullmatch(text):
+        return "a number has no sign of a currency: take it out of the file"
+    if text.endswith("%"):
+        return "a number has no percent sign: take it out of the file"
+    if _DECIMAL_COMMA.fullmatch(text) and not _THOUSANDS.fullmatch(text):
+        return 'a file with decimal commas is read with `decimal = ","` behind its name (and usually `separator = ";"`)'
+    if _THOUSANDS.fullmatch(text):
+        return "a number has nothing between its thousands: take it out of the file"
+    if text and len(text) < 10 and not any(c.isdigit() for c in text):
+        return f'if it stands for a missing cell, list it in the source: `na = ["", "{text}"]`'
+    return ""
 
 
 def missing_cell(spec: ColumnSpec, file: str, place: str, na: Sequence[str]) -> Diagnostic:

@@ -35,17 +35,18 @@ Watch = Callable[[int], None]
 
 @record(frozen=True)
 class Written:
-    """How a file is written: texts that mean a missing cell; of csv what stands between cells ("": what the file's name says) and
-    the encoding ("": UTF-8)."""
+    """How a file is written: texts that mean a missing cell; of csv what stands between cells ("": what the file's name says), the
+    encoding ("": UTF-8), and what stands before the decimals of numbers."""
 
     na: tuple[str, ...] = ("",)
     separator: str = ""
     encoding: str = ""
+    decimal: str = "."
 
     @staticmethod
     def of(source: SourceSpec) -> Written:
         options = dict(source.options)
-        return Written(source.na, options.get("separator", ""), options.get("encoding", ""))
+        return Written(source.na, options.get("separator", ""), options.get("encoding", ""), options.get("decimal", "."))
 
 
 def format_of_bytes(data: bytes) -> str:
@@ -82,7 +83,8 @@ def parts_of_stream(
     _refuse_other_kinds(first, stream.name, form)
     parts: Iterator[RawTable]
     if form == "csv":
-        parts = read_csv(stream, columns, written.na, written.separator or separator_of(stream.name), span)
+        separator = written.separator or separator_of(stream.name)
+        parts = read_csv(stream, columns, written.na, separator, span, written.decimal)
     elif form == "jsonl":
         parts = read_jsonl(stream, columns, written.na, span)
     else:

@@ -332,3 +332,51 @@ def test_small_files_need_no_arrow(put: Put) -> None:
         f"assert read_rows({str(path)!r}, [spec]).table.rows == 1\nassert 'pyarrow' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_decimal_commas(declare: Any, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    put("comma.csv", "mass;age;sex\n1,5;3,0;a,b\n-2;4;c.d\n1e3;5;x\n")
+    put("point.csv", "mass;age;sex\n1.5;3;x\n")
+    source = replace(declare.source("csv", "comma.csv"), options=(("separator", ";"), ("decimal", ",")))
+    columns = declare.columns("mass: f32", "age: i32", "sex: str?")
+    for small in (csv_format.SMALL, 0):
+        monkeypatch.setattr(csv_format, "SMALL", small)
+        (table,) = read_source(declare.data(columns, source)).values()
+        found = {name: column.to_python() for name, column in table.columns.items()}
+        assert found == {"mass": [1.5, -2, 1000], "age": [3, 4, 5], "sex": ["a,b", "c.d", "x"]}
+        with pytest.raises(BmcError, match=r"'1\.5' is not a number with ',' before its decimals"):
+            read_source(declare.data(columns, replace(source, paths=("point.csv",))))
+
+
+def test_what_people_write_for_numbers(declare: Any, put: Put, golden: Golden) -> None:
+    texts: list[str] = []
+    for declaration, text in (
+        ("mass: f32", "3,14"), ("mass: f32", "1,234.5"), ("mass: f32", "1.234,5"), ("mass: f32", "1 234"), ("mass: f32", "$5.20"),
+        ("mass: f32", "20 €"), ("mass: f32", "12%"), ("mass: f32", "?"), ("ok: bool", "No"), ("seen: timestamp?", "02/29/2024"),
+    ):  # fmt: skip
+        path = put("t.csv", f'x,{declaration.partition(":")[0]}\n1,"{text}"\n')
+        with declare.refused(texts, f"{declaration} = {text}"):
+            read_rows(path, declare.columns(declaration), na=("",))
+    golden("habits", "\n".join(texts))
+
+
+def test_files_of_a_pattern_may_order_their_columns_as_they_like(declare: Any, put: Put) -> None:
+    put("1.csv", "mass,sex\n1,a\n")
+    put("2.csv", "sex,other,mass\nb,9,2\n")
+    spec = declare.data(declare.columns("mass: f32", "sex: str?"), declare.source("csv", "[123].csv"))
+    assert read_source(spec)[None].columns["mass"].to_python() == [1, 2]
+    put("3.csv", "sex,other\nb,9\n")
+    with pytest.raises(BmcError, match=r"E0722.*3\.csv has no column 'mass'"):
+        read_source(spec)
+
+
+def test_headers_with_spaces_or_another_separator(declare: Any, put: Put, golden: Golden) -> None:
+    texts: list[str] = []
+    for title, content in (
+        ("spaces", "name, mass \nx,1\n"), ("semicolons", "name;mass\nx;1\n"), ("tabs", "name\tmass\nx\t1\n"),
+        ("a comment", "# made by hand\nname,mass\nx,1\n"), ("compressed", gzip.compress(b"mass\n1\n")),
+        ("a parquet file", b"PAR1\0\0\0\0PAR1"),
+    ):  # fmt: skip
+        with declare.refused(texts, title):
+            read_rows(put("t.csv", content), declare.columns("mass: f32"))
+    golden("headers", "\n".join(texts))

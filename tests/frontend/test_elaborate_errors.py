@@ -305,6 +305,9 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     + "train M on D { loss = cross_entropy(out, y); predict = undo(sum(out, axis = 1, keep = true), o) }\n",
     "E0515-where": data("where f < fit(mean(f))") + MODEL + TRAIN,
     "E0515-output": data("z = f |> standardize\n  where z < 2") + MODEL + TRAIN,
+    "E0322-separator": DATA.replace('npz("d.npz")', 'csv("d.csv", separator = "; ")'),
+    "E0322-encoding": DATA.replace('npz("d.npz")', 'csv("d.csv", encoding = "latin-x")'),
+    "E0322-decimal": DATA.replace('npz("d.npz")', 'csv("d.csv", decimal = ";")'),
     "E0507-byte": DATA.replace('npz("d.npz")', 'bytes("d.txt")'),
     "E0507-words": DATA.replace('npz("d.npz")', 'text("d.txt") |> words'),
     "E0507-stage": DATA.replace('npz("d.npz")', 'text("d.txt") |> window(3)'),
@@ -389,10 +392,14 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
 # name: the data block's source, the file's name, its bytes (of an npz: its arrays).
 FILES: dict[str, tuple[str, str, bytes | dict[str, Any]]] = {
     "E0504-csv": ('csv("d.csv")', "d.csv", b"id,unit prise,weight\n1,2.5,3\n"),
+    "E0504-separator": ('csv("d.csv")', "d.csv", b"id;unit price;weight\n1;2,5;3\n"),
+    "E0504-given": ('csv("d.csv", separator = "|")', "d.csv", b"id\tunit price\tweight\n"),
     "E0504-npz": ('npz("d.npz")', "d.npz", {"unit_price": np.zeros(3, np.float32)}),
     "E0505-shape": ('npz("d.npz")', "d.npz", {"unit price": np.zeros((3, 2), np.float32)}),
     "E0505-dtype": ('npz("d.npz")', "d.npz", {"unit price": np.zeros(3, np.complex64)}),
     "E0506-text": ('csv("d.csv")', "d.csv", b"unit \xff price\n"),
+    "E0506-utf-16": ('csv("d.csv")', "d.csv", "id,unit price\n".encode("utf-16")),
+    "E0506-encoding": ('csv("d.csv", encoding = "ascii")', "d.csv", b"unit \xff price\n"),
     "E0506-zip": ('npz("d.npz")', "d.npz", b"no zip"),
 }
 TENSORS = {"fc.w": np.zeros((4, 3), np.float32), "fc.b": np.zeros(3, np.float16)}

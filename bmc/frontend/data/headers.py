@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ast
 import csv
+import gzip
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 
 from bmc.frontend.bodies.core import Core
@@ -25,24 +27,44 @@ _MAX_HEADER = 1 << 20
 
 def check_header(core: Core, spec: SourceSpec, path: str, columns: Sequence[ColumnSpec]) -> None:
     """Report declared columns that the file `path` of a source does not have."""
+    encoding = dict(spec.options).get("encoding", "UTF-8")
     try:
         if spec.kind == "csv":
             _check_csv(core, spec, path, columns)
         elif spec.kind == "npz":
             _check_npz(core, spec, path, columns)
     except UnicodeDecodeError:
-        core.report(data_errors.header_unreadable(spec.span, path, "it is not UTF-8 text"))
-    except (OSError, csv.Error, zipfile.BadZipFile, ValueError) as error:
+        # In UTF-16 every other byte of a header is 0; older files are of an encoding with a byte for each character.
+        other = "utf-16" if _begins(path, (b"\xff\xfe", b"\xfe\xff")) else "latin-1"
+        reason = f"it is not {encoding} text"
+        core.report(data_errors.header_unreadable(spec.span, path, reason, f'write `encoding = "{other}"` if it is that'))
+    except (OSError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error, ValueError) as error:
         core.report(data_errors.header_unreadable(spec.span, path, str(error)))
 
 
+def _begins(path: str, marks: tuple[bytes, ...]) -> bool:
+    with open(path, "rb") as file:
+        return file.read(2).startswith(marks)
+
+
 def _check_csv(core: Core, spec: SourceSpec, path: str, columns: Sequence[ColumnSpec]) -> None:
-    separator = dict(spec.options).get("separator", ",")
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        headers = next(csv.reader(iter(lambda: file.readline(_MAX_HEADER), ""), delimiter=separator), [])
-    for column in columns:
-        if column.header not in headers:
-            core.report(data_errors.column_not_in_file(column.span, column.header, path, headers, spec.span))
+    options = dict(spec.options)
+    zipped = path.lower().endswith(".gz")
+    by_name = "\t" if path.lower().removesuffix(".gz").endswith(".tsv") else ","
+    separator = options.get("separator", by_name)
+    encoding = options.get("encoding", "utf-8-sig")
+    with (gzip.open if zipped else open)(path, "rt", encoding=encoding, newline="") as file:
+        records = csv.reader(iter(lambda: file.readline(_MAX_HEADER), ""), delimiter=separator)
+        headers = next((record for record in records if record), [])
+    if headers:
+        headers[0] = headers[0].removeprefix("\ufeff")
+    absent = [column for column in columns if column.header not in headers]
+    other = next((sign for sign in ";\t,|" if len(headers) == 1 and sign != separator and sign in headers[0]), "")
+    if absent and other:
+        core.report(data_errors.other_separator(spec.span, path, other, headers[0], given="separator" in options))
+        return
+    for column in absent:
+        core.report(data_errors.column_not_in_file(column.span, column.header, path, headers, spec.span))
 
 
 _NPY_DTYPES = {"|b1": "bool", "|u1": "u8", "<i4": "i32", "<i8": "i64", "<f4": "f32", "<f8": "f64"}

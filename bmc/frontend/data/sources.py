@@ -167,14 +167,14 @@ def _file_source(core: Core, expression: syntax.Expr, env: Environment, name: st
                 raise Failure(layer_errors.too_many_arguments(argument.span, kind, ["path"], len(expression.arguments)))
         elif argument.name.text == "na" and kind == "csv":
             na = _texts(value, "na", argument.span)
-        elif argument.name.text == "separator" and kind == "csv" and isinstance(value, str) and len(value) == 1:
-            options.append(("separator", value))
+        elif argument.name.text in _OF_CSV and kind == "csv":
+            options.append((argument.name.text, _option(argument.name.text, value, argument.value.span)))
         elif kind in _BY_COLUMN:
             if not isinstance(value, str):
                 raise Failure(type_errors.wrong_value(argument.value.span, argument.name.text, "a path", describe(value)))
             files.append((argument.name.text, value))
         else:
-            known = ["na", "separator"] if kind == "csv" else []
+            known = ["na", *_OF_CSV] if kind == "csv" else []
             raise Failure(layer_errors.unknown_argument(argument.span, kind, argument.name.text, known))
     if files and paths:
         raise Failure(data_errors.bad_source(expression.span, "either one path, or a path for each column"))
@@ -188,6 +188,28 @@ def _file_source(core: Core, expression: syntax.Expr, env: Environment, name: st
     options += [("ending", ending) for ending in endings]
     home = os.path.dirname(expression.span.file.name)
     return SourceSpec(name, kind, paths, home, na, split, tuple(options), expression.span, files=tuple(files))
+
+
+_OF_CSV = ("separator", "decimal", "encoding")
+"""What may be said of how a csv file is written, beside `na`."""
+
+
+def _option(name: str, value: Datum, span: Span) -> str:
+    """One of these settings. Raises Failure."""
+    if name == "encoding":
+        try:
+            right = isinstance(value, str) and bool("a".encode(value))
+        except (LookupError, UnicodeError):
+            right = False
+        what = 'an encoding of text like "latin-1", "cp1252" or "utf-16"'
+    elif name == "decimal":
+        right, what = value in (".", ","), '"." or ","'
+    else:
+        right = isinstance(value, str) and len(value) == 1 and value.isascii() and value not in '"\r\n\0'
+        what = 'one sign like ";" or "\\t"'
+    if not right or not isinstance(value, str):
+        raise Failure(type_errors.wrong_value(span, name, what, describe(value)))
+    return value
 
 
 _OF_ENDING: Mapping[str, str] = MappingProxyType(

@@ -28,6 +28,7 @@ __all__ = [
     "no_training_rows",
     "misspelt_clause",
     "other_kind",
+    "other_separator",
     "output_rows",
     "source_columns",
     "unknown_split_argument",
@@ -90,6 +91,21 @@ def column_not_in_file(span: Span, header: str, file: str, headers: Sequence[str
     )
 
 
+def other_separator(source: Span, file: str, sign: str, line: str, *, given: bool) -> Diagnostic:
+    """E0504: the header is one name, with another sign in it than the separator. `given`: the source names a separator."""
+    written = {"\t": "\\t"}.get(sign, sign)
+    shown = line if len(line) <= 60 else line[:57] + "..."
+    fix = f'separator = "{written}"'
+    whole = None if given or not source.text.endswith(")") else f"{source.text[:-1]}, {fix})"
+    return Diagnostic(
+        "E0504",
+        f'the cells of {file} seem to be separated by "{written}"',
+        (primary(source, "read with another separator"),),
+        (f"its first line is: {shown}",),
+        (Suggestion(f"write `{fix}`", *(() if whole is None else (source, whole))),),
+    )
+
+
 def column_type_in_file(span: Span, name: str, declared: str, found: str, file: str, source: Span) -> Diagnostic:
     """E0505: npz arrays whose dtype or shape is another."""
     return Diagnostic(
@@ -99,9 +115,10 @@ def column_type_in_file(span: Span, name: str, declared: str, found: str, file: 
     )
 
 
-def header_unreadable(source: Span, file: str, reason: str) -> Diagnostic:
+def header_unreadable(source: Span, file: str, reason: str, fix: str = "") -> Diagnostic:
     """E0506."""
-    return Diagnostic("E0506", f"cannot read the header of {file}: {reason}", (primary(source),))
+    suggestions = (Suggestion(fix),) if fix else ()
+    return Diagnostic("E0506", f"cannot read the header of {file}: {reason}", (primary(source),), suggestions=suggestions)
 
 
 def bad_source(span: Span, reason: str, kinds: Sequence[str] = ()) -> Diagnostic:
