@@ -87,7 +87,8 @@ def no_such_column(spec: ColumnSpec, file: str, present: Sequence[str], separato
     shown = ", ".join(map(repr, present[:12])) + (f" and {len(present) - 12} more" if len(present) > 12 else "")
     suggestions = (Suggestion(f"there is a column {near!r}"),) if near else ()
     if padded:
-        suggestions = (Suggestion(f"its header has spaces around it: declare it as `{_quoted(padded)} as {spec.name}: {type_text(spec)}`"),)
+        declaration = f"{_quoted(padded)} as {spec.name}: {type_text(spec)}"
+        suggestions = (Suggestion(f"its header has spaces around it: declare it as `{declaration}`"),)
     elif present and present[0].startswith("#"):
         suggestions = (Suggestion("a csv file has no comments: take out the lines that begin with `#`"),)
     notes = (f"{file} has {shown}" if present else f"{file} has no column",)
