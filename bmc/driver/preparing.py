@@ -17,7 +17,7 @@ from bmc.errors import BmcError
 from bmc.frontend.unit import AUGMENT, DataSpec
 from bmc_runtime.binding import BoundFunction, Library
 from bmc_runtime.buckets import Buckets, padded_sizes
-from bmc_runtime.feeding import Feed, OutsideBound
+from bmc_runtime.feeding import Feed, Forgetting, OutsideBound
 from bmc_runtime.mapping import map_rows
 from bmc_runtime.memory import DTYPES, Array
 from bmc_runtime.plan import evaluate_dim
@@ -34,12 +34,17 @@ def buckets_of(
     data: DataSpec, table: Table, libraries: Libraries, store: Mapping[str, Array], among: Collection[str] | None = None
 ) -> Buckets | None:
     """How long the rows of a table are, where outputs are padded in buckets. `among`: the run-time dims that matter."""
-    sizes: dict[str, Indices] = {}
     specs = [b for b in data.buckets if among is None or b.symbol in among]
+    sizes = {spec.symbol: np.empty(table.rows, np.int32) for spec in specs}
+    forgetting, dims = Forgetting(table), steps_of_columns(data, table) if specs else {}
     for spec in specs:
         function = BoundFunction(libraries(spec.function), spec.function, store)
-        lengths = map_rows(function, table.inputs(), table.rows, steps_of_columns(data, table))[spec.symbol]
-        sizes[spec.symbol] = padded_sizes(lengths.astype(np.int64), spec.bucket, spec.most)
+        for start in range(0, table.rows, _ROWS_AT_ONCE):
+            part = table.between(start, start + _ROWS_AT_ONCE)
+            inputs = part.inputs()
+            lengths: Indices = map_rows(function, inputs, part.rows, dims)[spec.symbol]  # type: ignore[assignment]
+            sizes[spec.symbol][start : start + part.rows] = padded_sizes(lengths, spec.bucket, spec.most)
+            forgetting.after(sum(column.data.nbytes for column in part.columns.values()))
     return Buckets(sizes, {b.symbol: b.most for b in specs}) if specs else None
 
 
@@ -52,6 +57,8 @@ def steps_of_columns(data: DataSpec, table: Table) -> dict[str, int]:
             found[column.ragged] = max(found.get(column.ragged, 0), table.columns[column.name].longest)
     return found
 
+
+_ROWS_AT_ONCE = 1 << 16
 
 MOST_OUTPUTS = 128 << 20
 """How many bytes of outputs are computed once and held; more are computed batch by batch."""
@@ -68,10 +75,11 @@ def data_outputs(
     function = BoundFunction(libraries("data"), "data", store)
     augmented = BoundFunction(libraries(AUGMENT), AUGMENT, store) if data.augmented and name == "train" else None
     fed = augmented is not None or any(c.runs is not None and c.runs.size is not None for c in table.columns.values())
-    if fed or (not data.buckets and _output_bytes(data, function, table) > most):
+    if fed or _output_bytes(data, function, table) > most:
         below = {spec.name: spec.below for spec in data.outputs if spec.below is not None}
         feed = Feed(function, augmented, table, below, steps_of_columns(data, table))
-        return Split(name, table.rows, {}, table.origin.counts(), None, feed)
+        buckets = None if fed else buckets_of(data, table, libraries, store)
+        return Split(name, table.rows, {}, table.origin.counts(), buckets, feed)
     outputs = map_rows(function, table.inputs(), table.rows, steps_of_columns(data, table))
     for spec in data.outputs:
         if spec.below is not None and len(outputs.get(spec.name, ())) == table.rows:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bmc_runtime.hashing import mix, mix_one
 from bmc_runtime.order import Order
 from bmc_runtime.table import Indices
 
-__all__ = ["WINDOW_BATCHES", "Buckets", "padded_sizes"]
+__all__ = ["WINDOW_BATCHES", "Buckets", "Sizes", "padded_sizes"]
 
 WINDOW_BATCHES = 64
 """Batches whose rows are sorted by length together: more make less padding, and rows meet more often the same others."""
@@ -25,31 +27,37 @@ _BATCHES = 3
 """Apart from the purposes of `order`."""
 
 
-def padded_sizes(lengths: Indices, bucket: int, most: int) -> Indices:
+Sizes = NDArray[np.int32]
+
+
+def padded_sizes(lengths: NDArray[np.integer[Any]], bucket: int, most: int) -> Sizes:
     """Lengths rounded up to multiples of `bucket`, at least one of them and at most `most`."""
     rounded = -(-lengths.astype(np.int64) // bucket) * bucket
-    return np.minimum(np.maximum(rounded, bucket), most)
+    return np.minimum(np.maximum(rounded, bucket), most).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
 class Buckets:
-    """`sizes`: by run-time dim, the padded length `[N]` of each row. `most`: the largest that it may be."""
+    """`sizes`: by run-time dim, the padded length i32 `[N]` of each row. `most`: the largest that it may be."""
 
-    sizes: Mapping[str, Indices]
+    sizes: Mapping[str, Sizes]
     most: Mapping[str, int]
 
     def dims(self, rows: Indices) -> dict[str, int]:
         """The run-time dims of a batch of these rows: those of the longest."""
         return {symbol: int(sizes[rows].max(initial=1)) for symbol, sizes in self.sizes.items()}
 
-    def groups(self) -> Iterator[tuple[Indices, dict[str, int]]]:
-        """All rows by their own dims: row numbers, ascending, and dims."""
+    def groups(self, most: int | None = None) -> Iterator[tuple[Indices, dict[str, int]]]:
+        """All rows by their own dims: row numbers, ascending, and dims; at most `most` at a time."""
         names = list(self.sizes)
         table = np.stack([self.sizes[name] for name in names], axis=1)
         found, which = np.unique(table, axis=0, return_inverse=True)
         which = which.reshape(-1)
         for number, sizes in enumerate(found.tolist()):
-            yield np.flatnonzero(which == number), dict(zip(names, sizes, strict=True))
+            rows = np.flatnonzero(which == number)
+            step = max(1, len(rows) if most is None else most)
+            for start in range(0, len(rows), step):
+                yield rows[start : start + step], dict(zip(names, sizes, strict=True))
 
     def order(self, order: Order, per_step: int, seed: int, epoch: int) -> Order:
         """An epoch's order changed so that rows of similar length share a batch of `per_step`: within a window the rows are sorted

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from bmc_runtime.binding import BoundFunction, Library
 from bmc_runtime.buckets import Buckets
 from bmc_runtime.feeding import Feed
-from bmc_runtime.mapping import map_groups, map_rows, rows_of, run_whole
+from bmc_runtime.mapping import CHUNK_ROWS, map_groups, map_rows, rows_of, run_whole
 from bmc_runtime.memory import Array
+from bmc_runtime.table import Indices, RowInput
 
 __all__ = ["Evaluator"]
 
@@ -47,10 +48,14 @@ class Evaluator:
         if buckets is None:
             cuts = map_rows(by_rows, data, rows, self._dims, seed=self._seed, step=step, steps=steps, feed=feed)
         else:
-            cuts = map_groups(
-                by_rows, lambda chosen, sizes: rows_of(by_rows, data, chosen, {**dims, **sizes}), rows, dims, buckets,
-                self._seed, step, steps,
-            )  # fmt: skip
+
+            def pick(chosen: Indices, sizes: Mapping[str, int]) -> Mapping[str, RowInput]:
+                if feed is not None:
+                    return feed.of_size(chosen, sizes)
+                return rows_of(by_rows, data, chosen, {**dims, **sizes})
+
+            most = CHUNK_ROWS if feed is not None else None
+            cuts = map_groups(by_rows, pick, rows, dims, buckets, self._seed, step, steps, most)
         row = finish.plan.row or by_rows.plan.row or "B"
         results = run_whole(finish, {**data, **cuts}, {**dims, row: rows}, self._seed, step, steps, feed)
         return {key: array.copy() for key, array in results.items()}

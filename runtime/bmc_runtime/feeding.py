@@ -54,8 +54,7 @@ class Loader:
         plan, inputs = function.plan, table.inputs(spread=False)
         self._below = [(b.key, below[b.key]) for b in plan.buffers if b.kind == "output" and b.rows and b.key in below]
         wanted = {b.key: b for b in plan.buffers if b.kind == "input"}
-        known = {**dims, **_longest(wanted, inputs)}
-        dims = {**{name: known[name] for name in plan.dims if name in known}, plan.row or "B": rows}
+        dims = {**{name: dims[name] for name in plan.dims if name in dims}, plan.row or "B": rows}
         buffers = {key: allocate(b.dtype, tuple(evaluate_dim(d, dims) for d in b.shape)) for key, b in wanted.items()}
         self._binding: Binding = function.bind(dims, buffers, outputs=outputs)
         self._runs: list[tuple[Column, Array]] = []
@@ -97,7 +96,7 @@ class Loader:
 class Feed:
     """`plain` is the function `data`; `augmented` is `augment`, None where training changes nothing. `below`: exclusive bounds of
     outputs that are integers. `dims`: run-time dims that no column fixes: the most of outputs padded in buckets, which are as wide
-    in every batch."""
+    unless it is said how wide some rows are."""
 
     def __init__(
         self,
@@ -109,7 +108,8 @@ class Feed:
     ) -> None:
         self.table, self.rows = table, table.rows
         self._plain, self._augmented = plain, augmented
-        self._below, self._dims = below, dims
+        wanted = {b.key: b for b in plain.plan.buffers if b.kind == "input"}
+        self._below, self._dims = below, {**dims, **_longest(wanted, table.inputs(spread=False))}
         self._loaders: dict[int, Loader] = {}
 
     @property
@@ -120,13 +120,15 @@ class Feed:
     def types(self, rows: int) -> dict[str, tuple[str, tuple[int, ...]]]:
         """dtype and shape of each output for a batch of so many rows."""
         plan = self._plain.plan
-        wanted = {b.key: b for b in plan.buffers if b.kind == "input"}
-        dims = {**self._dims, **_longest(wanted, self.table.inputs(spread=False)), plan.row or "B": rows}
+        dims = {**self._dims, plan.row or "B": rows}
         return {b.key: (b.dtype, tuple(evaluate_dim(d, dims) for d in b.shape)) for b in plan.buffers if b.kind == "output"}
 
-    def loader(self, rows: int, outputs: Mapping[str, Array] | None = None) -> Loader:
-        """For training steps of so many rows. `outputs`: where they go, if these arrays exist already."""
-        return Loader(self._augmented or self._plain, self.table, rows, outputs, self._below, self._dims)
+    def loader(
+        self, rows: int, outputs: Mapping[str, Array] | None = None, dims: Mapping[str, int] = MappingProxyType({})
+    ) -> Loader:
+        """For training steps of so many rows. `outputs`: where they go, if these arrays exist already. `dims`: how wide these rows
+        are, where rows are padded in buckets."""
+        return Loader(self._augmented or self._plain, self.table, rows, outputs, self._below, {**self._dims, **dims})
 
     def expect(self, rows: Indices) -> None:
         """Let the system fetch rows from the disk that training reads next, where the table lies there."""
@@ -148,6 +150,12 @@ class Feed:
             self._loaders[count] = Loader(self._plain, self.table, count, None, self._below, self._dims)
         loader = self._loaders[count]
         loader.load(np.arange(first, stop, dtype=np.int64), 0, 0, first, 0, 0, self.rows)
+        return loader.outputs
+
+    def of_size(self, rows: Indices, dims: Mapping[str, int]) -> dict[str, Array]:
+        """The outputs of some rows that are so wide, as evaluation reads them."""
+        loader = Loader(self._plain, self.table, len(rows), None, self._below, {**self._dims, **dims})
+        loader.load(rows, 0, 0, 0, 0, 0, self.rows)
         return loader.outputs
 
     def chosen(self, rows: Indices, seed: int, step: int, steps: int, epoch: int) -> dict[str, Array]:

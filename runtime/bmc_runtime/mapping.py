@@ -130,14 +130,15 @@ def map_groups(
     seed: int = 0,
     step: int = 0,
     steps: int | None = None,
+    most: int | None = None,
 ) -> dict[str, Array]:
     """As `map_rows`, with rows padded in buckets: each row runs among rows of its own dims. `pick(rows, dims)` gives the inputs of
-    some rows. In the results cells behind a row's own size are 0."""
+    some rows, of at most `most` at a time. In the results cells behind a row's own size are 0."""
     plan = function.plan
     widest = {**dims, **buckets.most, plan.row or "B": rows}
     outputs = [b for b in plan.buffers if b.kind == "output"]
     results = {b.key: np.zeros(tuple(evaluate_dim(d, widest) for d in b.shape), DTYPES[b.dtype]) for b in outputs}
-    for chosen, sizes in buckets.groups():
+    for chosen, sizes in buckets.groups(most):
         found = map_rows(function, pick(chosen, sizes), len(chosen), {**dims, **sizes}, seed=seed, step=step, steps=steps)
         for buffer in outputs:
             part = found[buffer.key]

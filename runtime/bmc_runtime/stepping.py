@@ -11,6 +11,7 @@ steps after it (the update) run once on what was added.
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,12 +22,13 @@ from bmc_runtime.feeding import Loader
 from bmc_runtime.memory import Array, address_of, allocate
 from bmc_runtime.messages import Command
 from bmc_runtime.order import WINDOW, FixedOrder, Order
+from bmc_runtime.plan import FunctionPlan, evaluate_dim
 from bmc_runtime.pool import WorkerPool, at_stage, partials_of
 from bmc_runtime.sharing import SharedBlock
 from bmc_runtime.split import Split
 from bmc_runtime.table import Indices
 
-__all__ = ["MOST_LAID_OUT", "Sizes", "Stepper", "dims_of_all", "held_order"]
+__all__ = ["MOST_LAID_OUT", "Sizes", "Stepper", "dims_of_all", "held_order", "shared_inputs"]
 
 BATCH, TRAIN = "batch", "train"
 
@@ -48,6 +50,17 @@ def held_order(rows: int, per_step: int) -> int:
 def dims_of_all(dims: Mapping[str, int]) -> dict[str, int]:
     """The run-time dims of the whole split, by the names that the function `batch` has for them."""
     return {f"{symbol}_all": size for symbol, size in dims.items()}
+
+
+def shared_inputs(plan: FunctionPlan, shared: Mapping[str, Array], rows: int, dims: Mapping[str, int]) -> dict[str, Array]:
+    """What the main process computes for a batch of so many rows, at the beginning of memory that is shared for the largest."""
+    found: dict[str, Array] = {}
+    known = {**dims, plan.row or "B": rows}
+    for buffer in plan.buffers:
+        if buffer.kind == "input" and buffer.key in shared:
+            shape = tuple(evaluate_dim(d, known) for d in buffer.shape)
+            found[buffer.key] = shared[buffer.key].reshape(-1)[: math.prod(shape)].reshape(shape)
+    return found
 
 
 @dataclass
@@ -211,10 +224,7 @@ class Stepper:
 
     def _gathering(self, rows: int, dims: Mapping[str, int]) -> Binding | Loader:
         if self._feed is not None:
-            rowed = {b.key: b.rows for b in self._train.plan.buffers if b.kind == "input"}
-            shared = self._inputs or {}
-            into = {key: array[:rows] if rowed.get(key, True) else array for key, array in shared.items()}
-            return self._feed.loader(rows, into)
+            return self._feed.loader(rows, shared_inputs(self._train.plan, self._inputs or {}, rows, dims), dims)
         row, plan = self._train.plan.row or "B", self._gather.plan
         sources = {f"{key}.all": array for key, array in self._data.items()}
         known = {**dims_of_all(self._dims), **dims, row: rows, "N": self._rows}

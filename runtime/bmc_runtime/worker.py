@@ -19,7 +19,7 @@ from bmc_runtime.messages import DONE, FAILED, NOT_FINITE, Command, read_setup
 from bmc_runtime.plan import Program
 from bmc_runtime.pool import partials_of
 from bmc_runtime.sharing import SharedBlock
-from bmc_runtime.stepping import MOST_LAID_OUT, Sizes, dims_of_all
+from bmc_runtime.stepping import MOST_LAID_OUT, Sizes, dims_of_all, shared_inputs
 from bmc_runtime.table import Indices
 
 __all__ = ["main"]
@@ -43,7 +43,7 @@ class _Worker:
         self.dims: dict[str, int] = setup["dims"]
         self.seed, self.steps = setup["seed"], setup["steps"]
         sizes = block.arrays("bucket/")
-        self.buckets = Buckets(sizes, self.dims) if sizes else None  # type: ignore[arg-type]  # i64, as the main process wrote them
+        self.buckets = Buckets(sizes, self.dims) if sizes else None  # type: ignore[arg-type]  # i32, as the main process wrote them
         self.rows: Indices = block.array("order")  # type: ignore[assignment]
         self.bound: dict[tuple[int, Sizes], tuple[Binding | None, Binding]] = {}
 
@@ -70,8 +70,7 @@ class _Worker:
         known = {**dims_of_all(self.dims), **self.dims, **dict(sizes), row: rows}
         dims = {name: known[name] for name in {*self.train.plan.dims, row}}
         if not self.data:  # the main process computes each batch into memory that is shared
-            rowed = {b.key: b.rows for b in self.train.plan.buffers if b.kind == "input"}
-            inputs = {key: array[:rows] if rowed.get(key, True) else array for key, array in self.inputs.items()}
+            inputs = shared_inputs(self.train.plan, self.inputs, rows, known)
             return None, self.train.bind(dims, inputs, None, self.partials, once=self.once)
         known["N"] = next(len(self.data[b.key]) for b in self.train.plan.buffers if b.kind == "input" and b.rows)
         sources = {f"{key}.all": array for key, array in self.data.items()}

@@ -11,6 +11,7 @@ import pytest
 
 import bmc
 from bmc.driver import lower
+from bmc.driver.workflow import Silent
 
 PROGRAM = """data A {
   source = jsonl("a.jsonl")
@@ -161,10 +162,9 @@ def test_a_run_that_was_interrupted_goes_on_with_the_same_bits(tmp_path: Path, c
     program = bmc.compile(PROGRAM)
     whole = program.train(data).weights
 
-    class Stop:
+    class Stop(Silent):
         """Interrupts after the 9th step, within an epoch."""
 
-        def on_start(self, *_: Any) -> None: ...
         def on_epoch(self, *_: Any) -> None: ...
         def on_end(self, *_: Any) -> None: ...
         def on_step(self, progress: Any, *_: Any) -> None:

@@ -17,6 +17,7 @@ from bmc.driver.workflow import TrainOptions, train
 from bmc.errors import BmcError
 from bmc.errors.render import render_all
 from bmc_runtime.table import Table
+from tests.driver import test_bucketed_rows as bucketed
 
 PROGRAM = """data A {
   source = csv("*.csv")
@@ -145,3 +146,16 @@ def test_no_folder_for_the_work_file(files: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(BmcError) as caught:
         trained(files, "a.bmz", NOTHING, SPLITS[0])
     golden("no_work_file", render_all(caught.value.diagnostics))
+
+
+@pytest.mark.parametrize("more", ["", "accumulate = 2", "shards = 4"])
+def test_rows_padded_in_buckets(tmp_path: Path, more: str) -> None:
+    """Ragged columns and texts of different length: batches are as wide as from memory, and in the same order."""
+    data = bucketed.columns(200)
+    found = []
+    for number, (limits, workers) in enumerate([(EVERYTHING, 1), (NOTHING, 1), (NOTHING, 2 if "shards" in more else 1)]):
+        unit = load_unit(text_source(bucketed.PROGRAM.replace("epochs = 4", f"epochs = 2\n  {more}")))
+        options = TrainOptions(tmp_path / f"{number}.bmz", {"A": data}, workers, session=SessionOptions(ObjectCache(), limits=limits))
+        _, report = train(unit, options)
+        found.append(((tmp_path / f"{number}.bmz").read_bytes(), report.evaluations))
+    assert found[1:] == found[:1] * 2
