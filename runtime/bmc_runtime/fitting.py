@@ -22,6 +22,9 @@ __all__ = ["BLOCK_ROWS", "RowPass", "pass_rows"]
 BLOCK_ROWS = 1 << 14
 """Rows that pass at a time: a column of them fits the second level of a processor's cache."""
 
+_BLOCK_BYTES = 1 << 23
+"""About how much of a column passes at a time: wide cells pass in shorter blocks."""
+
 _DENSE_BYTES = 1 << 24
 """About how much of a column of runs is made dense at a time."""
 
@@ -101,15 +104,17 @@ def pass_rows(
     table: Table,
     dims: Mapping[str, int],
     progress: Callable[[int], None] | None = None,
-    block: int = BLOCK_ROWS,
+    block: int | None = None,
 ) -> None:
     """Let all rows of a table pass by the reducers of all `passes`, as often as one of them has something to learn. `progress` is
-    told how many rows have passed, again and again."""
+    told how many rows have passed, again and again. `block`: rows at a time, BLOCK_ROWS if not given."""
+    widest = max((column.data.nbytes // max(table.rows, 1) for column in table.columns.values()), default=0)
     longest = {name: column.longest * column.step_bytes for name, column in table.columns.items() if column.runs is not None}
     forgetting = Forgetting(table)
     left = list(passes)
     while left:
-        most = min(block, max(table.rows, 1))
+        most = min(BLOCK_ROWS if block is None else block, max(table.rows, 1))
+        most = max(1, min(most, _BLOCK_BYTES // max(widest, 1)))
         size = min(one.rows_at_once({**dims, **one.dims, one.function.plan.row or "B": most}, longest, most) for one in left)
         for first in range(0, table.rows, size):
             part = table.between(first, first + size)

@@ -181,3 +181,33 @@ def test_sums_of_integers_wrap() -> None:
     total = np.zeros((), np.int64)
     reduced("exact_sum", [[np.array([2**63 - 1])], [np.array([1])]], ExactSumAttrs((0,)), [total])
     assert int(total) == -(2**63)
+
+
+def test_blocks_of_floats() -> None:
+    """f32 cells are added in blocks of 1,024 where none is too small beside the largest, one by one elsewhere: both sides of the
+    rule, at its edge, with masks, subnormals and what is not finite."""
+    rng = np.random.default_rng(2)
+    plain = rng.standard_normal(5000).astype(np.float32)
+    edge = np.where(rng.random(5000) < 0.5, 1.0, 2.0**-22) * (1 + rng.integers(0, 2**23, 5000) * 2.0**-23)
+    cases = {
+        "plain": plain,
+        "counts": rng.integers(0, 100, 5000).astype(np.float32),
+        "same": np.full(5000, 0.1, np.float32),
+        "none": np.zeros(5000, np.float32),
+        "subnormal": rng.integers(0, 2**23, 5000).astype(np.uint32).view(np.float32),
+        "huge": np.where(plain > 0, np.float32(3.4e38), plain),
+        "wide": (plain * 10.0 ** rng.integers(-20, 20, 5000)).astype(np.float32),
+        "edge": edge.astype(np.float32),
+        "largest": np.full(5000, np.finfo(np.float32).max),
+        "infinite": np.where(np.arange(5000) == 1500, np.float32(np.inf), plain),
+        "not a number": np.where(np.arange(5000) == 4999, np.float32(np.nan), plain),
+    }
+    for name, x in cases.items():
+        for keep in (np.ones(5000, np.bool_), rng.random(5000) < 0.5, np.zeros(5000, np.bool_)):
+            for operator, attrs in (("row_moments", RowMomentsAttrs((0,), 0)), ("exact_sum", ExactSumAttrs((0,)))):
+                arrays = [x, keep] if operator == "row_moments" else [np.where(keep, x, np.float32(0))]
+                wanted = expected(operator, attrs, arrays)
+                outputs = [np.zeros_like(array) for array in wanted]
+                reduced(operator, [arrays], attrs, outputs)
+                for found, right in zip(outputs, wanted, strict=True):
+                    np.testing.assert_array_equal(found, right, err_msg=f"{operator} {name}")

@@ -27,11 +27,11 @@ class Kernels(Protocol):
         """How often each text of an array occurs where a mask of its shape holds."""
 
     def add_exactly(self, x: Array, keep: Array, slots: Array | None, words: Array, squares: Array | None, tallies: Array) -> None:
-        """Add the cells of x `[n, F]` (f32 or f64) where `keep` holds to superaccumulators: of column f to that of place f, or
+        """Add the cells of x `[F, n]` (f32 or f64) where `keep` holds to superaccumulators: those of x[f] to that of place f, or
         with `slots` i32 `[n]` (then F is 1) each to that of its slot, where there is one. See `bmc_runtime.reducers.sums`."""
 
     def count_digits(self, x: Array, keep: Array, prefixes: Array, counts: Array, tallies: Array, shift: int, bits: int) -> None:
-        """Count the digits of ordered bits in each column of x `[n, F]`. See `bmc_runtime.reducers.quantiles`."""
+        """Count the digits of ordered bits in each x[f] of x `[F, n]`. See `bmc_runtime.reducers.quantiles`."""
 
 
 class Reducer(Protocol):
@@ -54,11 +54,11 @@ class Reducer(Protocol):
 
 
 def columns_of(x: Array, axes: Sequence[int]) -> Array:
-    """x as `[cells reduced, cells kept]`, row-major."""
+    """x as `[cells kept, cells reduced]`, row-major: each statistic reads what lies side by side."""
     kept = [i for i in range(x.ndim) if i not in axes]
     width = int(np.prod([x.shape[i] for i in kept], dtype=np.int64))
     count = x.size // width if width else 0
-    return np.ascontiguousarray(np.transpose(x, (*axes, *kept)).reshape(count, width))
+    return np.ascontiguousarray(np.transpose(x, (*kept, *axes)).reshape(width, count))
 
 
 def kept_shape(x: Array, axes: Sequence[int]) -> tuple[int, ...]:

@@ -74,31 +74,29 @@ class NativeKernels:
 
     def add_exactly(self, x: Array, keep: Array, slots: Array | None, words: Array, squares: Array | None, tallies: Array) -> None:
         """See `Kernels`."""
-        rows, columns = _checked(x, keep)
-        wanted = rows if slots is not None else columns
-        if (slots is not None and (slots.dtype != DTYPES["i32"] or slots.size != rows or columns != 1)) or (
-            slots is None and len(tallies) != wanted
-        ):
+        columns, cells = _checked(x, keep)
+        grouped = slots is not None and slots.dtype == DTYPES["i32"] and slots.size == cells and columns == 1
+        if not (grouped or (slots is None and len(tallies) == columns)):
             raise ValueError("cells do not fit the sums that they are added to")
         kind = GROUPS if slots is not None else MOMENTS if squares is not None else SUMS
         self._functions[f"{kind}_{dtype_name(x)}"](
-            address_of(x), address_of(keep), 0 if slots is None else address_of(slots), rows, columns, len(tallies),
+            address_of(x), address_of(keep), 0 if slots is None else address_of(slots), columns, cells, len(tallies),
             address_of(words), 0 if squares is None else address_of(squares), address_of(tallies),
         )  # fmt: skip
 
     def count_digits(self, x: Array, keep: Array, prefixes: Array, counts: Array, tallies: Array, shift: int, bits: int) -> None:
         """See `Kernels`."""
-        rows, columns = _checked(x, keep)
+        columns, cells = _checked(x, keep)
         if counts.shape != (columns, prefixes.shape[1], 1 << bits) or len(tallies) != columns or len(prefixes) != columns:
             raise ValueError("cells do not fit the counts of their digits")
         self._functions[f"{DIGITS}_{dtype_name(x)}"](
-            address_of(x), address_of(keep), rows, columns, address_of(prefixes), prefixes.shape[1], address_of(counts),
+            address_of(x), address_of(keep), columns, cells, address_of(prefixes), prefixes.shape[1], address_of(counts),
             address_of(tallies), shift, bits,
         )  # fmt: skip
 
 
 def _checked(x: Array, keep: Array) -> tuple[int, int]:
-    """Rows and columns. ValueError: native code cannot read them."""
+    """How many columns, and cells of each. ValueError: native code cannot read them."""
     if x.ndim != 2 or keep.shape != x.shape or keep.dtype.itemsize != 1:
         raise ValueError(f"cells of {list(x.shape)} do not go with a mask of {list(keep.shape)}")
     if not (x.flags.c_contiguous and keep.flags.c_contiguous):

@@ -68,7 +68,7 @@ class Quantiles:
         kernels: Kernels,
     ) -> Digits:
         x, keep = (columns_of(array, attributes["axes"]) for array in inputs)
-        width, columns = 8 * x.dtype.itemsize, x.shape[1]
+        width, columns = 8 * x.dtype.itemsize, len(x)
         if question is None:
             bits = _bits_for(width, columns, 1)
             shift, prefixes = width - bits, np.zeros((columns, 1), np.uint64)

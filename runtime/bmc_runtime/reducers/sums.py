@@ -61,11 +61,9 @@ class Sums:
         )
 
     def add(self, x: Array, keep: Array, slots: Array | None, kernels: Kernels) -> None:
-        """Cells `[n, F]` of floats."""
-        for start in range(0, len(x), _MOST_ADDED):
-            part = slice(start, start + _MOST_ADDED)
-            self.make_room(len(x[part]))
-            kernels.add_exactly(x[part], keep[part], None if slots is None else slots[part], self.words, self.squares, self.tallies)
+        """Cells `[F, n]` of floats. A block has fewer than may be added between carries."""
+        self.make_room(x.shape[1])
+        kernels.add_exactly(x, keep, slots, self.words, self.squares, self.tallies)
 
     def merged(self, other: Sums) -> Sums:
         self.make_room(other.added + 1)  # carried words count as one cell
@@ -161,7 +159,7 @@ class ExactSum:
             return found if state is None else self.merge(state, found)
         columns = columns_of(x, attributes["axes"])
         if state is None:
-            state = Sums.none(columns.shape[1], squares=False, shape=shape)
+            state = Sums.none(len(columns), squares=False, shape=shape)
         assert isinstance(state, Sums)
         state.add(columns, np.ones(columns.shape, np.bool_), None, kernels)
         return state
@@ -199,7 +197,7 @@ class RowMoments:
     ) -> Sums:
         x, keep = (columns_of(array, attributes["axes"]) for array in inputs)
         if state is None:
-            state = Sums.none(x.shape[1], squares=True, shape=kept_shape(inputs[0], attributes["axes"]))
+            state = Sums.none(len(x), squares=True, shape=kept_shape(inputs[0], attributes["axes"]))
         state.add(x, keep, None, kernels)
         return state
 
@@ -232,7 +230,7 @@ class GroupMoments:
         size = int(attributes["size"])
         if state is None:
             state = Sums.none(size, squares=True, shape=(size,))
-        cells, mask, slots = (np.ascontiguousarray(array).reshape(-1, 1) for array in (x, keep, codes))
+        cells, mask, slots = (np.ascontiguousarray(array).reshape(1, -1) for array in (x, keep, codes))
         state.add(cells, mask, slots.astype(DTYPES["i32"]), kernels)
         return state
 
