@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "bmc"]
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "new": ("new", "Begin a project with a program and data to train it on."),
+        "data": ("data", "What a table holds, and a program to begin with."),
         "check": ("check", "Check types, shapes and columns, before any data is read."),
         "train": ("train", "Train a model and write it to a .bmz file."),
         "eval": ("evaluate", "Loss and metrics of a trained model on a split."),

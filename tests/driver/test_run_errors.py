@@ -9,6 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from bmc.driver import generation_errors, run_errors
+from bmc.driver.profiling import profiling_errors
+from bmc.driver.profiling.profiling_errors import unfit_target
 from bmc.errors import Diagnostic
 from bmc.errors.catalogue.run import ENTRIES
 from bmc.errors.render import render_all
@@ -63,6 +65,8 @@ CASES: dict[str, Diagnostic] = {
     "E0814-rows": run_errors.rows_do_not_split("sort", (at("log(price)"),)),
     "E0816-matplotlib": run_errors.library_missing("matplotlib", "drawing", "plot"),
     "E0817-ending": run_errors.no_picture("a.bmp", [".png", ".pdf"]),
+    "E0850-identity": unfit_target("id", "each row has its own: it says which row it is", ["price", "city"]),
+    "E0850-nothing": unfit_target(None, "no column has numbers or a few categories", []),
     "E0819-there": run_errors.no_project("houses", "it is there already, and not empty"),
     "E0818-nothing": run_errors.nothing_to_draw("m.bmz"),
 }
@@ -78,6 +82,6 @@ def test_the_text_of_an_error(name: str, golden: Callable[[str, str], None]) -> 
 def test_every_error_of_a_run_has_a_case() -> None:
     tested = {name.partition("-")[0] for name in CASES} - {"W0630"}  # of `check`
     explained = {entry.code for entry in ENTRIES}
-    sources = inspect.getsource(run_errors) + inspect.getsource(generation_errors)
+    sources = inspect.getsource(run_errors) + inspect.getsource(generation_errors) + inspect.getsource(profiling_errors)
     written = set(re.findall(r'"([EW]08\d\d)"', sources))
     assert written == explained == tested

@@ -178,6 +178,14 @@ ENTRIES: tuple[Entry, ...] = (
         "BMC_SPILL=/data/work bmc train big.bm",
     ),
     Entry(
+        "E0850",
+        "No column of this table can be learned, or not this one",
+        "What is learned is numbers, a condition, or one of a few categories. A column that is constant or empty, that tells which "
+        "row it is, or that holds dates or prose is none of these. `bmc data FILE` without `--target` shows what columns hold.",
+        "bmc data flats.csv --target id",
+        "bmc data flats.csv --target price",
+    ),
+    Entry(
         "W0830",
         "The prompt has what the model does not know",
         "The vocabulary was fitted on the training split; everything else shares its last slot.",

@@ -1,0 +1,1 @@
+"""What a table holds, and a program to begin with: `bmc data`."""

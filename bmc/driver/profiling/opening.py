@@ -1,0 +1,197 @@
+"""A file of any format that holds a table, as blocks of raw cells.
+
+In: a path. Out: its columns, and their cells block by block: texts of csv, values of formats that have types. Guaranteed: nothing
+is declared beforehand; what no reader could read is an error that says so.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import ipc, parquet
+
+from bmc.data import data_errors
+from bmc.data.read import format_of, read_blocks
+from bmc.driver.profiling.scan import column_spec
+from bmc.errors import BmcError
+from bmc.frontend.unit import DataSpec, SourceSpec, SplitSpec
+from bmc.record import record
+from bmc.source import SourceFile, Span
+
+__all__ = ["FORMATS", "Cells", "TableFile", "open_table"]
+
+FORMATS = ("csv", "parquet", "arrow", "jsonl", "npz")
+"""Those that hold a table with named columns."""
+
+Cells = Mapping[str, Sequence[Any]]
+
+_SEPARATORS = (",", ";", "\t", "|")
+_BLOCK = 65_536
+_DAMAGE = (pa.ArrowException, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError)
+
+
+@record(frozen=True, eq=False)
+class TableFile:
+    """`headers`: of columns that can be read by their name; `unreadable`: others, with the reason. `separator`: of csv."""
+
+    path: Path
+    form: str
+    headers: tuple[str, ...]
+    unreadable: tuple[tuple[str, str], ...]
+    separator: str = ","
+
+    def blocks(self) -> Iterator[Cells]:
+        """The cells by header. Raises BmcError: the file is damaged."""
+        name = str(self.path)
+        try:
+            if self.form == "csv":
+                yield from _csv_blocks(self)
+            elif self.form == "jsonl":
+                yield from _json_blocks(self)
+            elif self.form == "npz":
+                yield from _npz_blocks(self)
+            else:
+                yield from _arrow_blocks(self)
+        except _DAMAGE as error:
+            raise BmcError(data_errors.malformed(name, "", _first_line(error))) from None
+
+
+def open_table(path: Path) -> TableFile:
+    """The columns that a file has. Raises BmcError: there is none, it is no table, or it is damaged."""
+    form = format_of(path)
+    if form not in FORMATS:
+        raise BmcError(data_errors.unknown_format(str(path), FORMATS))
+    if not path.is_file():
+        raise BmcError(data_errors.no_such_data(str(path), None))
+    try:
+        if form == "csv":
+            return _open_csv(path)
+        return _table_file(path, form, _headers_of(path, form))
+    except _DAMAGE as error:
+        raise BmcError(data_errors.malformed(str(path), "", _first_line(error))) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or ["it is damaged"])[0]
+
+
+def _table_file(path: Path, form: str, headers: Sequence[str], separator: str = ",") -> TableFile:
+    twice = {h for h in headers if list(headers).count(h) > 1} if len(set(headers)) < len(headers) else set()
+    readable = tuple(h for h in headers if h and h not in twice)
+    reasons = {h: "several columns are called so" if h in twice else "it has no name" for h in headers if h not in readable}
+    return TableFile(path, form, readable, tuple(reasons.items()), separator)
+
+
+def _opened(path: Path) -> BinaryIO:
+    return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
+
+
+# --- csv ----------------------------------------------------------------------------------------------------------------
+def _open_csv(path: Path) -> TableFile:
+    with _opened(path) as file:
+        lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+        start = lines.read(1 << 16)
+    first = next((line for line in start.splitlines() if line.strip()), "")
+    if not first:
+        raise BmcError(data_errors.empty_file(str(path), "header", None))
+    separator = "\t" if ".tsv" in path.name.lower() else max(_SEPARATORS, key=first.count)
+    header = next(record for record in csv.reader(io.StringIO(start), delimiter=separator) if record)
+    return _table_file(path, "csv", header, separator)
+
+
+def _csv_blocks(file: TableFile) -> Iterator[Cells]:
+    """By the reader of training: what it refuses is refused here, with the same words."""
+    call = SourceFile("<command line>", f"csv({json.dumps(str(file.path), ensure_ascii=False)})")
+    options = (("separator", file.separator),) if file.separator != "," else ()
+    place = Span(call, 0, len(call.text))
+    source = SourceSpec(file.path.stem, "csv", (str(file.path.absolute()),), "", ("",), None, options, place)
+    columns = tuple(column_spec(header, "text") for header in file.headers)
+    split = SplitSpec("none", ("train",))
+    spec = DataSpec(file.path.stem, (source,), columns, file.headers, split, (), (), (), False, None)
+    for block in read_blocks(spec):
+        yield {name: column.to_python() for name, column in block.table.columns.items()}
+
+
+# --- formats that have types ------------------------------------------------------------------------------------------------
+def _headers_of(path: Path, form: str) -> list[str]:
+    if form == "parquet":
+        with _opened(path) as file:
+            return list(parquet.read_schema(pa.PythonFile(file)).names)
+    if form == "arrow":
+        with _opened(path) as file:
+            return list(_arrow_reader(file).schema.names)
+    if form == "npz":
+        with _opened(path) as file, np.load(file, allow_pickle=False) as arrays:
+            return list(arrays.files)
+    found: dict[str, None] = {}
+    for number, line in enumerate(_json_lines(path)):
+        found.update(dict.fromkeys(line))
+        if number >= _BLOCK:
+            break
+    return list(found)
+
+
+def _arrow_reader(file: BinaryIO) -> Any:
+    magic = file.read(6)
+    file.seek(0)
+    return ipc.open_file(file) if magic == b"ARROW1" else ipc.open_stream(file)
+
+
+def _arrow_blocks(table: TableFile) -> Iterator[Cells]:
+    with _opened(table.path) as file:
+        if table.form == "parquet":
+            for batch in parquet.ParquetFile(pa.PythonFile(file)).iter_batches(_BLOCK):
+                yield {h: batch.column(h).to_pylist() for h in table.headers}
+            return
+        reader = _arrow_reader(file)
+        batches = reader if not hasattr(reader, "num_record_batches") else (
+            reader.get_batch(i) for i in range(reader.num_record_batches)
+        )  # fmt: skip
+        for batch in batches:
+            for start in range(0, batch.num_rows, _BLOCK):
+                part = batch.slice(start, _BLOCK)
+                yield {h: part.column(h).to_pylist() for h in table.headers}
+
+
+def _npz_blocks(table: TableFile) -> Iterator[Cells]:
+    with _opened(table.path) as file, np.load(file, allow_pickle=False) as arrays:
+        found = {h: arrays[h] for h in table.headers}
+    rows = max((len(a) for a in found.values() if a.ndim), default=0)
+    for start in range(0, rows, _BLOCK):
+        yield {h: a[start : start + _BLOCK].tolist() for h, a in found.items() if a.ndim}
+
+
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    with _opened(path) as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                made = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                reason = f"the line is not JSON: {getattr(error, 'msg', 'nested too deeply')}"
+                raise BmcError(data_errors.malformed(str(path), f"line {number}", reason)) from None
+            if not isinstance(made, dict):
+                raise BmcError(data_errors.malformed(str(path), f"line {number}", "the line is not an object"))
+            yield made
+
+
+def _json_blocks(table: TableFile) -> Iterator[Cells]:
+    records: list[dict[str, Any]] = []
+    for line in _json_lines(table.path):
+        records.append(line)
+        if len(records) == _BLOCK:
+            yield {h: [r.get(h) for r in records] for h in table.headers}
+            records = []
+    if records:
+        yield {h: [r.get(h) for r in records] for h in table.headers}

@@ -1,0 +1,131 @@
+"""One column of a table, cell by cell: what its cells could be.
+
+In: texts (of csv) or values (of formats that have types), block by block. Out: counts that `bmc.driver.profiling.profile` judges.
+Guaranteed: the rules of `bmc.data.cells` say what a text may be; memory is bounded by `MOST_DISTINCT` texts and 8 bytes a row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bmc.data.cells import CellError, Parser, is_missing, text_parser
+from bmc.frontend.unit import ColumnKind, ColumnSpec
+from bmc.source import SourceFile, Span
+
+__all__ = ["HEAD", "KINDS", "MOST_DISTINCT", "ColumnScan", "column_spec"]
+
+HEAD = 20_000
+"""Cells kept as they come, to compare columns."""
+
+MOST_DISTINCT = 50_000
+
+_MOST_FAILING = 20
+"""So many different texts that are no number, and the column is none."""
+
+KINDS: Mapping[str, tuple[str, ColumnKind]] = MappingProxyType(
+    {"bool": ("bool", "plain"), "int": ("i64", "plain"), "float": ("f64", "plain"), "date": ("i32", "date"),
+     "timestamp": ("i64", "timestamp"), "text": ("str", "plain")}
+)  # fmt: skip
+"""What a text may be, narrowest first → how such a column is declared."""
+
+_NATIVE: Mapping[type, str] = MappingProxyType(
+    {bool: "bool", int: "int", float: "float", str: "text", datetime: "timestamp", date: "date"}
+)
+
+
+def column_spec(header: str, kind: str, nullable: bool = True, cell: tuple[int, ...] = ()) -> ColumnSpec:
+    """A column that is declared nowhere yet."""
+    file = SourceFile("<profile>", header)
+    dtype, of = KINDS[kind]
+    return ColumnSpec(header, header, dtype, of, nullable, cell, Span(file, 0, len(header)))
+
+
+def _parsers() -> dict[str, Parser]:
+    return {kind: text_parser(column_spec("", kind)) for kind in KINDS if kind != "text"}
+
+
+@dataclass
+class ColumnScan:
+    """`missing`: cells that are empty or null. `counts`: cells by text, of the first `MOST_DISTINCT` texts (`capped`: there are
+    more). `failing`: for each kind that the column may still be, the texts that are not. `natives`: the types the file gave."""
+
+    header: str
+    rows: int = 0
+    missing: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    capped: bool = False
+    failing: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS if kind != "text"})
+    natives: set[str] = field(default_factory=set)
+    numbers: list[NDArray[np.float64]] = field(default_factory=list)
+    head: list[str | None] = field(default_factory=list)
+    letters: int = 0
+    words: int = 0
+    ascending: bool = True
+    _last: float = -math.inf
+    _parsers: dict[str, Parser] = field(default_factory=_parsers)
+
+    def add_texts(self, texts: Sequence[str | None]) -> None:
+        """The next cells, as text."""
+        self.natives.add("cell")
+        self._add(texts)
+
+    def add_values(self, values: Sequence[Any]) -> None:
+        """The next cells, as Python values."""
+        texts: list[str | None] = []
+        for value in values:
+            if is_missing(value):
+                texts.append(None)
+                continue
+            native = _NATIVE.get(type(value), "nested")
+            self.natives.add(native)
+            texts.append(str(value).lower() if native == "bool" else str(value))
+        self._add(texts)
+
+    def _add(self, texts: Sequence[str | None]) -> None:
+        self.rows += len(texts)
+        if len(self.head) < HEAD:
+            self.head.extend(texts[: HEAD - len(self.head)])
+        found: Counter[str | None] = Counter(texts)
+        self.missing += found.pop(None, 0) + found.pop("", 0)
+        known: Counter[str] = Counter({text: n for text, n in found.items() if text is not None})
+        for text, n in known.items():
+            if text in self.counts or len(self.counts) < MOST_DISTINCT:
+                self.counts[text] += n
+            else:
+                self.capped = True
+            self.letters += n * len(text)
+            self.words += n * (text.count(" ") + 1)
+        for kind in list(self.failing):
+            self._judge(kind, known)
+        if "float" in self.failing:
+            self._add_numbers(texts, known)
+
+    def _judge(self, kind: str, known: Mapping[str, int]) -> None:
+        failing, parse = self.failing[kind], self._parsers[kind]
+        for text, n in known.items():
+            try:
+                parse(text)
+            except CellError:
+                failing[text] += n
+                if len(failing) > _MOST_FAILING:
+                    del self.failing[kind]
+                    return
+
+    def _add_numbers(self, texts: Sequence[str | None], known: Mapping[str, int]) -> None:
+        parse, failing = self._parsers["float"], self.failing["float"]
+        values = {text: math.nan if text in failing else float(parse(text)) for text in known}
+        row = np.fromiter((values.get(text, math.nan) if text else math.nan for text in texts), np.float64, len(texts))
+        there = row[np.isfinite(row)]
+        if self.ascending and len(there):
+            self.ascending = bool(there[0] > self._last) and bool(np.all(np.diff(there) > 0))
+            self._last = float(there[-1])
+        self.numbers.append(there)
