@@ -3,10 +3,10 @@
     python benchmarks/tables.py [NAME...] [--seeds N] [--hidden 32 100]
 
 The tables come with scikit-learn and mlxtend, or lie in models/. Each is cut 70/10/20 at random, anew for each seed. bmc trains by
-`train M on D {}`: nothing is written but the columns, `standardize`, `onehot` and one hidden layer. scikit-learn's MLPClassifier and
-MLPRegressor, as they are but for the size and the seed, are given the same rows as bmc's data block makes them: standardized by the
-same training rows, the same categories, the same unit of y. They train on the training rows ("train"), and once more on those and
-the 10 % by which bmc chooses its epoch ("both"), since they hold none back.
+`train M on D {}`: nothing is written but the columns, `standardize`, `onehot` and one hidden layer. scikit-learn's MLPClassifier
+and MLPRegressor, as they are but for the size and the seed, are given the same rows as bmc's data block makes them: standardized
+by the same training rows, the same categories, the same unit of y. They train on the training rows ("train"), and once more on
+those and the 10 % by which bmc chooses its epoch ("both"), since they hold none back.
 
 Bound (exit status 1 if missed): the mean over the seeds is at most a point of accuracy, or 0.01 of R², below scikit-learn's on the
 same training rows.

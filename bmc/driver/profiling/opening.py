@@ -21,7 +21,8 @@ import pyarrow as pa
 from pyarrow import ipc, parquet
 
 from bmc.data import data_errors
-from bmc.data.read import format_of, read_blocks
+from bmc.data.files import format_of
+from bmc.data.read import read_blocks
 from bmc.driver.profiling.scan import column_spec
 from bmc.errors import BmcError
 from bmc.frontend.unit import DataSpec, SourceSpec, SplitSpec

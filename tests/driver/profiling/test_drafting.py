@@ -19,8 +19,8 @@ from bmc.frontend.syntax.format import format_source
 from bmc.source import SourceFile
 
 HEADERS = [
-    "#", "Größe / cm", "1st floor m²", "class", "where", "x", "Y", "true", "fill", "a \"b\" \\c", "A", "a", "last, first", "日付", "note",
-    "when", "paid", "price (€)", " spaced ", "standardize", "columns", "split",
+    "#", "Größe / cm", "1st floor m²", "class", "where", "x", "Y", "true", "fill", "a \"b\" \\c", "A", "a", "last, first", "日付",
+    "note", "when", "paid", "price (€)", " spaced ", "standardize", "columns", "split",
 ]  # fmt: skip
 
 

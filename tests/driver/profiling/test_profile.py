@@ -98,7 +98,7 @@ def test_formats_agree(tmp_path: Path) -> None:
     text = "n;w;f;d\n" + "".join(f"{r['n']};{r['w']};{str(r['f']).lower()};{r['d']}\n" for r in rows)
     (tmp_path / "t.csv").write_text(text)
     (tmp_path / "z.csv.gz").write_bytes(gzip.compress(text.encode()))
-    found = [profile_of(tmp_path / f"t.{end}") for end in ("parquet", "arrow", "jsonl", "csv")] + [profile_of(tmp_path / "z.csv.gz")]
+    found = [profile_of(tmp_path / name) for name in ("t.parquet", "t.arrow", "t.jsonl", "t.csv", "z.csv.gz")]
     assert [p.separator for p in found[3:]] == [";", ";"]
     for profile in found:
         assert profile.rows == ROWS
