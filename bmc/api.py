@@ -7,20 +7,20 @@ runs as on the command line, with the same bits; every error of the user's is a 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bmc.data import Given
+from bmc.data import Given, columns_in
 from bmc.driver import run_errors
 from bmc.driver.alone import predict_alone
 from bmc.driver.generation import GenerateOptions
 from bmc.driver.load import SourceText, check_source, find_source, load_unit, text_source
 from bmc.driver.plotting.plot import plot
-from bmc.driver.predicting import PredictOptions
+from bmc.driver.predicting import OnError, PredictOptions
 from bmc.driver.trained import Evaluation, TrainedModel, open_model
 from bmc.driver.trainer import Trainer
 from bmc.driver.vocabulary import Vocabulary
@@ -56,7 +56,7 @@ class Program:
 
     def train(
         self,
-        data: Mapping[str, Any] | None = None,
+        data: Any = None,
         *,
         workers: int = 1,
         output: str | Path | None = None,
@@ -65,10 +65,10 @@ class Program:
     ) -> Model:
         """Train from the first step to the last; the model has the best epoch's weights if there is a split `valid`.
 
-        `data`: nothing, for the files that the program names; columns by header (arrays or lists, `[N, ...]`), if it has one
-        source; or for each source by name a path or such columns. `workers`: processes; the result does not depend on it.
-        `output`: a `.bmz` to write, with checkpoints beside it, from which `resume` goes on. `observer` is told of steps and
-        epochs.
+        `data`: nothing, for the files that the program names; columns by header (arrays or lists, `[N, ...]`), records, or a data
+        frame, if it has one source; or for each source by name a path or such a table. `workers`: processes; the result does not
+        depend on it. `output`: a `.bmz` to write, with checkpoints beside it, from which `resume` goes on. `observer` is told of
+        steps and epochs.
 
         Raises BmcError: the data is wrong, the loss is not finite, a file cannot be written. KeyboardInterrupt after Ctrl-C, once a
         checkpoint is written.
@@ -140,20 +140,37 @@ class Model:
         """Copies of weights and states by key."""
         return {key: array.copy() for key, array in self._trained.weights.items()}
 
-    def predict(self, rows: Given, *, only: str | None = None, seed: int | None = None) -> dict[str, NDArray[Any]]:
+    def predict(
+        self, rows: Any, *, only: str | None = None, seed: int | None = None, on_error: OnError = "stop"
+    ) -> dict[str, NDArray[Any]]:
         """Predictions for raw rows: one out for each in, with the same bits in any batch.
 
-        `rows`: columns by header (labels may be absent), or the path of a csv, parquet, npz or jsonl file. Gives arrays `[N,
-        ...]` by the names of `predict`, then of `keep`; texts as arrays of `str` objects, dates and times as
-        `datetime64`. `only`: one of them. `seed`: of what the model draws, by default that of its train block.
+        `rows`: columns by header (labels may be absent), a list of records, a data frame or table (pandas, polars, pyarrow, whoever
+        offers Arrow's interface), or the path of a csv, parquet, arrow, npz or jsonl file. Gives arrays `[N, ...]` by the names of
+        `predict`, then of `keep`; texts as arrays of `str` objects, dates and times as `datetime64`. `only`: one of them. `seed`:
+        of what the model draws, by default that of its train block. `on_error`: what becomes of a row that cannot be read: "stop"
+        and raise, "skip" it, or "column": None in every column, and why in the column `error`.
 
         Raises BmcError: a column is missing, a value cannot be read. ValueError: a seed that no train block may have.
         """
         _require_seed(seed)
-        found = self._trained.predict(rows, PredictOptions(only=only, seed=seed))
-        return {name: _array(column) for name, column in found.columns.items()}
+        options = PredictOptions(only=only, on_error=on_error, seed=seed)
+        found = self._trained.predict(_given(rows), options).with_errors(options)
+        return {name: _array(column) for name, column in found.items()}
 
-    def evaluate(self, split: str = "test", data: Mapping[str, Any] | None = None) -> Evaluation:
+    def predict_blocks(
+        self, rows: Any, *, only: str | None = None, seed: int | None = None, on_error: OnError = "stop"
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        """As `predict`, block by block, for what does not fit into memory: at least one block, which may be empty.
+
+        Raises BmcError as `predict` does, once the blocks before are given.
+        """
+        _require_seed(seed)
+        options = PredictOptions(only=only, on_error=on_error, seed=seed)
+        for block in self._trained.predict_blocks([_given(rows)], options):
+            yield {name: _array(column) for name, column in block.with_errors(options).items()}
+
+    def evaluate(self, split: str = "test", data: Any = None) -> Evaluation:
         """Loss and metrics of a split ("all": of every row): `.rows`, `.loss`, `.metrics["accuracy"]`.
 
         `data` as for `Program.train`. Raises BmcError: there is no such split, the data is not at hand.
@@ -193,7 +210,7 @@ class Model:
         numbers = np.array(list(found.numbers), np.int64).reshape(tokens, -1).T
         return numbers if np.ndim(prompt) == 2 else numbers[0]
 
-    def plot(self, path: str | Path, split: str | None = None, data: Mapping[str, Any] | None = None) -> list[Path]:
+    def plot(self, path: str | Path, split: str | None = None, data: Any = None) -> list[Path]:
         """Draw loss, metrics, confusion or predicted numbers, and images, as `bmc plot` does; the files written.
 
         `path`: of a picture (.png, .pdf), or of a folder. Raises BmcError: matplotlib is missing, there is no such split.
@@ -261,17 +278,35 @@ def _text_of(value: Any) -> str:
     return str(value)
 
 
-def _sources_of(unit: Unit, data: Mapping[str, Any] | None) -> dict[str, Given]:
+def _sources_of(unit: Unit, data: Any) -> dict[str, Given]:
     """What replaces each source, by name. Columns alone stand for the only source."""
-    if not data:
+    if data is None or (isinstance(data, Mapping) and not data):
         return {}
     names = list(dict.fromkeys(source.name for source in unit.data.sources)) if unit.data is not None else []
-    if set(data) <= set(names) and all(isinstance(value, (str, Path, Mapping)) for value in data.values()):
-        return dict(data)
+    if isinstance(data, Mapping) and set(data) <= set(names):
+        tables = {name: value if isinstance(value, str | Path) else _table(value) for name, value in data.items()}
+        if all(table is not None for table in tables.values()):
+            return {name: table for name, table in tables.items() if table is not None}
     if len(names) == 1:
-        return {names[0]: data}
+        return {names[0]: _given(data)}
     notes = (f"give them by source: {', '.join(names)}",)
     raise BmcError(run_errors.columns_do_not_fit("it is not clear which source these columns are", notes))
+
+
+def _table(value: Any) -> Mapping[str, Any] | None:
+    """A table in memory, None for what is a column."""
+    return None if isinstance(value, list | tuple | np.ndarray) else columns_in(value)
+
+
+def _given(value: Any) -> Given:
+    """A path, or columns by header. Raises BmcError: it is neither."""
+    if isinstance(value, str | Path):
+        return value
+    found = columns_in(value)
+    if found is None:
+        what = f"rows are columns by header, records, a data frame or a path, not {type(value).__name__}"
+        raise BmcError(run_errors.columns_do_not_fit(what))
+    return found
 
 
 def _array(column: Column) -> NDArray[Any]:

@@ -4,12 +4,14 @@ into files: `write_predictions`."""
 from bmc.data.blocks import Block, Progress
 from bmc.data.files import FORMATS, Given, files_of
 from bmc.data.fingerprint import fingerprint
+from bmc.data.frames import columns_in
 from bmc.data.read import read_blocks, read_source
 from bmc.data.row_blocks import Reading, RowBlock, expanded, read_row_blocks
 from bmc.data.rows import Rows, read_rows
 from bmc.data.write import WRITTEN, PredictionWriter, prediction_writer, write_predictions
 
 __all__ = [
-    "FORMATS", "WRITTEN", "Block", "Given", "PredictionWriter", "Progress", "Reading", "RowBlock", "Rows", "expanded", "files_of",
-    "fingerprint", "prediction_writer", "read_blocks", "read_row_blocks", "read_rows", "read_source", "write_predictions",
+    "FORMATS", "WRITTEN", "Block", "Given", "PredictionWriter", "Progress", "Reading", "RowBlock", "Rows", "columns_in",
+    "expanded", "files_of", "fingerprint", "prediction_writer", "read_blocks", "read_row_blocks", "read_rows", "read_source",
+    "write_predictions",
 ]  # fmt: skip

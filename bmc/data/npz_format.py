@@ -17,6 +17,7 @@ from bmc.data import data_errors
 from bmc.data.array_formats import DAMAGE, ArrayReader, array_bytes, npy_header, open_idx, open_npy
 from bmc.data.blocks import MOST_ROWS
 from bmc.data.convert import Converted, WrongType, from_array, from_values
+from bmc.data.frames import cells_of_arrow
 from bmc.data.opening import open_file
 from bmc.data.raw import RawTable, RowsFrom, place_of_row
 from bmc.errors import BmcError
@@ -161,6 +162,11 @@ def _convert(spec: ColumnSpec, value: Any, na: frozenset[str]) -> Converted:
         return from_values(spec, value.to_python(), na)
     if isinstance(value, list | tuple):
         return from_values(spec, value, na)
+    if hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__"):
+        from bmc.data.arrow_columns import from_arrow  # noqa: PLC0415 - importing Arrow takes a tenth of a second
+
+        chunks = cells_of_arrow(value)
+        return from_arrow(spec, chunks, tuple(na)) if chunks is not None else from_values(spec, list(value), na)
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):

@@ -24,7 +24,7 @@ from bmc.record import record
 from bmc_runtime.binding import BoundFunction
 from bmc_runtime.mapping import map_rows
 from bmc_runtime.memory import itemsize
-from bmc_runtime.table import Column, Table, concat_tables
+from bmc_runtime.table import Column, Table, concat_tables, text_column
 
 __all__ = ["ERROR_COLUMN", "OnError", "PredictOptions", "Predictions", "joined", "predict_blocks", "spec_seed"]
 
@@ -61,6 +61,12 @@ class Predictions:
     dropped: int | None
     errors: Mapping[int, str]
 
+    def with_errors(self, options: PredictOptions) -> Mapping[str, Column]:
+        """The columns, and where the options say so the one of errors."""
+        if options.on_error != "column":
+            return self.columns
+        return {**self.columns, ERROR_COLUMN: text_column([self.errors.get(row) for row in range(self.rows)])}
+
 
 def predict_blocks(session: Session, given: Sequence[Given], options: PredictOptions, step: int) -> Iterator[Predictions]:
     """Predictions for the rows of some inputs, one after the other; at least one block, which may be empty. `step`: how many steps
@@ -70,6 +76,9 @@ def predict_blocks(session: Session, given: Sequence[Given], options: PredictOpt
     names = [column.name for column in prediction.columns]
     if options.only is not None and options.only not in names:
         raise BmcError(run_errors.no_such_choice("prediction", options.only, names))
+    chosen = [*names, *prediction.keep] if options.only is None else [options.only]
+    if options.on_error == "column" and ERROR_COLUMN in chosen:
+        raise BmcError(run_errors.error_column_taken(ERROR_COLUMN))
     source = data.sources[0]
     in_memory = all(isinstance(one, Mapping) for one in given)
     wanted = {*prediction.needs, *prediction.keep, *(() if in_memory else data.cut_by(source))}

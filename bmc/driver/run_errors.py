@@ -11,10 +11,10 @@ from bmc.errors import Diagnostic, Label, Suggestion, nearest
 from bmc.source import Span
 
 __all__ = [
-    "cannot_write", "columns_do_not_fit", "data_not_at_hand", "fitted_not_finite", "input_not_finite", "library_missing",
-    "no_picture", "no_project", "no_such_choice", "no_such_split", "no_work_file", "not_finite", "not_trained", "nothing_to_draw",
-    "nothing_to_train", "outside_bound", "rows_do_not_split", "split_without_rows", "weight_not_finite", "weights_do_not_fit",
-    "what_is_outside", "worker_lost",
+    "cannot_write", "columns_do_not_fit", "data_not_at_hand", "error_column_taken", "fitted_not_finite", "input_not_finite",
+    "library_missing", "no_picture", "no_project", "no_such_choice", "no_such_split", "no_work_file", "not_finite", "not_trained",
+    "nothing_to_draw", "nothing_to_train", "outside_bound", "rows_do_not_split", "split_without_rows", "weight_not_finite",
+    "weights_do_not_fit", "what_is_outside", "worker_lost",
 ]  # fmt: skip
 
 
@@ -85,6 +85,13 @@ def no_such_split(name: str, names: Sequence[str]) -> Diagnostic:
     """E0807"""
     notes = (f"splits are: {', '.join(names)}",)
     return Diagnostic("E0807", f"there is no split {name!r}", (), notes, _did_you_mean(name, names))
+
+
+def error_column_taken(name: str) -> Diagnostic:
+    """E0809"""
+    notes = ("bad rows can be left out (`skip`), or one column be asked for (`only`)",)
+    message = f"the predictions have a column {name!r} already: there is no room for what is wrong with rows"
+    return Diagnostic("E0809", message, notes=notes)
 
 
 def nothing_to_train(name: str) -> Diagnostic:

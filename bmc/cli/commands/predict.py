@@ -13,10 +13,9 @@ from bmc.cli.options import seed_type
 from bmc.cli.output import note
 from bmc.data import FORMATS, WRITTEN, expanded, prediction_writer
 from bmc.data.data_errors import cannot_write
-from bmc.driver.predicting import ERROR_COLUMN, OnError, Predictions, PredictOptions
+from bmc.driver.predicting import ERROR_COLUMN, OnError, PredictOptions
 from bmc.driver.trained import open_model
 from bmc.errors import BmcError
-from bmc_runtime.table import Column, text_column
 
 __all__ = ["command"]
 
@@ -47,11 +46,12 @@ def command(
         raise click.UsageError("standard input can be read once")
     if output is not None:
         _require_another_file(output, [model, *map(str, expanded(rows))])
-    found = open_model(model).predict_blocks(rows, PredictOptions(form, only, cast("OnError", on_error), seed))
+    options = PredictOptions(form, only, cast("OnError", on_error), seed)
+    found = open_model(model).predict_blocks(rows, options)
     read, bad, dropped = 0, 0, 0
     with prediction_writer(output, to) as writer:
         for block in found:
-            writer.write(_with_errors(block) if on_error == "column" else block.columns)
+            writer.write(block.with_errors(options))
             read, bad, dropped = read + block.rows, bad + len(block.errors), dropped + (block.dropped or 0)
     if dropped:
         note(f"{dropped} of {read} rows would be dropped by `where` in training")
@@ -60,12 +60,6 @@ def command(
     if output is not None:
         note(f"wrote {writer.rows} rows to {output}")
     return DONE
-
-
-def _with_errors(block: Predictions) -> dict[str, Column]:
-    if ERROR_COLUMN in block.columns:
-        raise click.UsageError(f"the model has a column {ERROR_COLUMN!r} of its own: use --on-error skip, or --only")
-    return {**block.columns, ERROR_COLUMN: text_column([block.errors.get(row) for row in range(block.rows)])}
 
 
 def _require_another_file(output: str, inputs: Sequence[str]) -> None:
