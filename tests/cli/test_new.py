@@ -50,3 +50,18 @@ def test_nothing_is_overwritten(run) -> None:
     for name in ("a b", "x;y", ".."):
         assert run("new", name).code == 2
     assert run("new", "x", "--template", "video").code == 2
+
+
+def test_a_project_for_a_table_at_hand(run, monkeypatch, tmp_path) -> None:
+    rows = "".join(f"{30 + i % 50},{i % 4 + 1},{300 + 7 * (i % 50)}\n" for i in range(150))
+    Path("my flats.csv").write_text("size,rooms,rent\n" + rows)
+    done = run("new", "rents", "--data", "my flats.csv", "--target", "rent")
+    assert done.code == 0
+    assert {f"wrote rents/{p.name}" for p in Path("rents").iterdir()} == set(done.out.splitlines())
+    monkeypatch.chdir(tmp_path / "rents")
+    assert run("train", "rents.bm", "--set", "epochs=2").code == 0
+    assert run("predict", "rents.bmz", "my flats.csv").out.startswith("rent,")
+
+
+def test_a_target_is_a_column_of_a_table(run) -> None:
+    assert run("new", "rents", "--target", "rent").code == 2

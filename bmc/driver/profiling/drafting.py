@@ -126,10 +126,10 @@ def _leak(column: ColumnProfile, target: ColumnProfile) -> str:
     if len(pairs) < _ENOUGH or target.distinct == 1:
         return ""
     if column.numbers is not None and target.numbers is not None and (target.distinct is None or target.distinct > 2):
-        both = [(_float(a), _float(b)) for a, b in pairs]
-        known = [(a, b) for a, b in both if a is not None and b is not None]
-        one, two = np.array([a for a, _ in known]), np.array([b for _, b in known])
-        if len(known) >= _ENOUGH and one.std() > 0 and two.std() > 0:
+        one, two = column.head_numbers, target.head_numbers
+        both = np.isfinite(one) & np.isfinite(two)
+        one, two = one[both], two[both]
+        if len(one) >= _ENOUGH and one.std() > 0 and two.std() > 0:
             together = abs(float(np.mean((one - one.mean()) * (two - two.mean())) / (one.std() * two.std())))
             return f"it tells {target.header!r}: their correlation is {together:.6f}" if together > _SAME else ""
         return ""
@@ -139,13 +139,6 @@ def _leak(column: ColumnProfile, target: ColumnProfile) -> str:
     if all(forward[a] == b and back[b] == a for a, b in pairs):
         return f"it tells {target.header!r}: each of its values goes with one"
     return ""
-
-
-def _float(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 # --- the text -----------------------------------------------------------------------------------------------------------------
@@ -160,8 +153,7 @@ def _source(profile: Profile) -> str:
     gaps = profile.gaps
     if gaps:
         options.append(f"na = [{', '.join(quoted(text) for text in ('', *(g for g in gaps if g)))}]")
-    if profile.form == "csv" and profile.separator != ",":
-        options.append(f"separator = {quoted(profile.separator)}")
+    options += [f"{key} = {quoted(value)}" for key, value in profile.options]
     return f"{profile.form}({', '.join(options)})"
 
 

@@ -6,10 +6,12 @@ is declared beforehand; what no reader could read is an error that says so.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,18 +40,27 @@ Cells = Mapping[str, Sequence[Any]]
 
 _SEPARATORS = (",", ";", "\t", "|")
 _BLOCK = 65_536
+_LOOKED_AT = 1 << 20
+"""Bytes by which the encoding and the marks of a csv file are told."""
+
 _DAMAGE = (pa.ArrowException, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError)
 
 
 @record(frozen=True, eq=False)
 class TableFile:
-    """`headers`: of columns that can be read by their name; `unreadable`: others, with the reason. `separator`: of csv."""
+    """`headers`: of columns that can be read by their name; `unreadable`: others, with the reason. `options`: those of a `csv(...)`
+    that reads it: `separator`, `decimal`, `encoding`."""
 
     path: Path
     form: str
     headers: tuple[str, ...]
     unreadable: tuple[tuple[str, str], ...]
-    separator: str = ","
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def decimal(self) -> str:
+        """What stands before the decimals of numbers."""
+        return dict(self.options).get("decimal", ".")
 
     def blocks(self) -> Iterator[Cells]:
         """The cells by header. Raises BmcError: the file is damaged."""
@@ -86,11 +97,11 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or ["it is damaged"])[0]
 
 
-def _table_file(path: Path, form: str, headers: Sequence[str], separator: str = ",") -> TableFile:
+def _table_file(path: Path, form: str, headers: Sequence[str], options: tuple[tuple[str, str], ...] = ()) -> TableFile:
     twice = {h for h in headers if list(headers).count(h) > 1} if len(set(headers)) < len(headers) else set()
     readable = tuple(h for h in headers if h and h not in twice)
     reasons = {h: "several columns are called so" if h in twice else "it has no name" for h in headers if h not in readable}
-    return TableFile(path, form, readable, tuple(reasons.items()), separator)
+    return TableFile(path, form, readable, tuple(reasons.items()), options)
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -100,22 +111,41 @@ def _opened(path: Path) -> BinaryIO:
 # --- csv ----------------------------------------------------------------------------------------------------------------
 def _open_csv(path: Path) -> TableFile:
     with _opened(path) as file:
-        lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
-        start = lines.read(1 << 16)
-    first = next((line for line in start.splitlines() if line.strip()), "")
+        start = file.read(_LOOKED_AT)
+    encoding = _encoding_of(start)
+    text = start.decode(encoding or "utf-8-sig", errors="replace")
+    first = next((line for line in text.splitlines() if line.strip()), "")
     if not first:
         raise BmcError(data_errors.empty_file(str(path), "header", None))
     separator = "\t" if ".tsv" in path.name.lower() else max(_SEPARATORS, key=first.count)
-    header = next(record for record in csv.reader(io.StringIO(start), delimiter=separator) if record)
-    return _table_file(path, "csv", header, separator)
+    decimal = "," if separator != "," and _decimals(text, separator, ",") > _decimals(text, separator, ".") else ""
+    header = next(record for record in csv.reader(io.StringIO(text), delimiter=separator) if record)
+    written = (("separator", separator if separator != "," else ""), ("decimal", decimal), ("encoding", encoding))
+    return _table_file(path, "csv", header, tuple((key, value) for key, value in written if value))
+
+
+def _encoding_of(start: bytes) -> str:
+    """"" for UTF-8. Bytes of an older encoding are taken for the one that most such files have."""
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return "cp1252"
+    return ""
+
+
+def _decimals(text: str, separator: str, mark: str) -> int:
+    """How many cells are numbers with decimals behind `mark`."""
+    edge = f"[{re.escape(separator)}\"\n\r]"
+    return len(re.findall(rf"{edge}\s*-?\d+{re.escape(mark)}\d+\s*(?={edge})", text))
 
 
 def _csv_blocks(file: TableFile) -> Iterator[Cells]:
     """By the reader of training: what it refuses is refused here, with the same words."""
     call = SourceFile("<command line>", f"csv({json.dumps(str(file.path), ensure_ascii=False)})")
-    options = (("separator", file.separator),) if file.separator != "," else ()
     place = Span(call, 0, len(call.text))
-    source = SourceSpec(file.path.stem, "csv", (str(file.path.absolute()),), "", ("",), None, options, place)
+    source = SourceSpec(file.path.stem, "csv", (str(file.path.absolute()),), "", ("",), None, file.options, place)
     columns = tuple(column_spec(header, "text") for header in file.headers)
     split = SplitSpec("none", ("train",))
     spec = DataSpec(file.path.stem, (source,), columns, file.headers, split, (), (), (), False, None)

@@ -7,7 +7,6 @@ frequent values, and what it looks like: constant, an identity, prose. Guarantee
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -90,6 +89,14 @@ class ColumnProfile:
     note: str
     head: tuple[str | None, ...]
     ends: tuple[str, str] = ("", "")
+    decimal: str = "."
+
+    @property
+    def head_numbers(self) -> NDArray[np.float64]:
+        """The first cells as numbers, NaN where they are none."""
+        scan = ColumnScan(self.header, self.decimal)
+        known = {text: scan.number(text) for text in set(self.head)}
+        return np.array([known[text] for text in self.head], np.float64)
 
     def as_json(self) -> dict[str, Any]:
         numbers = self.numbers
@@ -110,7 +117,7 @@ class Profile:
 
     path: Path
     form: str
-    separator: str
+    options: tuple[tuple[str, str], ...]
     rows: int
     complete: bool
     columns: tuple[ColumnProfile, ...]
@@ -136,7 +143,7 @@ def profile_of(path: Path, most_rows: int | None = None) -> Profile:
     table = open_table(path)
     if most_rows is None:
         most_rows = min(MOST_ROWS, max(MOST_CELLS // max(len(table.headers), 1), 10_000))
-    scans = {header: ColumnScan(header) for header in table.headers}
+    scans = {header: ColumnScan(header, table.decimal) for header in table.headers}
     rows, complete = 0, True
     for block in table.blocks():
         if rows >= most_rows:
@@ -154,7 +161,7 @@ def profile_of(path: Path, most_rows: int | None = None) -> Profile:
             complete = False
             break
     columns = tuple(_judged(scan) for scan in scans.values())
-    return Profile(path, table.form, table.separator, rows, complete, columns, table.unreadable)
+    return Profile(path, table.form, table.options, rows, complete, columns, table.unreadable)
 
 
 # --- one column -----------------------------------------------------------------------------------------------------------
@@ -164,7 +171,7 @@ def _judged(scan: ColumnScan) -> ColumnProfile:
     if kind in ("int", "float"):
         sentinels = _sentinels(scan, numbers)
         gaps.update(sentinels)
-        numbers = numbers[~np.isin(numbers, [float(text) for text in sentinels])] if sentinels else numbers
+        numbers = numbers[~np.isin(numbers, [scan.number(text) for text in sentinels])] if sentinels else numbers
     counts = Counter({text: n for text, n in scan.counts.items() if text not in gaps})
     missing = scan.missing + sum(gaps.values())
     distinct = None if scan.capped else len(counts)
@@ -176,6 +183,7 @@ def _judged(scan: ColumnScan) -> ColumnProfile:
     return ColumnProfile(
         scan.header, "" if role == "nested" else declared, role, scan.rows, missing, tuple(gaps.items()), distinct,
         tuple(counts.most_common(_TOP)), labels, scan.words / max(scan.rows - scan.missing, 1), found, note, tuple(scan.head), ends,
+        scan.decimal,
     )  # fmt: skip
 
 
@@ -225,15 +233,8 @@ def _sentinels(scan: ColumnScan, numbers: NDArray[np.float64]) -> dict[str, int]
             continue
         low, high = float(others.min()), float(others.max())
         if value > high + 2 * (high - low) or value < low - 2 * max(high - low, 1.0):
-            found.update({text: n for text, n in scan.counts.items() if _as_number(text) == value})
+            found.update({text: n for text, n in scan.counts.items() if scan.number(text) == value})
     return found
-
-
-def _as_number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
 
 
 def _numbers(values: NDArray[np.float64]) -> Numbers:

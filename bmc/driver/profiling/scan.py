@@ -49,8 +49,8 @@ def column_spec(header: str, kind: str, nullable: bool = True, cell: tuple[int, 
     return ColumnSpec(header, header, dtype, of, nullable, cell, Span(file, 0, len(header)))
 
 
-def _parsers() -> dict[str, Parser]:
-    return {kind: text_parser(column_spec("", kind)) for kind in KINDS if kind != "text"}
+def _parsers(decimal: str) -> dict[str, Parser]:
+    return {kind: text_parser(column_spec("", kind), decimal) for kind in KINDS if kind != "text"}
 
 
 @dataclass
@@ -59,6 +59,7 @@ class ColumnScan:
     more). `failing`: for each kind that the column may still be, the texts that are not. `natives`: the types the file gave."""
 
     header: str
+    decimal: str = "."
     rows: int = 0
     missing: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -71,7 +72,17 @@ class ColumnScan:
     words: int = 0
     ascending: bool = True
     _last: float = -math.inf
-    _parsers: dict[str, Parser] = field(default_factory=_parsers)
+    _parsers: dict[str, Parser] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._parsers = _parsers(self.decimal)
+
+    def number(self, text: str | None) -> float:
+        """The number that a text is, NaN if it is none."""
+        try:
+            return math.nan if not text else float(self._parsers["float"](text))
+        except CellError:
+            return math.nan
 
     def add_texts(self, texts: Sequence[str | None]) -> None:
         """The next cells, as text."""

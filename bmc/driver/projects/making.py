@@ -5,17 +5,21 @@ In: a name, a template. Out: the files written. Guaranteed: nothing that is ther
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 
 from bmc.driver import run_errors
+from bmc.driver.profiling.drafting import draft_of
+from bmc.driver.profiling.profile import profile_of
 from bmc.driver.projects.rows import FILES
 from bmc.errors import BmcError
+from bmc.record import record, replace
 from bmc_runtime.atomic import write_bytes
 
-__all__ = ["TEMPLATES", "make_project"]
+__all__ = ["TEMPLATES", "TableProject", "make_project", "project_of_table"]
 
 TEMPLATES = tuple(FILES)
 
@@ -27,15 +31,51 @@ _WHAT: Mapping[str, str] = MappingProxyType({
 })  # fmt: skip
 
 
+@record(frozen=True)
+class TableProject:
+    """`guessed`: nobody said that `target` is to be learned."""
+
+    files: tuple[Path, ...]
+    target: str
+    guessed: bool
+
+
 def make_project(folder: Path, template: str) -> list[Path]:
     """Write the project; its files. Raises BmcError."""
+    name = _free(folder)
+    program = files("bmc").joinpath("templates", f"{template}.bm").read_text(encoding="utf-8").replace("NAME", name)
+    rows = {"tabular": "new.csv", "text": "new.csv", "image": "shapes.npz", "sequence": "waves.npz"}[template]
+    what = f"{_WHAT[template]} The data is made up: put yours in its place, and change `columns` in {name}.bm to what it has."
+    content = {f"{name}.bm": program.encode(), "README.md": _readme(name, rows, what).encode(), **FILES[template]()}
+    return _write(folder, content)
+
+
+def project_of_table(folder: Path, table: Path, target: str | None) -> TableProject:
+    """A project for a table at hand, which is copied, with the program that is drafted for it. Raises BmcError."""
+    name = _free(folder)
+    profile = profile_of(table)
+    draft = draft_of(replace(profile, path=Path(table.name)), target)
+    what = f"{name}.bm was drafted from {table.name}: read it, and change what you know better. `{draft.target}` is what it learns."
+    content = {f"{name}.bm": draft.text.encode(), "README.md": _readme(name, table.name, what).encode()}
+    written = _write(folder, content)
+    try:
+        shutil.copyfile(table, folder / table.name)
+    except OSError as error:
+        raise BmcError(run_errors.cannot_write(str(folder / table.name), error.strerror or str(error))) from None
+    return TableProject((*written, folder / table.name), draft.target, draft.guessed)
+
+
+def _free(folder: Path) -> str:
+    """The name of a project that can be made there. Raises BmcError."""
     name = folder.name
     if not name or not all(c.isalnum() or c in "_-" for c in name):
         raise BmcError(run_errors.no_project(str(folder), "its name has other characters than letters, digits, _ and -"))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BmcError(run_errors.no_project(str(folder), "it is there already, and not empty"))
-    program = files("bmc").joinpath("templates", f"{template}.bm").read_text(encoding="utf-8").replace("NAME", name)
-    content = {f"{name}.bm": program.encode(), "README.md": _readme(name, template).encode(), **FILES[template]()}
+    return name
+
+
+def _write(folder: Path, content: Mapping[str, bytes]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, data in content.items():
@@ -45,8 +85,7 @@ def make_project(folder: Path, template: str) -> list[Path]:
     return [folder / file for file in content]
 
 
-def _readme(name: str, template: str) -> str:
-    rows = {"tabular": "new.csv", "text": "new.csv", "image": "shapes.npz", "sequence": "waves.npz"}[template]
+def _readme(name: str, rows: str, what: str) -> str:
     return f"""# {name}
 
 ```
@@ -58,5 +97,5 @@ bmc plot {name}.bmz                    # pictures: curves, and how right it is (
 bmc stats {name}.bm                    # what it costs, layer by layer
 ```
 
-{_WHAT[template]} The data is made up: put yours in its place, and change `columns` in {name}.bm to what it has.
+{what}
 """

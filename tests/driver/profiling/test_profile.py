@@ -12,6 +12,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
+import bmc
+from bmc.driver.profiling.drafting import draft_of
 from bmc.driver.profiling.opening import open_table
 from bmc.driver.profiling.profile import ColumnProfile, profile_of
 from bmc.errors import BmcError
@@ -99,7 +101,7 @@ def test_formats_agree(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(text)
     (tmp_path / "z.csv.gz").write_bytes(gzip.compress(text.encode()))
     found = [profile_of(tmp_path / name) for name in ("t.parquet", "t.arrow", "t.jsonl", "t.csv", "z.csv.gz")]
-    assert [p.separator for p in found[3:]] == [";", ";"]
+    assert [dict(p.options) for p in found[3:]] == [{"separator": ";"}, {"separator": ";"}]
     for profile in found:
         assert profile.rows == ROWS
         assert [(c.type, c.role, c.distinct, c.numbers, c.labels) for c in profile.columns] == [
@@ -108,6 +110,21 @@ def test_formats_agree(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", n=numbers, w=np.array(words), f=np.array(flags))
     arrays = profile_of(tmp_path / "t.npz")
     assert [c.type for c in arrays.columns] == ["f32", "str", "bool"]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-8-sig"])
+def test_marks_and_encodings_of_csv(tmp_path: Path, encoding: str) -> None:
+    text = "größe;preis\n" + "".join(f"{i},5;{i % 7},25\n" for i in range(ROWS))
+    (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+    found = profile_of(tmp_path / "t.csv")
+    assert dict(found.options) == {"separator": ";", "decimal": ","} | ({} if encoding == "utf-8-sig" else {"encoding": encoding})
+    assert [c.header for c in found.columns] == ["größe", "preis"]
+    assert [c.type for c in found.columns] == ["f32", "f32"]
+    assert found.columns[0].numbers is not None
+    assert found.columns[0].numbers.greatest == 59.5
+    assert found.columns[0].head_numbers[2] == 2.5
+    draft = draft_of(found, "preis").text
+    assert bmc.compile(draft, overrides={"epochs": 1}).train().history
 
 
 def test_headers_that_no_block_can_name(tmp_path: Path) -> None:
@@ -129,7 +146,7 @@ def test_as_many_rows_as_are_asked_for(tmp_path: Path) -> None:
     [
         ("t.csv", b"", "E0724"),
         ("t.csv", b"a,b\n1,2,3\n", "E0726"),
-        ("t.csv", b"a,b\n1,\xff\n", "E0725"),
+        ("t.csv", b"a,b\n1,\x81\n", "E0725"),
         ("t.csv", b"a,b\n1,\0\n", "E0725"),
         ("t.jsonl", b"{\n", "E0727"),
         ("t.jsonl", b"[1]\n", "E0727"),
