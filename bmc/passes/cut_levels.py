@@ -20,8 +20,9 @@ from bmc.ops.index import BincountAttrs, ScatterAddAttrs
 from bmc.ops.lowering import Host
 from bmc.ops.reduce import ReduceAttrs
 from bmc.ops.registry import RowMix
+from bmc.ops.shape import ConcatAttrs, SliceAttrs
 from bmc.ops.sources import DimValueAttrs
-from bmc.ops.statistics import ExactSumAttrs, ExtremeAttrs, GroupMomentsAttrs
+from bmc.ops.statistics import ExactSumAttrs, ExtremeAttrs, GroupMomentsAttrs, QuantilesAttrs
 from bmc.ops.table import definition
 from bmc.passes.rows import RowState, operation_rows, row_states
 from bmc.passes.split_rows import CUT
@@ -36,7 +37,7 @@ def cut_levels(function: Function) -> tuple[Function, ...] | None:
     """The levels and the rest."""
     if function.row is None:
         return None
-    reduced = _with_reducers(function, function.row)
+    reduced = _with_shared_quantiles(_with_reducers(function, function.row))
     states = row_states(reduced)
     levels = _levels(reduced, states)
     if levels is None:
@@ -157,6 +158,45 @@ def _reducer(b: Builder, op: Operation, axes: Sequence[int | None], row: str) ->
         if updates.type.shape == index.type.shape and kind.dtype in ("f32", "f64"):
             return b.cast(_groups(b, updates, _clamped(b, index, attrs.rows), attrs.rows)[1], kind.dtype)
     return None
+
+
+def _with_shared_quantiles(function: Function) -> Function:
+    """One reducer for all quantiles of the same cells: the passes are the same, whatever their number."""
+    alike: dict[tuple[tuple[Value, ...], tuple[int, ...]], list[Operation]] = {}
+    for op in function.ops:
+        if isinstance(op.attrs, QuantilesAttrs):
+            alike.setdefault((op.operands, op.attrs.axes), []).append(op)
+    first: dict[Operation, list[Operation]] = {ops[0]: ops for ops in alike.values() if len(ops) > 1}
+    if not first:
+        return function
+    gone = {op for ops in first.values() for op in ops}
+    made: list[Operation] = []
+    instead: dict[Value, Value] = {}
+    for op in function.ops:
+        if op not in gone:
+            operands = tuple(instead.get(v, v) for v in op.operands)
+            made.append(replace(op, operands=operands) if operands != op.operands else op)
+        elif op in first:
+            b = Builder(op.location)
+            shares = [q for other in first[op] if isinstance(other.attrs, QuantilesAttrs) for q in other.attrs.q]
+            ordered = tuple(sorted(set(shares)))
+            assert isinstance(op.attrs, QuantilesAttrs)
+            found = b.emit("quantiles", *op.operands, attrs=QuantilesAttrs(op.attrs.axes, ordered))
+            for other in first[op]:
+                assert isinstance(other.attrs, QuantilesAttrs)
+                instead[other.result] = _picked(b, found, [ordered.index(q) for q in other.attrs.q])
+            made.extend(b.ops)
+    results = tuple(replace(r, value=instead.get(r.value, r.value)) for r in function.results)
+    return replace(function, ops=tuple(made), results=results)
+
+
+def _picked(b: Builder, x: Value, places: Sequence[int]) -> Value:
+    """Cells of the last axis."""
+    before, last = (0,) * (x.type.rank - 1), x.type.rank - 1
+    kept = x.type.shape[:-1]
+    steps = (1,) * x.type.rank
+    parts = [b.operation("slice", [x], SliceAttrs((*before, i), (*kept, i + 1), steps)).result for i in places]
+    return parts[0] if len(parts) == 1 else b.operation("concat", parts, ConcatAttrs(last)).result
 
 
 def _sum(b: Builder, x: Value, axes: Iterable[int]) -> Value:
