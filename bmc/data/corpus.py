@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import mmap
 from codecs import getincrementaldecoder
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bmc.data import data_errors
+from bmc.data.opening import open_as_it_is
 from bmc.errors import BmcError
 from bmc.source import Span
 from bmc_runtime.characters import APOSTROPHES, SEPARATORS
@@ -30,17 +30,15 @@ _BLOCK = 1 << 22
 """Bytes of text that are looked at together: the arrays for finding words in them are some twenty times as large."""
 
 
-def mapped(path: Path, span: Span | None) -> Bytes:
+def mapped(place: str, span: Span | None) -> Bytes:
     """The bytes of a file as they lie in it. Raises BmcError: there is no such file, or it is empty."""
-    try:
-        with path.open("rb") as file:
-            if file.seek(0, 2) == 0:
-                raise BmcError(data_errors.empty_file(str(path), "bytes", span))
+    with open_as_it_is(place, span) as file:
+        if file.seek(0, 2) == 0:
+            raise BmcError(data_errors.empty_file(place, "bytes", span))
+        try:
             return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-    except FileNotFoundError:
-        raise BmcError(data_errors.no_such_data(str(path), span)) from None
-    except OSError as error:
-        raise BmcError(data_errors.cannot_read(str(path), error.strerror or str(error), span)) from None
+        except OSError as error:
+            raise BmcError(data_errors.cannot_read(place, error.strerror or str(error), span)) from None
 
 
 def corpus_of(content: Bytes, name: str, items: Literal["bytes", "lines", "words", "chars"]) -> Column:

@@ -1,6 +1,6 @@
 """Reads folders of pictures: PNG and JPEG files, through Pillow.
 
-In: a folder, or one picture. Out: `RawTable` with the columns `image` (`u8[H, W, C]`, or `u8[H, W]`), `folder` (the path, within
+In: a folder, or one picture. Out: `RawTable`s with the columns `image` (`u8[H, W, C]`, or `u8[H, W]`), `folder` (the path, within
 the source, of the folder that a picture lies in; "" for the source itself) and `file` (the picture's path within the source).
 Guaranteed: rows in the order of `file`, by bytes; every picture has the declared size and number of channels, or an error names it.
 
@@ -12,7 +12,7 @@ Pillow is imported where there is a picture to read.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmc.data import data_errors
+from bmc.data.blocks import MOST_ROWS
 from bmc.data.convert import Converted, from_texts
 from bmc.data.raw import BrokenRow, RawTable
 from bmc.errors import BmcError
@@ -39,13 +40,19 @@ _EXACT: Mapping[str, tuple[str, ...]] = MappingProxyType({"L": ("1",), "RGB": ("
 """What becomes a mode without a loss."""
 
 
+_MOST_BYTES = 16 << 20
+"""Of the pictures that are read together."""
+
+
 class _BadPicture(ValueError):
     """Says why a file is no picture for the column."""
 
 
-def read_folder(folder: Path, columns: Sequence[ColumnSpec], endings: Sequence[str], span: Span | None) -> RawTable:
-    """The pictures in a folder and the folders below; `folder` may be a single picture, too. Raises BmcError: there is none, or
-    Pillow is not installed. What is wrong with a picture is in `broken`."""
+def read_folder(
+    folder: Path, columns: Sequence[ColumnSpec], endings: Sequence[str], span: Span | None
+) -> Iterator[RawTable]:
+    """The pictures in a folder and the folders below, some at a time; `folder` may be a single picture, too. Raises BmcError: there
+    is none, or Pillow is not installed. What is wrong with a picture is in `broken`."""
     if folder.is_dir():
         files = picture_names(folder, endings or IMAGES)
     else:
@@ -53,6 +60,13 @@ def read_folder(folder: Path, columns: Sequence[ColumnSpec], endings: Sequence[s
     if not files:
         shown = ", ".join(endings or IMAGES)
         raise BmcError(data_errors.empty_file(str(folder), f"picture ({shown})", span))
+    row_bytes = sum(int(np.prod(spec.cell)) for spec in columns if spec.dtype == "u8")
+    step = max(1, _MOST_BYTES // max(row_bytes, 1))
+    for start in range(0, len(files), min(step, MOST_ROWS)):
+        yield _pictures(folder, files[start : start + min(step, MOST_ROWS)], columns, span)
+
+
+def _pictures(folder: Path, files: Sequence[str], columns: Sequence[ColumnSpec], span: Span | None) -> RawTable:
     broken: dict[int, BrokenRow] = {}
     found: dict[str, Converted] = {}
     for spec in columns:
@@ -105,6 +119,8 @@ def _pixels(library: Any, path: Path, mode: str, cell: tuple[int, ...]) -> NDArr
     """The values of a picture. _BadPicture: it is damaged, or of another size or kind."""
     height, width = cell[:2]
     try:
+        if not path.is_file():
+            raise _BadPicture("this is no file")
         with library.open(path, formats=("PNG", "JPEG")) as picture:
             if picture.size != (width, height):
                 raise _BadPicture(f"the picture is {picture.size[1]} high and {picture.size[0]} wide, not {height} and {width}")

@@ -128,7 +128,7 @@ def _blocks(source: SourceSpec, given: Given | None, columns: Sequence[ColumnSpe
     items: list[Items | Table]
     if corpus:
         span = source.span if given is None else None
-        items = [items_of_corpus(mapped(Path(place), span), place, source, columns) for place in files_of(source, given)]
+        items = [items_of_corpus(mapped(place, span), place, source, columns) for place in files_of(source, given)]
     else:
         items = []
         for name, parts in files_in(source, given, columns, watch):
@@ -155,8 +155,7 @@ def files_in(
     if source.kind == "folder" and (given is None or is_folder(given)):
         endings = tuple(value for name, value in source.options if name == "ending")
         for place in folders_of(source, given):
-            raw = read_folder(Path(place), columns, endings, source.span)
-            yield place, [raw]
+            yield place, read_folder(Path(place), columns, endings, source.span)
         return
     if source.kind in ("npy", "idx") and (given is None or is_folder(given) or format_of(given) not in TABLES):
         for places in paths_by_column(source, given, [column.header for column in columns]):

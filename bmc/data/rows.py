@@ -83,8 +83,8 @@ def rows_in_parts(
         given_kind = _kind_given(given, source, form)
         if given_kind == "folder" and source.window is None:
             place = Path(local_path(str(given)))
-            raw = _pictures(place, columns, source)
-            yield from _rows([raw], str(place if place.is_dir() else place.parent), columns, written.na, keep_bad=keep_bad)
+            pictures = _pictures(place, columns, source)
+            yield from _rows(pictures, str(place if place.is_dir() else place.parent), columns, written.na, keep_bad=keep_bad)
             return
         if _holds_windows(given, source, form):
             columns = of_windows(source, columns)
@@ -216,7 +216,7 @@ def _of_windows(marks: Column, reasons: Sequence[str]) -> dict[int, str]:
     return found
 
 
-def _pictures(path: Path, columns: Sequence[ColumnSpec], source: SourceSpec) -> RawTable:
+def _pictures(path: Path, columns: Sequence[ColumnSpec], source: SourceSpec) -> Iterator[RawTable]:
     """Pictures to predict on: those of a folder, or one."""
     if not path.exists():
         raise BmcError(data_errors.no_such_data(str(path), None))

@@ -19,7 +19,7 @@ def test_pages_of_a_mapped_file_are_given_back(tmp_path: Path) -> None:
     """Also through the windows that are cut from it: their column knows the file by `keep` alone."""
     path = tmp_path / "corpus"
     path.write_bytes(b"x" * (1 << 20))
-    content = mapped(path, None)
+    content = mapped(str(path), None)
     column = corpus_of(content, str(path), "bytes")
     table = windows_of([Items(str(path), {"b": column}, len(column))], WindowSpec(size=64, stride=64, by=(), order="")).table
     forgetting = Forgetting(table.take(table.origin.ids[::2]))
