@@ -7,6 +7,7 @@ give the same bits as `data` run over the whole table; random sites draw by seed
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmc_runtime.binding import Binding, BoundFunction
-from bmc_runtime.memory import Array, address_of, allocate
+from bmc_runtime.memory import DTYPES, Array, address_of, allocate
 from bmc_runtime.order import BLOCK
 from bmc_runtime.plan import Buffer, evaluate_dim
 from bmc_runtime.table import Column, Indices, RowInput, Table
@@ -39,7 +40,8 @@ class OutsideBound(ValueError):
 
 
 class Loader:
-    """Fills the outputs of a fixed number of rows. `outputs` are its arrays, the same for every batch."""
+    """Fills the outputs of a fixed number of rows. `outputs` are its arrays, the same for every batch. `scratch`: for one that runs
+    in a thread of its own."""
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class Loader:
         outputs: Mapping[str, Array] | None,
         below: Mapping[str, int],
         dims: Mapping[str, int],
+        scratch: Array | None = None,
     ) -> None:
         self._library, self._table, self._forget = function.library, table, Forgetting(table)
         plan, inputs = function.plan, table.inputs(spread=False)
@@ -57,6 +60,8 @@ class Loader:
         dims = {**{name: dims[name] for name in plan.dims if name in dims}, plan.row or "B": rows}
         buffers = {key: allocate(b.dtype, tuple(evaluate_dim(d, dims) for d in b.shape)) for key, b in wanted.items()}
         self._binding: Binding = function.bind(dims, buffers, outputs=outputs)
+        if scratch is not None:
+            self._scratch, self._binding.scratch = scratch, address_of(scratch)
         self._runs: list[tuple[Column, Array]] = []
         self._others: list[tuple[Array, Array]] = []
         plain: list[tuple[Array, Array]] = []
@@ -123,12 +128,32 @@ class Feed:
         dims = {**self._dims, plan.row or "B": rows}
         return {b.key: (b.dtype, tuple(evaluate_dim(d, dims) for d in b.shape)) for b in plan.buffers if b.kind == "output"}
 
+    @property
+    def steady(self) -> bool:
+        """Whether a row's outputs are the same in every step."""
+        return self._augmented is None
+
+    @property
+    def rowed(self) -> tuple[str, ...]:
+        """The outputs that have rows."""
+        return tuple(dict.fromkeys(b.key for b in self._plain.plan.buffers if b.kind == "output" and b.rows))
+
+    @property
+    def row_bytes(self) -> int:
+        """How many bytes the outputs of a row take."""
+        types = self.types(1)
+        return sum(math.prod(types[key][1]) * DTYPES[types[key][0]].itemsize for key in self.rowed)
+
     def loader(
-        self, rows: int, outputs: Mapping[str, Array] | None = None, dims: Mapping[str, int] = MappingProxyType({})
+        self,
+        rows: int,
+        outputs: Mapping[str, Array] | None = None,
+        dims: Mapping[str, int] = MappingProxyType({}),
+        scratch: Array | None = None,
     ) -> Loader:
         """For training steps of so many rows. `outputs`: where they go, if these arrays exist already. `dims`: how wide these rows
         are, where rows are padded in buckets."""
-        return Loader(self._augmented or self._plain, self.table, rows, outputs, self._below, {**self._dims, **dims})
+        return Loader(self._augmented or self._plain, self.table, rows, outputs, self._below, {**self._dims, **dims}, scratch)
 
     def expect(self, rows: Indices) -> None:
         """Let the system fetch rows from the disk that training reads next, where the table lies there."""

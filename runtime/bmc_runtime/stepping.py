@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bmc_runtime.ahead import Ahead
 from bmc_runtime.binding import Addition, Binding, BoundFunction, Library
 from bmc_runtime.feeding import Loader
 from bmc_runtime.memory import Array, address_of, allocate
@@ -68,7 +69,7 @@ class _Micro:
     """One micro-batch size: where its rows go, and the step on them."""
 
     rows: int
-    gather: Binding | Loader
+    gather: Binding | Loader | Ahead
     train: Binding
     into: list[Addition]
     loss: Array
@@ -115,6 +116,9 @@ class Stepper:
         self._once = None if block is None else block.array("once")
         self._inputs = None if block is None else block.arrays("input/")
         self._buckets = split.buckets
+        self._ahead: Ahead | None = None
+        if self._feed is not None and self._feed.steady and pool is None and self._buckets is None:
+            self._ahead = Ahead(self._feed, batch)
         self._micros: dict[tuple[int, Sizes], _Micro] = {}
         self._sums: dict[str, Array] = {}
         # Stages up to and with the last sum repeat for each micro-batch; without a sum there is one stage and no accumulation.
@@ -126,6 +130,11 @@ class Stepper:
     @property
     def rows_per_step(self) -> int:
         return self._per_step
+
+    def close(self) -> None:
+        """End what computes batches ahead."""
+        if self._ahead is not None:
+            self._ahead.close()
 
     def set_factor(self, factor: float) -> None:
         """The factor that `plateau` puts on the learning rate from now on."""
@@ -142,11 +151,15 @@ class Stepper:
     def _hold(self, first: int, rows: int) -> int:
         """Where the rows at `first` of the epoch's order lie in what is held of it."""
         if first < self._first or first + rows > self._stop:
+            if self._ahead is not None:
+                self._ahead.begin(self._held[:0])  # nobody reads what changes now
             self._first, self._stop = first, min(first + len(self._held), self._rows)
             part = self._order.between(self._first, self._stop)
             self._held[: len(part)] = part
             if self._feed is not None:
                 self._feed.expect(part)
+            if self._ahead is not None:
+                self._ahead.begin(self._held[: len(part)])
         return first - self._first
 
     def step(self, first: int, step: int, epoch: int) -> float:
@@ -162,11 +175,14 @@ class Stepper:
         if known is not None and self._plain:
             # What stands in this branch is all that a step of a small model costs beside native code.
             gather = known.gather
-            if isinstance(gather, Loader):
-                gather.load(self._chosen(first, rows), self._seed, step, 0, self._steps, epoch, rows)
-            else:
+            if isinstance(gather, Binding):
                 gather.point("index", self._held_address + first * 8)
                 gather.run()
+            elif isinstance(gather, Ahead):
+                for key, address in gather.at(first):
+                    known.train.point(key, address)
+            else:
+                gather.load(self._chosen(first, rows), self._seed, step, 0, self._steps, epoch, rows)
             known.train.set_control(self._seed, step, 0, self._steps, epoch, rows)
             known.train.run()
             return float(known.loss)
@@ -189,11 +205,14 @@ class Stepper:
     def _begin(self, micro: _Micro, command: Command, last: int) -> None:
         """Gather the rows and run the stages before `last`: those of each shard, and the sums over shards."""
         control = (self._seed, command.step, command.first_row, self._steps, command.epoch, command.all_rows)
-        if isinstance(micro.gather, Loader):
-            micro.gather.load(self._chosen(command.start, command.rows), *control)
-        else:
+        if isinstance(micro.gather, Binding):
             micro.gather.point("index", self._held_address + command.start * 8)
             micro.gather.run()
+        elif isinstance(micro.gather, Ahead):
+            for key, address in micro.gather.at(command.start):
+                micro.train.point(key, address)
+        else:
+            micro.gather.load(self._chosen(command.start, command.rows), *control)
         micro.train.set_control(*control)
         if self._pool is None:
             micro.train.run(0, last)
@@ -222,7 +241,9 @@ class Stepper:
             found = self._micros[rows, sizes] = self._lay_out(rows, sizes)
         return found
 
-    def _gathering(self, rows: int, dims: Mapping[str, int]) -> Binding | Loader:
+    def _gathering(self, rows: int, dims: Mapping[str, int]) -> Binding | Loader | Ahead:
+        if self._ahead is not None:
+            return self._ahead
         if self._feed is not None:
             return self._feed.loader(rows, shared_inputs(self._train.plan, self._inputs or {}, rows, dims), dims)
         row, plan = self._train.plan.row or "B", self._gather.plan
@@ -234,7 +255,11 @@ class Stepper:
         row = self._train.plan.row or "B"
         dims = {**self._dims, **dict(sizes)}
         gather = self._gathering(rows, dims)
-        inputs = {**self._data, **gather.outputs}  # outputs of the data block without rows are there as they are
+        made = gather.outputs
+        if isinstance(gather, Ahead):
+            rowed = {b.key for b in self._train.plan.buffers if b.kind == "input" and b.rows}
+            made = {key: array[:rows] if key in rowed else array for key, array in made.items()}
+        inputs = {**self._data, **made}  # outputs of the data block without rows are there as they are
         train_dims = {name: {**dims, row: rows}[name] for name in {*self._train.plan.dims, row}}
         if self._accumulate == 1:
             train = self._train.bind(train_dims, inputs, None, self._partials, once=self._once)

@@ -186,7 +186,8 @@ class TrainingRun:
         return progress
 
     def close(self) -> None:
-        """End the workers, if there are any."""
+        """End the workers, if there are any, and what computes batches ahead."""
+        self.stepper.close()
         if self.pool is not None:
             self.pool.close()
 

@@ -153,7 +153,8 @@ def test_rows_padded_in_buckets(tmp_path: Path, more: str) -> None:
     """Ragged columns and texts of different length: batches are as wide as from memory, and in the same order."""
     data = bucketed.columns(200)
     found = []
-    for number, (limits, workers) in enumerate([(EVERYTHING, 1), (NOTHING, 1), (NOTHING, 2 if "shards" in more else 1)]):
+    ways = [(EVERYTHING, 1), (NOTHING, 1), (NOTHING, 2 if "shards" in more else 1)]
+    for number, (limits, workers) in enumerate(ways):
         unit = load_unit(text_source(bucketed.PROGRAM.replace("epochs = 4", f"epochs = 2\n  {more}")))
         options = TrainOptions(tmp_path / f"{number}.bmz", {"A": data}, workers, session=SessionOptions(ObjectCache(), limits=limits))
         _, report = train(unit, options)
