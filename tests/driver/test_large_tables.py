@@ -156,7 +156,8 @@ def test_rows_padded_in_buckets(tmp_path: Path, more: str) -> None:
     ways = [(EVERYTHING, 1), (NOTHING, 1), (NOTHING, 2 if "shards" in more else 1)]
     for number, (limits, workers) in enumerate(ways):
         unit = load_unit(text_source(bucketed.PROGRAM.replace("epochs = 4", f"epochs = 2\n  {more}")))
-        options = TrainOptions(tmp_path / f"{number}.bmz", {"A": data}, workers, session=SessionOptions(ObjectCache(), limits=limits))
+        session = SessionOptions(ObjectCache(), limits=limits)
+        options = TrainOptions(tmp_path / f"{number}.bmz", {"A": data}, workers, session=session)
         _, report = train(unit, options)
         found.append(((tmp_path / f"{number}.bmz").read_bytes(), report.evaluations))
     assert found[1:] == found[:1] * 2
