@@ -55,8 +55,10 @@ def _print(profile: Profile) -> None:
     columns = len(profile.columns) + len(profile.unreadable)
     note(f"{profile.path}: {profile.form}, {rows}, {columns:,} columns\n")
     header = ["column", "type", "missing", "distinct", "values", "distribution"]
-    note(text_table(header, [_row(column) for column in profile.columns]))
+    note(text_table(header, [_row(column) for column in profile.columns], left=(1, 4, 5)))
     for column in profile.columns:
+        if column.note:
+            note(f"note: {column.header!r}: {column.note}")
         if column.gaps:
             shown = ", ".join(f"{text!r} ({count:,})" for text, count in column.gaps)
             note(f"note: in {column.header!r} {shown} {'seems' if len(column.gaps) == 1 else 'seem'} to stand for missing cells")
@@ -71,10 +73,7 @@ def _row(column: ColumnProfile) -> list[str]:
     if column.numbers is not None and column.role != "constant":
         found = column.numbers
         values = f"{found.least:.6g} to {found.greatest:.6g}, median {found.quantiles[2]:.6g}"
-        bars = f"{histogram_text(found.histogram)}  {column.note}".rstrip()
-        return [_short(column.header), kind, missing, distinct, values, bars]
-    if column.note:
-        return [_short(column.header), kind, missing, distinct, column.note, ""]
+        return [_short(column.header), kind, missing, distinct, values, histogram_text(found.histogram)]
     if column.ends[0]:
         return [_short(column.header), kind, missing, distinct, f"{column.ends[0]} to {column.ends[1]}", ""]
     values = ", ".join(_short(text, 16) for text, _ in column.top[:3])
