@@ -22,6 +22,7 @@ from bmc.ops import (
     sources,
     statistics,
     text,
+    text_find,
     text_parts,
     unary,
     window,
@@ -31,8 +32,8 @@ from bmc.ops.registry import Operator
 __all__ = ["chapters", "definition", "operators"]
 
 _MODULES = (
-    unary, binary, choice, sources, random, shape, window, pool, reduce, contract, index, order, statistics, text, text_parts,
-    cache, control,
+    unary, binary, choice, sources, random, shape, window, pool, reduce, contract, index, order, statistics, text, text_find,
+    text_parts, cache, control,
 )  # fmt: skip
 
 

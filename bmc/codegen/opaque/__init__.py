@@ -21,6 +21,7 @@ from bmc.codegen.opaque.movement import (
 from bmc.codegen.opaque.pooling import emit_max_pool_grad
 from bmc.codegen.opaque.search import emit_argmax, emit_argmin, emit_cumsum, emit_search_sorted, emit_sort, emit_top_k
 from bmc.codegen.opaque.text import emit_int_lookup, emit_str_default, emit_str_equal, emit_str_lookup, emit_str_select
+from bmc.codegen.opaque.text_find import emit_str_find
 from bmc.codegen.opaque.text_parts import emit_int_hash, emit_str_bytes, emit_str_count, emit_str_hash, emit_str_parts
 from bmc.ir import Operation
 
@@ -50,6 +51,7 @@ OPAQUE_KERNELS: Final[Mapping[str, Callable[[ir.Module, str, Operation, bool], i
         "str_lookup": emit_str_lookup,
         "str_parts": emit_str_parts,
         "str_default": emit_str_default,
+        "str_find": emit_str_find,
         "str_select": emit_str_select,
         "take_along": emit_take_along,
         "top_k": emit_top_k,

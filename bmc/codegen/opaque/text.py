@@ -18,7 +18,7 @@ from bmc.ops.text import EqualAttrs, LookupAttrs, TextAttrs
 
 __all__ = [
     "COUNT_TEXTS", "emit_int_lookup", "emit_str_default", "emit_str_equal", "emit_str_lookup", "emit_str_select",
-    "write_count_texts",
+    "literal_text", "write_count_texts",
 ]  # fmt: skip
 
 COUNT_TEXTS = "bmc_count_texts"
@@ -45,7 +45,7 @@ def emit_str_equal(module: ir.Module, name: str, op: Operation, fused: bool) -> 
     code = Arrays(module, builder, dims, fused)
     source, target = function.args[:2]
     attrs = attributes(op, EqualAttrs)
-    literal, length = _literal(module, name, attrs.value)
+    literal, length = literal_text(module, name, attrs.value)
     compare = _compare_lower_function(module) if attrs.lower else _compare_function(module)
 
     def one(i: ir.Value) -> None:
@@ -63,7 +63,7 @@ def emit_str_select(module: ir.Module, name: str, op: Operation, fused: bool) ->
     function, builder, dims = kernel_function(module, name, op)
     code = Arrays(module, builder, dims, fused)
     condition, source, target = function.args[:3]
-    literal, length = _literal(module, name, attributes(op, TextAttrs).value)
+    literal, length = literal_text(module, name, attributes(op, TextAttrs).value)
 
     def one(i: ir.Value) -> None:
         keep = code.load(condition, i, "bool").ir
@@ -179,7 +179,8 @@ def _lookup(module: ir.Module, name: str, op: Operation, fused: bool, make_key: 
     return function
 
 
-def _literal(module: ir.Module, name: str, text: str) -> tuple[ir.Value, int]:
+def literal_text(module: ir.Module, name: str, text: str) -> tuple[ir.Value, int]:
+    """The bytes of a literal in memory, and how many they are."""
     data = text.encode("utf-8")
     kind = ir.ArrayType(BYTE, max(len(data), 1))
     constant = ir.GlobalVariable(module, kind, f"{name}.text")

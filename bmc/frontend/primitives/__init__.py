@@ -17,6 +17,7 @@ from bmc.frontend.primitives import (
     dates,
     encodings,
     filling,
+    finding,
     generators,
     groups,
     images,
@@ -50,7 +51,7 @@ GROUPS: Mapping[str, tuple[Primitive, ...]] = MappingProxyType(
         "Missing cells": filling.PRIMITIVES,
         "Categories": (*categories.PRIMITIVES, *encodings.PRIMITIVES),
         "Dates and times": dates.PRIMITIVES,
-        "Text": text.PRIMITIVES,
+        "Text": (*text.PRIMITIVES, *finding.PRIMITIVES),
         "Compile time": statics.PRIMITIVES,
     }
 )

@@ -18,7 +18,7 @@ from bmc.frontend.primitives.steps import step_mask
 from bmc.ir import Dim, Poly, Value
 from bmc.record import replace
 
-__all__ = ["PRIMITIVES"]
+__all__ = ["PRIMITIVES", "count_of_parts", "padded_codes"]
 
 _BYTES = 256
 
@@ -117,14 +117,14 @@ def _ragged(arguments: Arguments) -> Parts | Tensor:
     return x
 
 
-def _count(arguments: Arguments, parts: Parts) -> Value:
+def count_of_parts(arguments: Arguments, parts: Parts) -> Value:
     return arguments.core.trace.op("str_count", parts.text.value, unit=parts.unit, lower=parts.lower and parts.unit == "bytes")
 
 
 def _length(arguments: Arguments) -> Datum:
     x = _ragged(arguments)
     if isinstance(x, Parts):
-        return arguments.core.tensor(_count(arguments, x), origins=x.text.origins)
+        return arguments.core.tensor(count_of_parts(arguments, x), origins=x.text.origins)
     assert x.lengths is not None
     return arguments.core.tensor(x.lengths, origins=x.origins[:1])
 
@@ -142,7 +142,7 @@ def _pad(arguments: Arguments) -> Datum:
         return replace(_padded_steps(arguments, parts, size), lengths=lengths)
     if parts.codes is None:
         raise _refused(arguments, "`vocab(max = n)` or `hash(n)` makes integers of them, which can be padded")
-    value = _padded(arguments, parts, parts.codes, size)
+    value = padded_codes(arguments, parts, parts.codes, size)
     made = arguments.core.tensor(value, origins=(*(parts.text.origins or (None,) * parts.text.rank), arguments.where("max")))
     return replace(
         made, below=parts.codes.size, below_origin=parts.codes.origin, categories=parts.codes.categories, lengths=lengths
@@ -163,7 +163,7 @@ def _bucketing(arguments: Arguments, x: Parts | Tensor, most: int) -> Bucketing:
     for known in core.fitting.bucketings:
         if known.of == of and (known.most, known.bucket) == (most, bucket):
             return known
-    counted = _count(arguments, x) if isinstance(x, Parts) else x.lengths
+    counted = count_of_parts(arguments, x) if isinstance(x, Parts) else x.lengths
     assert counted is not None
     lengths = trace.op("minimum", counted, trace.constant(most, "i32", counted.type.shape))
     name = core.fitting.keys.path[0] if core.fitting.keys.path else "row"
@@ -187,7 +187,7 @@ def _padded_steps(arguments: Arguments, x: Tensor, size: Dim) -> Tensor:
     return replace(x, value=value, lengths=None, origins=origins, behind=None)
 
 
-def _padded(arguments: Arguments, parts: Parts, codes: Codes, size: Dim) -> Value:
+def padded_codes(arguments: Arguments, parts: Parts, codes: Codes, size: Dim) -> Value:
     core, trace = arguments.core, arguments.core.trace
     if parts.unit == "bytes":
         return trace.op("str_bytes", parts.text.value, size=size, lower=parts.lower)
@@ -197,7 +197,7 @@ def _padded(arguments: Arguments, parts: Parts, codes: Codes, size: Dim) -> Valu
     else:
         found = _hashed(arguments, cells, codes.size, parts.lower)
     shape = cells.shape
-    count = trace.op("broadcast", _count(arguments, parts), shape=shape, axes=tuple(range(len(shape) - 1)))
+    count = trace.op("broadcast", count_of_parts(arguments, parts), shape=shape, axes=tuple(range(len(shape) - 1)))
     there = trace.op("compare", trace.op("iota", dtype="i32", shape=shape, axis=len(shape) - 1), count, predicate="lt")
     return trace.op("select", there, found, trace.constant(0, "i32", shape))
 
