@@ -91,7 +91,9 @@ def no_such_column(spec: ColumnSpec, file: str, present: Sequence[str], separato
         suggestions = (Suggestion(f"its header has spaces around it: declare it as `{declaration}`"),)
     elif present and present[0].startswith("#"):
         suggestions = (Suggestion("a csv file has no comments: take out the lines that begin with `#`"),)
-    notes = (f"{file} has {shown}" if present else f"{file} has no column",)
+    notes: tuple[str, ...] = (f"{file} has {shown}" if present else f"{file} has no column",)
+    if spec.nullable and not suggestions:
+        notes = (*notes, "a column whose cells are all missing is there, and empty")
     return Diagnostic("E0722", f"{file} has no column {spec.header!r}", _column(spec), notes, suggestions)
 
 

@@ -74,7 +74,7 @@ def parts_of_stream(
 ) -> Iterator[RawTable]:
     """The rows of what is open already. Raises BmcError."""
     first = stream.begin(64)
-    if not first:
+    if not first and form != "jsonl":  # no lines, no rows
         raise BmcError(data_errors.empty_file(stream.name, "bytes", span))
     if form not in _TEXTS:
         with seekable(stream, span) as file:

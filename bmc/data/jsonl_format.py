@@ -32,8 +32,6 @@ def read_jsonl(
     """The columns of the objects, one a line; empty lines do not count. Raises BmcError when the text is not UTF-8, or when a
     column is in no record of the first part that has any. Lines that are no objects are in `broken`."""
     first = stream.peek(3)
-    if not first:
-        raise BmcError(data_errors.empty_file(stream.name, "bytes", span))
     if first.startswith(_UTF_16):
         raise BmcError(data_errors.utf_16(stream.name, span))
     if first == _BOM:

@@ -252,11 +252,9 @@ def open_stream(name: str, span: Span | None, encoding: str = "") -> Stream:
 
 
 def standard_input() -> Stream:
-    """Standard input, expanded if it is compressed. Raises BmcError when there is nothing."""
+    """Standard input, expanded if it is compressed."""
     stream = Stream(STANDARD_INPUT, sys.stdin.buffer, None, size=None, live=_is_live(sys.stdin.buffer))
     first = stream.peek(2)
-    if not first:
-        raise BmcError(data_errors.empty_file(STANDARD_INPUT, "bytes", None))
     if first != _GZIP:
         return stream
     return Stream(STANDARD_INPUT, _Joined(stream), None, size=None, compressed=True)  # type: ignore[arg-type]

@@ -116,7 +116,10 @@ def _rows_of_stream(
     stream: Stream, columns: Sequence[ColumnSpec], source: SourceSpec | None, written: Written, form: str | None, *, keep_bad: bool
 ) -> Iterator[Rows]:
     name = STANDARD_INPUT
-    shown = format_of_bytes(stream.begin(64))
+    begun = stream.begin(64)
+    if not begun and form != "jsonl":
+        raise BmcError(data_errors.empty_file(name, "bytes", None))
+    shown = format_of_bytes(begun)
     corpus = source is not None and source.kind in ("text", "bytes")
     if source is not None and corpus:
         if form == source.kind or (form is None and shown not in BINARY):

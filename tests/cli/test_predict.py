@@ -251,6 +251,11 @@ def test_no_rows(run: Any, model: Path) -> None:
         assert read(f"out.{kind}").schema.names == ["kind", "p", "ring", "seen", "site"]
     done = run("predict", model, "rows.csv", "--on-error", "column")
     assert done.out == head[:-1] + ",error\n"
+    Path("rows.jsonl").write_bytes(b"")
+    assert good(run("predict", model, "rows.jsonl")) == head
+    Path("rows.csv").write_bytes(b"")
+    done = run("predict", model, "rows.csv")
+    assert (done.code, "is empty" in done.err) == (3, True)
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
