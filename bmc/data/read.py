@@ -26,7 +26,7 @@ from bmc.data.pictures import read_folder
 from bmc.data.raw import RawTable
 from bmc.data.windowing import Items, Windows, windows_of
 from bmc.errors import BmcError
-from bmc.frontend.unit import ColumnSpec, DataSpec, SourceSpec
+from bmc.frontend.unit import ColumnSpec, DataSpec, SourceSpec, WindowSpec
 from bmc.record import replace
 from bmc_runtime.table import Bytes, Origin, Table, concat_tables
 
@@ -200,12 +200,35 @@ def of_windows(source: SourceSpec, columns: Sequence[ColumnSpec]) -> list[Column
 
 def _from_memory(source: SourceSpec, given: Mapping[str, Any], columns: Sequence[ColumnSpec]) -> Table:
     """Columns in memory. Where rows are windows, they are given as such: `[N, size, *cell]`. Raises BmcError."""
+    items = _items_of_windows(source, given, columns)
+    if items is not None and source.window is not None:
+        (right,) = checked([read_memory(items, IN_MEMORY, columns, source.na)], IN_MEMORY, columns, source.na)
+        side_by_side = WindowSpec(source.window.size, source.window.size)
+        return windows_of([_items(table_of(right, IN_MEMORY))], side_by_side).table
     columns = of_windows(source, columns)
     raw = read_memory(given, IN_MEMORY, columns, source.na)
     if raw.rows == 0:
         raise BmcError(data_errors.empty_file(IN_MEMORY, "rows", source.span))
     (right,) = checked([raw], IN_MEMORY, columns, source.na)
     return table_of(right, IN_MEMORY)
+
+
+def _items_of_windows(source: SourceSpec, given: Mapping[str, Any], columns: Sequence[ColumnSpec]) -> dict[str, Any] | None:
+    """The items of windows in memory one after the other, where some may be missing: of a window that is a cell all would be. None
+    where no column has gaps, or what is given is no windows."""
+    if source.window is None or not any(spec.nullable for spec in columns):
+        return None
+    found: dict[str, Any] = {}
+    for spec in columns:
+        cells = given.get(spec.header)
+        if isinstance(cells, list | tuple):
+            same = all(isinstance(cell, list | tuple | np.ndarray) and len(cell) == source.window.size for cell in cells)
+            found[spec.header] = [item for cell in cells for item in cell] if same else None
+        else:
+            array = np.asarray(cells)
+            same = array.ndim > 1 and array.shape[1] == source.window.size
+            found[spec.header] = array.reshape(-1, *array.shape[2:]) if same else None
+    return None if any(items is None or not len(items) for items in found.values()) else found
 
 
 def items_of_corpus(content: Bytes, name: str, source: SourceSpec, columns: Sequence[ColumnSpec]) -> Table | Items:
