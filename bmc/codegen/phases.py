@@ -24,6 +24,7 @@ from bmc.codegen.loop import emit_loop
 from bmc.codegen.opaque import OPAQUE_KERNELS
 from bmc.codegen.opaque.statistics import write_statistics
 from bmc.codegen.opaque.text import COUNT_TEXTS, write_count_texts
+from bmc.codegen.row_hashes import write_hash_rows
 from bmc.codegen.rows import write_gather_rows
 from bmc.codegen.sites import without_sites
 from bmc.codegen.typed import float_dtype_of
@@ -74,6 +75,10 @@ class PhaseWriter:
         for dtype, symbol in ADD_SYMBOLS.items():
             self._write_addition(dtype, symbol)
         self._write_copy()
+
+    def write_hashing(self) -> None:
+        """Emit HASH_ROWS, for programs that read tables."""
+        write_hash_rows(self.module)
 
     def write_reducing(self, symbols: Sequence[str]) -> None:
         """Emit what the program's reducers call, by symbol."""

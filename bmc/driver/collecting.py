@@ -36,7 +36,7 @@ class RowFilter:
     def __init__(self, data: DataSpec, libraries: Libraries, store: Mapping[str, Array]) -> None:
         self._data = data
         self._where = BoundFunction(libraries("where"), "where", store) if data.where else None
-        self._seen = FirstSeen() if data.distinct is not None else None
+        self._seen = FirstSeen(libraries("data").hash_rows) if data.distinct is not None else None
         self._names = data.distinct or tuple(column.name for column in data.columns)
 
     def keep(self, table: Table) -> Valid | None:
@@ -69,7 +69,7 @@ def collect(
     filters: dict[str | None, RowFilter] = {}
     files: dict[str | None, Files] = {}
     made: dict[str, Collector] = {}
-    assign = _assignment(spec, data)
+    assign = _assignment(spec, data, libraries)
 
     def append(name: str, table: Table, ids: Indices) -> None:
         if name not in made:
@@ -111,18 +111,19 @@ def _chosen(table: Table, ids: Indices, mask: Valid) -> tuple[Table, Indices]:
     return Table(columns, len(chosen), notes=table.notes), chosen
 
 
-def _assignment(spec: SplitSpec, data: DataSpec) -> Callable[[Table], Assignment] | None:
+def _assignment(spec: SplitSpec, data: DataSpec, libraries: Libraries) -> Callable[[Table], Assignment] | None:
     """What gives the rows of a block their splits, from their cells alone; None where cells have no say."""
     if spec.method in ("none", "sources", "order"):
         return None
     if spec.method == "column":
         return lambda table: by_column(table.columns[spec.key[0]], spec.values)
+    if spec.method == "time":
+        return lambda table: by_time(table.columns[spec.key[0]], spec.boundaries)
+    hashed = libraries("data").hash_rows
     names = spec.key or tuple(column.name for column in data.columns)
     if spec.method == "hash":
-        return lambda table: by_hash({name: table.columns[name] for name in names}, spec.fractions, spec.seed)
-    if spec.method == "folds":
-        return lambda table: by_fold({name: table.columns[name] for name in names}, *spec.folds, spec.fractions, spec.seed)
-    return lambda table: by_time(table.columns[spec.key[0]], spec.boundaries)
+        return lambda table: by_hash({name: table.columns[name] for name in names}, spec.fractions, spec.seed, hashed)
+    return lambda table: by_fold({name: table.columns[name] for name in names}, *spec.folds, spec.fractions, spec.seed, hashed)
 
 
 def _in_order(spec: SplitSpec, table: Table) -> dict[str, Table]:

@@ -35,6 +35,7 @@ from bmc.passes.split_rows import split_rows
 from bmc.record import record, replace
 from bmc_runtime.plan import FunctionPlan, Program
 from bmc_runtime.reducers.kernels import symbols_of
+from bmc_runtime.row_hashes import hashes_rows
 
 __all__ = ["Lowered", "Options", "compile_functions", "lower_function", "lower_part", "lower_unit", "write_llvm"]
 
@@ -97,6 +98,8 @@ def write_llvm(lowered: Sequence[Lowered], target: Target, key: Callable[[Operat
     module = empty_module(target.triple)
     writer = PhaseWriter(module, target.fused, key, vector_bytes_of(target.features))
     writer.write_additions()
+    if hashes_rows(item.name for item in lowered):
+        writer.write_hashing()
     writer.write_reducing(symbols_of(step for item in lowered for step in item.memory.plan.steps))
     for item in lowered:
         for phase in item.memory.native:

@@ -14,10 +14,12 @@ from typing import Protocol
 
 import numpy as np
 
+from bmc_runtime.hashing import Hasher, hash_rows
 from bmc_runtime.memory import DTYPES, SCRATCH_BYTES, Array, address_of, aligned_bytes, allocate
 from bmc_runtime.plan import Buffer, FunctionPlan, Program, Step, evaluate_dim
 from bmc_runtime.reducers.kernels import NativeKernels, symbols_of
 from bmc_runtime.reducers.running import REDUCERS, Reductions, RowBlocks, run_reducer
+from bmc_runtime.row_hashes import HASH_ROWS, NativeHasher, hashes_rows
 from bmc_runtime.shards import shard_bounds, tree_pairs
 from bmc_runtime.table import Column
 
@@ -75,11 +77,13 @@ class Library:
         self.program = program
         symbols = [s.symbol for f in program.functions.values() for s in f.steps if s.kind == "native"]
         reducing = symbols_of(s for f in program.functions.values() for s in f.steps)
-        self._loaded = loader(program.object_code, [*symbols, *ADDITIONS.values(), COPY_RUNS, GATHER_ROWS, *reducing])
+        hashing = [HASH_ROWS] if hashes_rows(program.functions) else []
+        self._loaded = loader(program.object_code, [*symbols, *ADDITIONS.values(), COPY_RUNS, GATHER_ROWS, *reducing, *hashing])
         self.additions = {dtype: _ADD(self._loaded.address(symbol)) for dtype, symbol in ADDITIONS.items()}
         self.entries = {symbol: _ENTRY(self._loaded.address(symbol)) for symbol in symbols}
         self._copy_runs = _COPY(self._loaded.address(COPY_RUNS))
         self.gather_rows = _GATHER(self._loaded.address(GATHER_ROWS))
+        self.hash_rows: Hasher = NativeHasher(self._loaded.address) if hashing else hash_rows
         self.kernels = NativeKernels(reducing, self._loaded.address)
         self.scratch = aligned_bytes(SCRATCH_BYTES)
 

@@ -24,7 +24,7 @@ different seeds are independent: s is in every sum, where different rows could m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from bmc_runtime.memory import Array
 from bmc_runtime.table import Bytes, Column, text_column
 
-__all__ = ["Words", "hash_column", "hash_rows", "mix", "mix_one"]
+__all__ = ["Hasher", "Words", "column_hashes", "column_word", "hash_column", "hash_rows", "mix", "mix_one"]
 
 Words = NDArray[np.uint64]
 
@@ -67,17 +67,31 @@ def mix(x: Words) -> Words:
     return z
 
 
+Hasher = Callable[[Mapping[str, Column], int], Words]
+"""`[N]`: the hash of each row of columns by name, with a seed: `hash_rows`, or the same by native code."""
+
+
 def hash_rows(columns: Mapping[str, Column], seed: int) -> Words:
     """`[N]`: the hash of each row of these columns by name. ValueError without a column."""
     if not columns:
         raise ValueError("rows without columns have no hash")
     total: Words | None = None
     for name, column in columns.items():
-        (word,) = hash_column(text_column([name]), 0)
-        hashed = mix(hash_column(column, seed) ^ (word ^ np.uint64(mix_one(seed))))
+        hashed = column_hashes(name, column, seed)
         total = hashed if total is None else total + hashed
     assert total is not None
     return mix(total)
+
+
+def column_hashes(name: str, column: Column, seed: int) -> Words:
+    """`[N]`: what each cell of a column adds to the hash of its row."""
+    return mix(hash_column(column, seed) ^ np.uint64(column_word(name, seed)))
+
+
+def column_word(name: str, seed: int) -> int:
+    """What stands for a column's name in the hashes of its cells."""
+    (word,) = hash_column(text_column([name]), 0)
+    return int(word) ^ mix_one(seed)
 
 
 def hash_column(column: Column, seed: int) -> Words:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bmc_runtime.hashing import Words, hash_column, hash_rows, mix
+from bmc_runtime.hashing import Hasher, Words, hash_column, hash_rows, mix
 from bmc_runtime.table import Column, Indices, Table, Valid, text_column
 
 __all__ = [
@@ -36,20 +36,22 @@ def shares(fractions: Sequence[float], whole: int) -> list[int]:
     return ends
 
 
-def by_hash(columns: Mapping[str, Column], fractions: Sequence[float], seed: int) -> Assignment:
+def by_hash(columns: Mapping[str, Column], fractions: Sequence[float], seed: int, hashed: Hasher = hash_rows) -> Assignment:
     """Split i gets a row with probability `fractions[i]`, by the hash (`bmc_runtime.hashing`) of its cells in `columns`."""
-    top = hash_rows(columns, seed) >> np.uint64(64 - _UNIT_BITS)
+    top = hashed(columns, seed) >> np.uint64(64 - _UNIT_BITS)
     ends = np.array(shares(fractions, 1 << _UNIT_BITS), np.uint64)
     return _from_ends(np.searchsorted(ends, top, side="right"), len(fractions))
 
 
-def by_fold(columns: Mapping[str, Column], folds: int, fold: int, valid: Sequence[float], seed: int) -> Assignment:
+def by_fold(
+    columns: Mapping[str, Column], folds: int, fold: int, valid: Sequence[float], seed: int, hashed: Hasher = hash_rows
+) -> Assignment:
     """Each row is in one of `folds` equally likely parts, by its hash. Those of part `fold` are in the last split; of the others
     the share `valid[0]`, if there is one, in split 1, by another hash, and the rest in split 0. So the last splits of all folds are
     a partition of the rows. ValueError for more than 1,024 folds."""
     if not 0 <= fold < folds <= 1 << 10:
         raise ValueError(f"there is no fold {fold} of {folds}")
-    hashes = hash_rows(columns, seed)
+    hashes = hashed(columns, seed)
     shift = np.uint64(64 - _UNIT_BITS)
     part = ((hashes >> shift) * np.uint64(folds)) >> np.uint64(_UNIT_BITS)
     assigned = np.zeros(len(hashes), np.int8)
@@ -146,13 +148,14 @@ class FirstSeen:
     64-bit hashes: of a million different rows the chance that any two count as equal is below 10^-26. It remembers 16 bytes of each
     row that was the first of its kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, hashed: Hasher = hash_rows) -> None:
+        self._hashed = hashed
         # Sorted by the first hash, then the second; each list more than twice as long as the next, so that there are few.
         self._seen: list[tuple[Words, Words]] = []
 
     def among(self, columns: Mapping[str, Column]) -> Valid:
         """True for the rows of the next block that no row before them equals, in this block or an earlier one."""
-        one, two = hash_rows(columns, 1), hash_rows(columns, 2)
+        one, two = self._hashed(columns, 1), self._hashed(columns, 2)
         order = np.lexsort((two, one))  # stable: equals stay in the order of rows
         sorted_one, sorted_two = one[order], two[order]
         new = np.ones(len(one), np.bool_)

@@ -10,6 +10,7 @@ from bmc.codegen.contract.loop import while_true
 from bmc.codegen.kernel import kernel_function
 from bmc.codegen.opaque.characters import byte_at, character_function, lower_bytes_function, next_word_function
 from bmc.codegen.opaque.memory import Arrays, i64
+from bmc.codegen.splitmix import mixed
 from bmc.codegen.typed import attributes
 from bmc.codegen.value import I64, Value
 from bmc.ir import Operation
@@ -158,7 +159,7 @@ def emit_int_hash(module: ir.Module, name: str, op: Operation, fused: bool) -> i
     function, builder, dims = kernel_function(module, name, op)
     code = Arrays(module, builder, dims, fused)
     source, target = function.args[:2]
-    salt = _mixed(builder, i64(1))
+    salt = mixed(builder, i64(1))
 
     def one(i: ir.Value) -> None:
         number = code.integer(source, i, op.operands[0].type.dtype)
@@ -175,21 +176,13 @@ def text_hash(code: Arrays, address: ir.Value, length: ir.Value) -> ir.Value:
     state = _folded(
         code, address, length, False, i64(_FNV_START), lambda s, byte: builder.mul(builder.xor(s, byte), i64(_FNV_PRIME))
     )
-    return _mixed(builder, state)
+    return mixed(builder, state)
 
 
 def _store_hash(code: Arrays, state: ir.Value, n: int, target: ir.Value, i: ir.Value) -> None:
     builder = code.builder
-    found = builder.urem(_mixed(builder, state), i64(n))
+    found = builder.urem(mixed(builder, state), i64(n))
     code.store(Value(builder.trunc(found, I32), "i32"), target, i)
-
-
-def _mixed(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
-    """splitmix64's output function."""
-    x = builder.add(x, i64(0x9E3779B97F4A7C15))
-    x = builder.mul(builder.xor(x, builder.lshr(x, i64(30))), i64(0xBF58476D1CE4E5B9))
-    x = builder.mul(builder.xor(x, builder.lshr(x, i64(27))), i64(0x94D049BB133111EB))
-    return builder.xor(x, builder.lshr(x, i64(31)))
 
 
 _Fold = Callable[[ir.Value, ir.Value], ir.Value]
