@@ -2,7 +2,7 @@
 into files: `write_predictions`."""
 
 from bmc.data.blocks import Block, Progress
-from bmc.data.files import FORMATS, Given, files_of
+from bmc.data.files import FORMATS, Given, files_of, is_remote
 from bmc.data.fingerprint import fingerprint
 from bmc.data.frames import columns_in
 from bmc.data.read import read_blocks, read_source
@@ -12,6 +12,6 @@ from bmc.data.write import WRITTEN, PredictionWriter, prediction_writer, write_p
 
 __all__ = [
     "FORMATS", "WRITTEN", "Block", "Given", "PredictionWriter", "Progress", "Reading", "RowBlock", "Rows", "columns_in",
-    "expanded", "files_of", "fingerprint", "prediction_writer", "read_blocks", "read_row_blocks", "read_rows", "read_source",
-    "write_predictions",
+    "expanded", "files_of", "fingerprint", "is_remote", "prediction_writer", "read_blocks", "read_row_blocks", "read_rows",
+    "read_source", "write_predictions",
 ]  # fmt: skip

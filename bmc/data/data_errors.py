@@ -47,7 +47,7 @@ def no_such_data(pattern: str, span: Span | None) -> Diagnostic:
     """E0720"""
     what = f"no file matches {pattern!r}" if any(c in pattern for c in "*?[") else f"there is no data file {pattern!r}"
     notes = ("paths are relative to the folder of the file that has the data block; `--data NAME=PATH` gives another",)
-    return Diagnostic("E0720", what, _declared(span, _WHERE), notes if span else ())
+    return Diagnostic("E0720", what, _declared(span, _WHERE), notes if span and "://" not in pattern else ())
 
 
 def is_a_directory(path: str, span: Span | None) -> Diagnostic:

@@ -20,8 +20,8 @@ from bmc.frontend.unit import SourceSpec
 from bmc.record import replace
 
 __all__ = [
-    "BINARY", "FORMATS", "TABLES", "Given", "files_of", "folders_of", "format_of", "is_folder", "is_remote", "local_path",
-    "paths_by_column", "separator_of",
+    "BINARY", "FORMATS", "TABLES", "Given", "files_of", "folders_of", "format_of", "is_compressed", "is_folder", "is_remote",
+    "local_path", "paths_by_column", "separator_of",
 ]  # fmt: skip
 
 Given = str | Path | Mapping[str, Any]
@@ -99,8 +99,6 @@ def _matches(place: str, source: SourceSpec, given: str | Path | None, *, folder
     if is_remote(place):
         if folders or source.kind in ("text", "bytes"):
             raise BmcError(data_errors.not_remote(place, source.kind, span))
-        if not any(sign in place for sign in "*?["):
-            return [place]
         from bmc.data.remote import matches_of  # noqa: PLC0415 - importing Arrow takes a tenth of a second
 
         matches = matches_of(place, span)
@@ -115,11 +113,22 @@ def _matches(place: str, source: SourceSpec, given: str | Path | None, *, folder
 
 def format_of(path: str | Path) -> str | None:
     """The format that a file's name says, None if it says none."""
-    suffix = Path(str(path).lower().removesuffix(".gz")).suffix.removeprefix(".")
+    suffix = Path(_name_of(path).removesuffix(".gz")).suffix.removeprefix(".")
     suffix = {"tsv": "csv", "pq": "parquet", "ndjson": "jsonl", "feather": "arrow", "ipc": "arrow"}.get(suffix, suffix)
     return suffix if suffix in (*TABLES, "npy", "idx") else None
 
 
+def is_compressed(place: str) -> bool:
+    """Whether a file of this name is what `gzip` wrote."""
+    return _name_of(place).endswith(".gz")
+
+
 def separator_of(place: str) -> str:
     """What stands between the cells of a csv file of this name."""
-    return "\t" if place.lower().removesuffix(".gz").endswith(".tsv") else ","
+    return "\t" if _name_of(place).removesuffix(".gz").endswith(".tsv") else ","
+
+
+def _name_of(place: str | Path) -> str:
+    """In small letters, and of a URI without the settings behind it."""
+    name = str(place).lower()
+    return name.partition("?")[0] if is_remote(name) else name

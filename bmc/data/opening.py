@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
 from bmc.data import data_errors
-from bmc.data.files import is_remote
+from bmc.data.files import is_compressed, is_remote
 from bmc.errors import BmcError
 from bmc.source import Span
 
@@ -241,14 +241,10 @@ def _no_gzip(name: str, error: Exception, span: Span | None) -> Any:
     return data_errors.cannot_read(name, f"it is no gzip file, or damaged: {error}", span)
 
 
-def _compressed(name: str) -> bool:
-    return name.lower().endswith(".gz")
-
-
 def open_stream(name: str, span: Span | None, encoding: str = "") -> Stream:
     """The content of a file from front to back, as UTF-8 if it is in another `encoding`. Raises BmcError."""
     file, size = _opened(name, span)
-    return Stream(name, file, span, size=size, compressed=_compressed(name), encoding=encoding)
+    return Stream(name, file, span, size=size, compressed=is_compressed(name), encoding=encoding)
 
 
 def standard_input() -> Stream:
@@ -294,7 +290,7 @@ def open_as_it_is(name: str, span: Span | None) -> IO[bytes]:
 @contextmanager
 def open_file(name: str, span: Span | None) -> Iterator[IO[bytes]]:
     """A file to seek in, as it lies there; what is compressed goes through an unnamed temporary file. Raises BmcError."""
-    if _compressed(name):
+    if is_compressed(name):
         with open_stream(name, span) as stream, seekable(stream, span) as file:
             yield file
         return

@@ -20,14 +20,19 @@ from bmc.source import Span
 
 __all__ = ["matches_of", "open_remote"]
 
-_WILD = re.compile(r"[*?\[]")
+_WILD = re.compile(r"[*\[]")
+"""A question mark begins the settings of a file system: `s3://bucket/a.csv?region=eu-central-1`."""
+
+_PATIENCE = "retry_limit_seconds=30"
+"""Google's storage is otherwise asked again for minutes."""
 
 
 def _system(uri: str, span: Span | None) -> tuple[Any, str]:
     """The file system of a URI, and the path there. Raises BmcError."""
     scheme = uri.partition("://")[0]
+    patient = f"{uri}?{_PATIENCE}" if scheme in ("gs", "gcs") and "?" not in uri else uri
     try:
-        found: tuple[Any, str] = fs.FileSystem.from_uri(uri)
+        found: tuple[Any, str] = fs.FileSystem.from_uri(patient)
     except (OSError, ValueError, ImportError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "Unrecognized filesystem" in reason:
@@ -39,12 +44,13 @@ def _system(uri: str, span: Span | None) -> tuple[Any, str]:
 def matches_of(pattern: str, span: Span | None) -> list[str]:
     """The URIs of the files that a pattern finds, in the order of their paths. `**` stands for any folders. Raises BmcError: the
     file system cannot be asked."""
-    wild = _WILD.search(pattern.partition("://")[2])
+    whole, sign, settings = pattern.partition("?")
+    wild = _WILD.search(whole.partition("://")[2])
     if wild is None:
         return [pattern]
-    fixed = pattern[: pattern.index("://") + 3 + wild.start()].rpartition("/")[0]
-    system, base = _system(fixed, span)
-    inner = pattern[len(fixed) + 1 :]
+    fixed = whole[: whole.index("://") + 3 + wild.start()].rpartition("/")[0]
+    system, base = _system(fixed + sign + settings, span)
+    inner = whole[len(fixed) + 1 :]
     try:
         selector = fs.FileSelector(base, allow_not_found=True, recursive="/" in inner)
         infos = system.get_file_info(selector)
@@ -52,9 +58,9 @@ def matches_of(pattern: str, span: Span | None) -> list[str]:
         raise BmcError(data_errors.cannot_read(pattern, _first_line(error), span)) from None
     found = []
     for info in infos:
-        path = posixpath.relpath(info.path, base) if base else info.path
+        path = (posixpath.relpath(info.path, base) if base else info.path).lstrip("/")
         if info.is_file and _fits(path.split("/"), inner.split("/")):
-            found.append(f"{fixed}/{path}")
+            found.append(f"{fixed}/{path}{sign}{settings}")
     return sorted(found)
 
 

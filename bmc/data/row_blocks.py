@@ -10,7 +10,7 @@ import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from bmc.data.files import Given, format_of
+from bmc.data.files import Given, format_of, is_remote
 from bmc.data.rows import Rows, read_rows, rows_in_parts
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec, SourceSpec
@@ -70,8 +70,12 @@ def expanded(given: Sequence[Given]) -> list[Given]:
     found: list[Given] = []
     for one in given:
         pattern = str(one)
-        matches = []
-        if not isinstance(one, Mapping) and any(sign in pattern for sign in "*?[") and not os.path.lexists(pattern):
+        matches: list[str] = []
+        if not isinstance(one, Mapping) and is_remote(pattern):
+            from bmc.data.remote import matches_of  # noqa: PLC0415 - importing Arrow takes a tenth of a second
+
+            matches = matches_of(pattern, None)
+        elif not isinstance(one, Mapping) and any(sign in pattern for sign in "*?[") and not os.path.lexists(pattern):
             matches = sorted(glob.glob(pattern, recursive=True))
         found.extend(matches or [one])
     return found

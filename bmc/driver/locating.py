@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bmc.codegen.cache import default_folder
-from bmc.data import Given, files_of
+from bmc.data import Given, files_of, is_remote
 from bmc.driver import run_errors
 from bmc.errors import BmcError
 from bmc.frontend.unit import DataSpec, SourceSpec
@@ -35,12 +35,16 @@ def _place(identity: str) -> Path:
 def remember(identity: str, base: str, overrides: Mapping[str, Given]) -> None:
     """Note for the model of this hash that relative paths began at `base`, and which paths replaced sources. Best effort: without a
     writable cache nothing is noted."""
-    paths = {name: os.path.abspath(given) for name, given in overrides.items() if isinstance(given, (str, Path))}
+    paths = {name: _absolute(str(given)) for name, given in overrides.items() if isinstance(given, (str, Path))}
     text = json.dumps({"base": os.path.abspath(base), "data": paths}, ensure_ascii=True, sort_keys=True)
     place = _place(identity)
     with contextlib.suppress(OSError):
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_bytes(place, text.encode())
+
+
+def _absolute(place: str) -> str:
+    return place if is_remote(place) else os.path.abspath(place)
 
 
 def _recall(identity: str) -> tuple[str | None, dict[str, str]]:
@@ -57,7 +61,7 @@ def _recall(identity: str) -> tuple[str | None, dict[str, str]]:
 def located(data: DataSpec, identity: str, beside: str, overrides: Mapping[str, Given]) -> tuple[DataSpec, dict[str, Given]]:
     """The data block with folders where its files are, and what replaces sources. `beside`: the model file's folder."""
     base, paths = _recall(identity)
-    given: dict[str, Given] = {name: path for name, path in paths.items() if os.path.exists(path)}
+    given: dict[str, Given] = {name: path for name, path in paths.items() if is_remote(path) or os.path.exists(path)}
     given.update(overrides)
     folders = [folder for folder in (base, beside, os.curdir) if folder is not None]
     sources = [source if source.name in given else _found(source, folders, beside) for source in data.sources]

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bmc.data import csv_format, read_rows, read_source
+from bmc.data import csv_format, read_blocks, read_rows, read_source
 from bmc.errors import BmcError
 from bmc.frontend.unit import WindowSpec
 from bmc.record import replace
@@ -380,3 +380,24 @@ def test_headers_with_spaces_or_another_separator(declare: Any, put: Put, golden
         with declare.refused(texts, title):
             read_rows(put("t.csv", content), declare.columns("mass: f32"))
     golden("headers", "\n".join(texts))
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "npz"])
+def test_a_file_that_changes_while_it_is_read(declare: Any, put: Put, tmp_path: Path, kind: str) -> None:
+    """Nobody gets half of each state; what is unlinked meanwhile can be read to its end."""
+    if kind == "npz":
+        np.savez(tmp_path / "t.npz", mass=np.zeros(3_000_000))
+        path = tmp_path / "t.npz"
+    else:
+        path = put(f"t.{kind}", "mass\n" + ("1." + "0" * 60 + "\n") * 500_000 if kind == "csv" else '{"mass": 1}\n' * 600_000)
+    for act, right in ((path.unlink, True), (lambda: path.open("ab").write(b"\n"), False)):
+        blocks = read_blocks(declare.data(declare.columns("mass: f32"), declare.source(kind, path.name)))
+        saved = path.read_bytes()
+        next(blocks)
+        act()
+        if right:
+            assert sum(block.table.rows for block in blocks) > 100_000
+        else:
+            with pytest.raises(BmcError, match=r"E0721.*it changed while it was read"):
+                list(blocks)
+        path.write_bytes(saved)
