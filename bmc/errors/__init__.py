@@ -4,6 +4,6 @@
 """
 
 from bmc.errors.diagnostic import BmcError, CompilerBug, Diagnostic, Label, Level, Suggestion
-from bmc.errors.nearest_name import nearest
+from bmc.errors.nearest_name import nearest, nothing_else_near
 
-__all__ = ["BmcError", "CompilerBug", "Diagnostic", "Label", "Level", "Suggestion", "nearest"]
+__all__ = ["BmcError", "CompilerBug", "Diagnostic", "Label", "Level", "Suggestion", "nearest", "nothing_else_near"]

@@ -29,11 +29,13 @@ class Label:
 
 @record(frozen=True)
 class Suggestion:
-    """A change that would mend the source: replace `span` by `replacement`."""
+    """A change that would mend the source: replace `span` by `replacement`. `certain`: a tool may make it without asking, since
+    nothing else can well have been meant."""
 
     message: str
     span: Span | None = None
     replacement: str = ""
+    certain: bool = False
 
 
 @record(frozen=True)

@@ -6,7 +6,9 @@ breaks a reader raises its number. All text is valid Unicode (a lone surrogate b
 Keys: `schema` (integer), `code`, `level` (error, warning, note, help), `message`, `spans`, `children`, `rendered`.
 A span: `file_name`, `byte_start`, `byte_end` (offsets in the UTF-8 file, end exclusive), `line_start`, `line_end`,
 `column_start`, `column_end` (1-based, in code points, end exclusive), `is_primary`, `label` (string or null),
-`suggested_replacement` (string or null). A child is a note or a help: `level`, `message`, `spans`, no `code`.
+`suggested_replacement` (string or null), `suggestion_applicability` (`MachineApplicable`: `bmc check --fix` makes it;
+`MaybeIncorrect`: for a person to judge; null without a replacement). A child is a note or a help: `level`, `message`,
+`spans`, no `code`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ SCHEMA = 1
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
-def _span(span: Span, primary: bool, label: str | None, replacement: str | None = None) -> dict[str, Json]:
+def _span(
+    span: Span, primary: bool, label: str | None, replacement: str | None = None, applicability: str | None = None
+) -> dict[str, Json]:
     line_start, column_start = span.file.position(span.start)
     line_end, column_end = span.file.position(span.end)
     return {
@@ -39,6 +43,7 @@ def _span(span: Span, primary: bool, label: str | None, replacement: str | None 
         "is_primary": primary,
         "label": None if label is None else _unicode(label),
         "suggested_replacement": None if replacement is None else _unicode(replacement),
+        "suggestion_applicability": applicability,
     }
 
 
@@ -50,7 +55,10 @@ def diagnostic_object(diagnostic: Diagnostic) -> dict[str, Json]:
     """The object of one diagnostic, made of what `json` can write."""
     children: list[Json] = [{"level": "note", "message": _unicode(note), "spans": []} for note in diagnostic.notes]
     for suggestion in diagnostic.suggestions:
-        spans: list[Json] = [] if suggestion.span is None else [_span(suggestion.span, True, None, suggestion.replacement)]
+        spans: list[Json] = []
+        if suggestion.span is not None:
+            applicability = "MachineApplicable" if suggestion.certain else "MaybeIncorrect"
+            spans.append(_span(suggestion.span, True, None, suggestion.replacement, applicability))
         children.append({"level": "help", "message": _unicode(suggestion.message), "spans": spans})
     return {
         "schema": SCHEMA,

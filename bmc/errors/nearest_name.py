@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["nearest"]
+__all__ = ["nearest", "nothing_else_near"]
 
 _LONGEST = 64
 
@@ -52,3 +52,12 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
             best = found
     # A name of two letters of which one differs is a different name.
     return best[2] if best is not None and best[0] < max(len(folded), 1) - (len(folded) < 3) else None
+
+
+def nothing_else_near(name: str, near: str, candidates: Iterable[str]) -> bool:
+    """Whether `name` is `near` with one slip of the fingers, and with one slip nothing else."""
+    if len(name) < 3 and near != name * 2:
+        return False
+    folded = name.lower().replace("_", "")
+    within = {c for c in candidates if c != name and _distance(folded, c.lower().replace("_", ""), 1) <= 1}
+    return within == {near}

@@ -18,7 +18,7 @@ def test_one_object_on_one_line_with_all_parts() -> None:
         "m",
         (Label(span, "l", primary=True), Label(Span(file, 4, 5))),
         ("n",),
-        (Suggestion("s", Span(file, 4, 5), "e"), Suggestion("t")),
+        (Suggestion("s", Span(file, 4, 5), "e"), Suggestion("t"), Suggestion("u", Span(file, 4, 5), "f", certain=True)),
     )
     line = diagnostic_json(diagnostic)
     assert "\n" not in line
@@ -29,13 +29,16 @@ def test_one_object_on_one_line_with_all_parts() -> None:
     assert first == {
         "file_name": "ä.bm", "byte_start": 19, "byte_end": 23, "line_start": 2, "line_end": 3, "column_start": 9,
         "column_end": 3, "is_primary": True, "label": "l", "suggested_replacement": None,
+        "suggestion_applicability": None,
     }  # fmt: skip
     assert file.text.encode()[first["byte_start"] : first["byte_end"]] == b"(\n2)"
     assert (second["byte_start"], second["byte_end"], second["label"], second["is_primary"]) == (4, 6, None, False)
-    note, fix, advice = read["children"]
+    note, fix, advice, certain = read["children"]
     assert note == {"level": "note", "message": "n", "spans": []}
     assert fix["level"] == "help"
     assert fix["spans"][0]["suggested_replacement"] == "e"
+    assert fix["spans"][0]["suggestion_applicability"] == "MaybeIncorrect"
+    assert certain["spans"][0]["suggestion_applicability"] == "MachineApplicable"
     assert advice == {"level": "help", "message": "t", "spans": []}
     assert read["rendered"] == render(diagnostic)
 

@@ -33,6 +33,7 @@ from bmc.frontend.bodies.values import (
     describe,
 )
 from bmc.frontend.errors import layer_errors, name_errors, type_errors
+from bmc.frontend.errors.foreign import FOREIGN_MODULES
 from bmc.frontend.primitives import primitives
 from bmc.frontend.syntax import tree as syntax
 from bmc.record import replace
@@ -226,6 +227,8 @@ class Expressions(Core):
 
     # --- members ---------------------------------------------------------------------------------------------------
     def _attribute(self, node: syntax.Attribute, env: Environment) -> Datum:
+        if isinstance(node.value, syntax.Name) and node.value.text in FOREIGN_MODULES and self.find(node.value, env) is None:
+            raise Failure(name_errors.unknown_name(node.span, node.name.text, self.candidates(env)))
         value = self.evaluate(node.value, env)
         name = node.name.text
         if isinstance(value, Poison):

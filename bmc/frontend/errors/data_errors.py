@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bmc.errors import Diagnostic, Label, Suggestion
+from bmc.errors import Diagnostic, Label, Suggestion, nearest, nothing_else_near
 from bmc.frontend.errors.name_errors import did_you_mean, listed, primary
 from bmc.source import Span
 
@@ -56,7 +56,7 @@ def misspelt_clause(span: Span, name: str, block: str, clause: str) -> Diagnosti
         "E0501",
         f"the data block {block} has no `{clause}`, but a `{name}`",
         (primary(span, f"is this its `{clause}`?"),),
-        suggestions=(Suggestion(f"did you mean `{clause}`?", span, clause),),
+        suggestions=(Suggestion(f"did you mean `{clause}`?", span, clause, certain=True),),
     )
 
 
@@ -87,7 +87,7 @@ def column_not_in_file(span: Span, header: str, file: str, headers: Sequence[str
         f'{file} has no column "{header}"',
         (primary(span, "no such column"), Label(source, "in this file")),
         (f"its columns are: {listed(headers)}", 'a column whose header is no name is written `"unit price" as price: f32`'),
-        did_you_mean(span, header, headers),
+        _renamed(span, header, headers),
     )
 
 
@@ -104,6 +104,19 @@ def other_separator(source: Span, file: str, sign: str, line: str, *, given: boo
         (f"its first line is: {shown}",),
         (Suggestion(f"write `{fix}`", *(() if whole is None else (source, whole))),),
     )
+
+
+def _renamed(span: Span, header: str, headers: Sequence[str]) -> tuple[Suggestion, ...]:
+    """The column read from the header that is nearest, under the name that it has in the program."""
+    near = nearest(header, headers)
+    if near is None:
+        return ()
+    left, _, of_type = span.text.rpartition(":")
+    quoted = near if near.isidentifier() and near.isascii() else '"' + near.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    name = left.rpartition(" as ")[2].strip()
+    written = f"{name}:{of_type}" if near == name else f"{quoted} as {name}:{of_type}"
+    sure = nothing_else_near(header, near, headers) or header.casefold().replace("_", " ") == near.casefold().replace("_", " ")
+    return (Suggestion(f"did you mean `{written}`?", span, written, certain=sure),)
 
 
 def column_type_in_file(span: Span, name: str, declared: str, found: str, file: str, source: Span) -> Diagnostic:
@@ -142,7 +155,7 @@ def no_training_rows(span: Span, misspelt: bool) -> Diagnostic:
         "none of these sources is called `train`",
         (primary(span, "is this `train`?" if misspelt else "which of them are the training rows?"),),
         ("models are trained on the rows of `train`; the others are for `valid.loss`, `bmc eval` and the like",),
-        (Suggestion("did you mean `train`?", span, "train"),) if misspelt else (),
+        (Suggestion("did you mean `train`?", span, "train", certain=True),) if misspelt else (),
     )
 
 
@@ -153,7 +166,7 @@ def misspelt_split(span: Span, name: str, near: str) -> Diagnostic:
         f"a split called `{name}`",
         (primary(span, f"is this `{near}`?"),),
         ("splits may have other names, less like those three",),
-        (Suggestion(f"did you mean `{near}`?", span, near),),
+        (Suggestion(f"did you mean `{near}`?", span, near, certain=True),),
     )
 
 

@@ -97,7 +97,7 @@ def bare_kind(span: Span, name: str) -> Diagnostic:
         f"`{name}` alone is a kind of layer, not a layer",
         (primary(span, "which layer?"),),
         ("a kind makes fresh parameters at each use, so a name cannot stand for one layer of it",),
-        (Suggestion("construct it", span, f"{span.text}()"),),
+        (Suggestion("construct it", span, f"{span.text}()", certain=True),),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from bmc.errors import Diagnostic, Label, Suggestion, nearest
+from bmc.errors import Diagnostic, Label, Suggestion, nearest, nothing_else_near
+from bmc.frontend.errors.foreign import FOREIGN
 from bmc.source import Span
 
 __all__ = [
@@ -35,8 +37,21 @@ def primary(span: Span, text: str = "") -> Label:
 
 def did_you_mean(span: Span, name: str, candidates: Iterable[str]) -> tuple[Suggestion, ...]:
     """A suggestion of the nearest candidate, if one is near."""
-    near = nearest(name, candidates)
-    return () if near is None else (Suggestion(f"did you mean `{near}`?", span, near),)
+    known = list(candidates)
+    ours = FOREIGN.get(name)
+    if ours is not None and ours in known:
+        return (Suggestion(f"here it is called `{ours}`", span, ours, certain=True),)
+    near = nearest(name, known)
+    if near is None:
+        return ()
+    text = span.file.text
+    # What the file says nowhere else may be the one that is misspelt; a slip of the fingers is seldom made twice.
+    alone = _said(near, text) == 1 or _said(name, text) > 1
+    return (Suggestion(f"did you mean `{near}`?", span, near, certain=not alone and nothing_else_near(name, near, known)),)
+
+
+def _said(name: str, text: str) -> int:
+    return len(re.findall(rf"(?<!\w){re.escape(name)}(?!\w)", text))
 
 
 def listed(names: Sequence[str], limit: int = 12) -> str:
@@ -49,14 +64,14 @@ def unknown_name(
 ) -> Diagnostic:
     """E0201. `known`: where names that could have been meant are bound, which may be the ones that are misspelt; `idle`: those of
     the body that nothing reads."""
-    near = nearest(name, candidates)
+    names = list(candidates)
+    near = FOREIGN[name] if FOREIGN.get(name) in names else nearest(name, names)
     labels = [primary(span, "not known")]
     for other, text in ((near, "is bound here"), *((n, "is bound here, and nothing reads it") for n in idle[:2] if n != near)):
         where = None if other is None else known.get(other)
         if where is not None and where.file is span.file and where not in {label.span for label in labels}:
             labels.append(Label(where, f"`{other}` {text}"))
-    fixes = did_you_mean(span, name, () if near is None else (near,))
-    return Diagnostic("E0201", f"nothing is called `{name}` here", tuple(labels), suggestions=fixes)
+    return Diagnostic("E0201", f"nothing is called `{name}` here", tuple(labels), suggestions=did_you_mean(span, name, names))
 
 
 def unknown_declaration(span: Span, name: str, kind: str, candidates: Mapping[str, Span]) -> Diagnostic:

@@ -64,17 +64,20 @@ def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
 
 
-def unexpected_token(span: Span, found: str, expected: Sequence[str], after: Span | None) -> Diagnostic:
-    """E0101: `expected` are names of what could have stood there, most useful first."""
+def unexpected_token(
+    span: Span, found: str, expected: Sequence[str], after: Span | None, instead: str | None = None
+) -> Diagnostic:
+    """E0101: `expected` are names of what could have stood there, most useful first; `instead`, what was surely meant."""
     wanted = f"expected {_listed(expected)}, found {found}" if expected else f"{found} cannot stand here"
     labels = [_primary(span, f"expected {_listed(expected)}" if expected else "")]
     if after is not None and after.line != span.line:
         labels.append(Label(after, "after this"))
-    return Diagnostic("E0101", wanted, tuple(labels))
+    fixes = () if instead is None else (Suggestion(f"write `{instead}`", span, instead, certain=True),)
+    return Diagnostic("E0101", wanted, tuple(labels), suggestions=fixes)
 
 
-def missing_comma(after: Span, found: Span, opened: Span) -> Diagnostic:
-    """E0121: two items of one bracket with nothing between them."""
+def missing_comma(after: Span, found: Span, opened: Span, certain: bool) -> Diagnostic:
+    """E0121: two items of one bracket with nothing between them. `certain`: it cannot be an operator that is missing."""
     end = Span(after.file, max(after.start, after.end - 1), after.end)
     labels = [_primary(end, "a comma is missing behind this")]
     if found.line != after.line:
@@ -83,7 +86,7 @@ def missing_comma(after: Span, found: Span, opened: Span) -> Diagnostic:
         labels.append(Label(opened, "of this list"))
     place = Span(after.file, after.end, after.end)
     message = f"a `,` is missing before `{_shortened(found.text)}`"
-    return Diagnostic("E0121", message, tuple(labels), (), (Suggestion("write a comma", place, ","),))
+    return Diagnostic("E0121", message, tuple(labels), (), (Suggestion("write a comma", place, ",", certain),))
 
 
 def block_not_opened(head: Span, closing: Span | None, end: Span | None) -> Diagnostic:
@@ -93,10 +96,12 @@ def block_not_opened(head: Span, closing: Span | None, end: Span | None) -> Diag
         ends = [] if closing is None else [Label(closing, "its end")]
         labels = (_primary(head, f"the block of this `{word}` has no `{{`"), *ends)
         return Diagnostic("E0122", f"the block of `{word}` is not opened", labels)
-    place = Span(end.file, end.end, end.end)
+    rest = end.file.text[end.end :]
+    place = Span(end.file, end.end, end.end + len(rest) - len(rest.lstrip(" \t")))
     mark = Span(end.file, max(end.start, end.end - 1), end.end)
     labels = (_primary(mark, "a `{` is missing behind this"), *([] if head == end else [Label(head, "of this block")]))
-    return Diagnostic("E0122", f"the block of `{word}` is not opened", labels, (), (Suggestion("write the brace", place, " {"),))
+    fix = Suggestion("write the brace", place, " {", certain=True)
+    return Diagnostic("E0122", f"the block of `{word}` is not opened", labels, (), (fix,))
 
 
 def unexpected_line_end(span: Span, after: Span, expected: Sequence[str]) -> Diagnostic:
@@ -113,7 +118,7 @@ def unexpected_line_end(span: Span, after: Span, expected: Sequence[str]) -> Dia
 def unknown_characters(span: Span) -> Diagnostic:
     """E0102"""
     text = span.text
-    meant = _MEANT.get(text[0])
+    meant = "|>" if text == "|" else _MEANT.get(text[0])
     if text.isalpha():
         return Diagnostic(
             "E0102",
@@ -124,7 +129,8 @@ def unknown_characters(span: Span) -> Diagnostic:
         )
     if text[0] in _QUOTES:
         closed = len(text) > 1 and text[-1] in _QUOTES + '"'
-        quoted = (Suggestion('write `"` at both ends', span, f'"{text[1:-1]}"'),) if closed and "\\" not in text else ()
+        fix = Suggestion('write `"` at both ends', span, f'"{text[1:-1]}"', certain=True)
+        quoted = (fix,) if closed and "\\" not in text else ()
         return Diagnostic(
             "E0102",
             f"unknown character {_shown(text[0])}",
@@ -135,7 +141,7 @@ def unknown_characters(span: Span) -> Diagnostic:
     suggestions: tuple[Suggestion, ...] = ()
     if meant is not None and len(set(text)) == 1:
         change = f"write `{meant}`" if meant.strip() else "write a plain space" if meant else "leave it out"
-        suggestions = (Suggestion(change, span, meant),)
+        suggestions = (Suggestion(change, span, meant, certain=True),)
     return Diagnostic("E0102", f"unknown character {_shown(text)}", (_primary(span),), (), suggestions)
 
 
@@ -213,6 +219,7 @@ def chained_comparison(left: Span, first: Span, middle: Span, second: Span) -> D
                 f"write `{_shortened(left.text)} {first.text} {_shortened(names)} and {_shortened(names)} {second.text} ...`",
                 Span(second.file, second.start, second.start),
                 f"and {names} ",
+                certain=True,
             ),
         ),
     )
@@ -221,26 +228,27 @@ def chained_comparison(left: Span, first: Span, middle: Span, second: Span) -> D
 def operator_after_pipe(operator: Span, piped: Span, stage: Span) -> Diagnostic:
     """E0109: `x |> f / 255`; `piped` is all before the operator, `stage` the last `|> f` of it."""
     shown = _shortened(" ".join(piped.text.split()))
+    arithmetic = operator.text in ("+", "-", "*", "/")  # a `>` may be half of a pipe
     return Diagnostic(
         "E0109",
         f"`{operator.text}` cannot follow a pipe: `|>` binds loosest",
         (_primary(operator, "this would belong to the stage before it"), Label(stage, "the stage")),
         (),
         (
-            Suggestion(f"if the result of the pipe is meant, write `({shown}) {operator.text} ...`", piped, f"({piped.text})"),
+            Suggestion(f"if its result is meant, write `({shown}) {operator.text} ...`", piped, f"({piped.text})", arithmetic),
             Suggestion(f"if it belongs to the value, write it before the pipe: `value {operator.text} ... |> {stage.text}`"),
         ),
     )
 
 
-def assignment_for_comparison(span: Span) -> Diagnostic:
+def assignment_for_comparison(span: Span, certain: bool) -> Diagnostic:
     """E0110"""
     return Diagnostic(
         "E0110",
         "`=` names a value; a comparison is written `==`",
         (_primary(span),),
         (),
-        (Suggestion("write `==`", span, "=="),),
+        (Suggestion("write `==`", span, "==", certain),),
     )
 
 
@@ -309,9 +317,9 @@ def bad_dim(span: Span) -> Diagnostic:
     )
 
 
-def misplaced_statement(span: Span, found: str, block: str, allowed: str, meant: str | None) -> Diagnostic:
+def misplaced_statement(span: Span, found: str, block: str, allowed: str, meant: str | None, certain: bool = False) -> Diagnostic:
     """E0117: `block` names where it stands, `allowed` what may stand there, `meant` a keyword that is close to it."""
-    suggestions = (Suggestion(f"did you mean `{meant}`?", span, meant),) if meant is not None else ()
+    suggestions = (Suggestion(f"did you mean `{meant}`?", span, meant, certain),) if meant is not None else ()
     return Diagnostic("E0117", f"{found} cannot stand {block}", (_primary(span),), (allowed,), suggestions)
 
 
@@ -326,8 +334,12 @@ def missing_result_type(span: Span, name: Span) -> Diagnostic:
     )
 
 
-def missing_type(name: Span, what: str) -> Diagnostic:
-    """E0118: a `param`, `state`, column or result without `: type`."""
+def missing_type(name: Span, what: str, equal: Span | None = None) -> Diagnostic:
+    """E0118: a `param`, `state`, column or result without `: type`. `equal`: a `=` that stands there instead of the `:`."""
+    if equal is not None:
+        fix = Suggestion("write `:`", equal, ":", certain=True)
+        label = _primary(equal, f"a `:` stands between {what} and its type")
+        return Diagnostic("E0118", f"{what} `{name.text}` has no type", (label,), suggestions=(fix,))
     wanted = f"write `{name.text}: float[...]` with its dims"
     return Diagnostic(
         "E0118",

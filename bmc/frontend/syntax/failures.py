@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bmc.errors import Diagnostic, nearest
+from bmc.errors import Diagnostic, nearest, nothing_else_near
 from bmc.frontend.errors import syntax_errors
 from bmc.frontend.syntax.lalr import MAX_DEPTH, Failure
 from bmc.frontend.syntax.tokens import RESERVED, Token
@@ -45,6 +45,12 @@ _FOREIGN = {
     "def": "fn", "func": "fn", "function": "fn", "import": "use", "include": "use", "class": "layer", "module": "layer",
     "const": "let", "var": "let", "for": "repeat", "loop": "repeat", "dataset": "data",
 }  # fmt: skip
+_CONDITIONS = frozenset({"IF", "ASSERT", "WHERE"})
+_TYPES = frozenset({"float", "bool", "u8", "i32", "i64", "f32", "f64", "str", "date", "timestamp"})
+_SAME = frozenset({"def", "func", "function", "import", "include", "const", "var", "dataset"})
+"""Those of `_FOREIGN` that can mean nothing else."""
+_SLIPS = (("=", "==", "EQUAL"), ("=", ":", "EQUAL"), (":", "=", "COLON"), ("->", ":", "ARROW"), ("->", "=>", "ARROW"))
+"""What is meant, what was written, and the kind of token that could have come there."""
 _STARTERS = {
     "file": ("use", "let", "fn", "layer", "model", "optimizer", "data", "train"),
     "body": ("param", "state", "let", "if", "repeat", "scan", "yield", "assert", "return"),
@@ -102,7 +108,8 @@ class Failures:
         if any(t.repaired for t in tokens[failure.statement : failure.end + 1]):
             return None
         if self._means_comparison(failure):
-            self.errors.append(syntax_errors.assignment_for_comparison(self._span(failure.index)))
+            certain = self._tokens[failure.statement].kind in _CONDITIONS
+            self.errors.append(syntax_errors.assignment_for_comparison(self._span(failure.index), certain))
             return "COMPARE"
         for explain in self._explanations():
             diagnostic = explain(failure)
@@ -165,7 +172,7 @@ class Failures:
     def _means_comparison(self, failure: Failure) -> bool:
         if self._tokens[failure.index].kind != "EQUAL" or "COMPARE" not in failure.expected:
             return False
-        if self._tokens[failure.statement].kind in ("IF", "ASSERT", "WHERE"):
+        if self._tokens[failure.statement].kind in _CONDITIONS:
             return True
         start = self._item_start(failure.index, failure.statement)
         keyword = self._tokens[start - 1].kind if start > 0 else ""
@@ -206,7 +213,8 @@ class Failures:
         if not at_start and not misspelt:
             return None
         where, allowed = _BLOCKS[block]
-        return syntax_errors.misplaced_statement(self._span(failure.statement), _found(first), where, allowed, meant)
+        certain = meant is not None and (first.text in _SAME or nothing_else_near(first.text, meant, _STARTERS[block]))
+        return syntax_errors.misplaced_statement(self._span(failure.statement), _found(first), where, allowed, meant, certain)
 
     def _meant(self, first: Token, block: str) -> str | None:
         """The keyword that a statement's first word stands for, if it is none itself."""
@@ -247,7 +255,7 @@ class Failures:
         index = failure.index
         if self._tokens[index].kind in ("DOT", "LPAR", "LSQB") and failure.expected == {"COMMA", "COLON", "EQUAL"}:
             return syntax_errors.bad_target(self._span(index - 1, index), None)
-        if self._tokens[index].kind != "EQUAL" or index == failure.statement:
+        if self._tokens[index].kind != "EQUAL" or index == failure.statement or self._is_type(index):
             return None
         if self._item_start(index, failure.statement) != failure.statement:
             return None
@@ -277,7 +285,11 @@ class Failures:
         words = {"PARAM": "the parameter", "STATE": "the state"}
         first = self._tokens[failure.statement].kind
         what = words.get(first, "the result" if first in _CALLABLES else "the column")
-        return syntax_errors.missing_type(self._span(index - 1), what)
+        return syntax_errors.missing_type(self._span(index - 1), what, self._span(index) if self._is_type(index) else None)
+
+    def _is_type(self, equal: int) -> bool:
+        """Whether the token is a `=` with the name of a type behind it: `price = f32?`."""
+        return self._tokens[equal].kind == "EQUAL" and self._tokens[equal + 1].text in _TYPES
 
     def _missing_comma(self, failure: Failure) -> Diagnostic | None:
         """An item follows an item within brackets: on the next line, or where nothing but a comma can make sense of both."""
@@ -293,15 +305,13 @@ class Failures:
         if start == failure.statement or self._tokens[start - 1].kind == "LBRACE":
             return None
         apart = "\n" in self._file.text[before.end : found.start]
-        plain = found.kind in ("NUMBER", "STRING") or before.kind in ("NUMBER", "STRING") or found.text in self._keys(index)
-        if not apart and not plain:
+        literals = [token.kind in ("NUMBER", "STRING") for token in (before, found)]
+        key = self._tokens[index + 1].kind == "EQUAL"  # `dense(3 bias = false)`; behind a name there is always another token
+        if not apart and not any(literals) and not key:
             return None
-        return syntax_errors.missing_comma(self._span(index - 1), self._span(index), self._span(start - 1))
-
-    def _keys(self, index: int) -> frozenset[str]:
-        """The token's own text, where `=` follows it: `dense(3 bias = false)`."""
-        following = self._tokens[index + 1] if index + 1 < len(self._tokens) else None
-        return frozenset({self._tokens[index].text} if following is not None and following.kind == "EQUAL" else ())
+        in_list = self._tokens[start - 1].kind == "LSQB"  # of two numbers in a call an operator may be what is missing
+        certain = apart or key or (all(literals) and (in_list or "STRING" in (before.kind, found.kind)))
+        return syntax_errors.missing_comma(self._span(index - 1), self._span(index), self._span(start - 1), certain)
 
     def _line_end_inside(self, failure: Failure) -> Diagnostic | None:
         index = failure.index
@@ -323,7 +333,7 @@ class Failures:
         if self._tokens[index].kind in _OPERATORS | {"EQUAL", "COLON", "COMMA", "PIPE", "RBRACE", "NEWLINE", "$END"}:
             return None
         if self._tokens[index].text == "elif":
-            return syntax_errors.misplaced_statement(self._span(index), "`elif`", *_BLOCKS["body"], "else if")
+            return syntax_errors.misplaced_statement(self._span(index), "`elif`", *_BLOCKS["body"], "else if", True)
         return syntax_errors.missing_line_end(self._span(index), _found(self._tokens[index]), self._span(index - 1))
 
     def _unexpected(self, failure: Failure) -> Diagnostic:
@@ -334,4 +344,6 @@ class Failures:
             expected = ["a type"]
         if failure.expected == {"NAME"} and after is not None and self._tokens[index - 1].kind == "PIPE":
             expected = ["a function or a layer"]
-        return syntax_errors.unexpected_token(self._span(index), _found(self._tokens[index]), expected, after)
+        found = self._tokens[index]
+        instead = next((text for text, wrong, kind in _SLIPS if found.text == wrong and kind in failure.expected), None)
+        return syntax_errors.unexpected_token(self._span(index), _found(found), expected, after, instead)
