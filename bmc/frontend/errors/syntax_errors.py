@@ -6,6 +6,7 @@ primary label; a suggestion's span and replacement, where both are there, can be
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from bmc.errors import Diagnostic, Label, Suggestion
@@ -125,7 +126,7 @@ def unknown_characters(span: Span) -> Diagnostic:
             f"{_shown(text)} cannot be part of a name",
             (_primary(span, "not an ASCII letter"),),
             ("names are made of ASCII letters, digits and `_`; strings and comments may hold any character",),
-            (Suggestion('a column is given a name of its own by `"header in the file" as name: type`'),),
+            (_NAMED_COLUMN,),
         )
     if text[0] in _QUOTES:
         closed = len(text) > 1 and text[-1] in _QUOTES + '"'
@@ -138,7 +139,7 @@ def unknown_characters(span: Span) -> Diagnostic:
             (),
             quoted,
         )
-    suggestions: tuple[Suggestion, ...] = ()
+    suggestions: tuple[Suggestion, ...] = (_NAMED_COLUMN,) if _declares_column(span) else ()
     if meant is not None and len(set(text)) == 1:
         change = f"write `{meant}`" if meant.strip() else "write a plain space" if meant else "leave it out"
         suggestions = (Suggestion(change, span, meant, certain=True),)
@@ -193,7 +194,21 @@ def bad_number(span: Span) -> Diagnostic:
         f"`{_shortened(span.text)}` is not a number",
         (_primary(span),),
         ("numbers look like 12, 20_000, 0.5, 1e-3; a name cannot start with a digit",),
+        (_NAMED_COLUMN,) if _declares_column(span) else (),
     )
+
+
+_NAMED_COLUMN = Suggestion('a column is given a name of its own by `"header in the file" as name: type`')
+_LONGEST_COLUMN = 200
+_COLUMN = re.compile(r"[ \t]*\S+[ \t]*:\s*(bool|u8|i32|i64|f32|f64|str|date|timestamp)\b")
+
+
+def _declares_column(span: Span) -> bool:
+    """Whether the line looks like a column, `name: type`, with the span in its name."""
+    begin = span.start - span.column + 1
+    line = span.file.text[begin : begin + _LONGEST_COLUMN]  # a broken line may be all there is of a large file
+    found = _COLUMN.match(line)
+    return found is not None and span.column <= line.index(":")
 
 
 def number_too_large(span: Span) -> Diagnostic:

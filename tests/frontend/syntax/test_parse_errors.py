@@ -42,6 +42,7 @@ CASES = {
     "E0105-string": 'data D {\n  source = csv("a.csv)\n  x = 1\n}\n',
     "E0106-escape": r'let s = "C:\data\new\u{110000}\ud800"' + "\n",
     "E0107-form": "let a = 3x + 1_0_ + 1.5.5 + 0x10 + 1e + .5\n",
+    "E0107-column": "data D {\n  columns {\n    1price: f32\n    total€: f32?\n  }\n}\n",
     "E0107-size": "let a = [9223372036854775808, 1e400]\n",
     "E0108-chain": "let a = 1 < x < 3\n",
     "E0108-chain-behind-and": "let a = f(c and lo <= x + 1 < hi)\n",
