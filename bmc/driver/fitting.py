@@ -19,6 +19,7 @@ from bmc_runtime.binding import BoundFunction, Library
 from bmc_runtime.fitting import RowPass, pass_rows
 from bmc_runtime.mapping import map_rows, run_whole
 from bmc_runtime.memory import Array
+from bmc_runtime.reducers.distinct import Distinctness
 from bmc_runtime.table import Column, RowInput, Table
 
 __all__ = ["fit_statistics"]
@@ -83,9 +84,11 @@ def fit_statistics(
     store: Mapping[str, Array],
     given: Collection[str] = (),
     progress: Callable[[int], None] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> list[Array]:
     """Run the fits; each writes its fitted values into the store, but those whose keys are `given`. Gives the buffers that texts
-    in them point into. `progress` is told how many rows were read, once for each block of a pass.
+    in them point into. `progress` is told how many rows were read, once for each block of a pass; `note`
+    of tables that are too small for the values of the training rows.
 
     Raises BmcError when a statistic is not finite: no cell of the column has a value, or one is infinite.
     """
@@ -114,6 +117,10 @@ def fit_statistics(
         following: list[tuple[_Fit, RowPass]] = []
         for fit, level in running:
             fit.after(level)
+            for key, known in level.tables.items():
+                text = _too_small(data, key, known)
+                if text is not None and note is not None:
+                    note(text)
             another = fit.level()
             if another is None:
                 done.append(fit)
@@ -126,6 +133,23 @@ def fit_statistics(
             unknown -= set(fit.spec.keys)
             _require_finite(data, fit.spec, train.rows, store)
     return keep
+
+
+_MOST_OTHER = 0.1
+"""A table that leaves out more of the cells is worth a word."""
+
+
+def _too_small(data: DataSpec, key: str, known: Distinctness) -> str | None:
+    """That many cells count as other; None where they are few, and of parts of text, of which most are rare."""
+    left = known.cells - known.kept
+    spec = next((f for f in data.fitted if f.key == key), None)
+    if spec is None or not key.endswith(".table") or ".vocab." in key or left <= _MOST_OTHER * known.cells:
+        return None
+    places = spec.type.shape[0]
+    return (
+        f"`{spec.expression}`: {known.values:,} values, places for {places} of them: {100 * left / known.cells:.1f} % of the "
+        f"training rows count as other"
+    )
 
 
 def _require_finite(data: DataSpec, fit: FitSpec, rows: int, store: Mapping[str, Array]) -> None:

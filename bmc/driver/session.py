@@ -7,7 +7,7 @@ thin layers over it. Guaranteed: evaluation and prediction run the same compiled
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,12 +141,12 @@ class Session:
         """The rows that `where` and `distinct` keep."""
         return kept_rows(self.data, table, self.library, self.store)
 
-    def fit(self, train: Table) -> None:
-        """Fill the fitted values from the training split, those aside that another model gives."""
+    def fit(self, train: Table, note: Callable[[str], None] | None = None) -> None:
+        """Fill the fitted values from the training split, those aside that another model gives. `note` is told what is odd."""
         given = self.start.fitted if self.start is not None else {}
         for key, array in given.items():
             self.store[key][...] = array
-        self.keep = fit_statistics(self.data, train, self.library, self.store, given)
+        self.keep = fit_statistics(self.data, train, self.library, self.store, given, note=note)
         if self.start is not None:
             self.keep += self.start.keep
 

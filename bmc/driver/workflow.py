@@ -139,7 +139,7 @@ def prepare(session: Session, data: Mapping[str, Given], observer: Observer | No
             observer.on_note(text)
     if "train" not in tables or tables["train"].rows == 0:
         raise BmcError(run_errors.split_without_rows("train", unit.data.sources[0].span))
-    session.fit(tables["train"])
+    session.fit(tables["train"], observer.on_note if observer is not None else None)
     # A table whose outputs are held is not needed any more.
     return {name: session.outputs(name, tables.pop(name)) for name in list(tables)}
 

@@ -14,6 +14,7 @@ from bmc_runtime.feeding import Forgetting
 from bmc_runtime.mapping import steps_of, within_arena
 from bmc_runtime.memory import Array, address_of, allocate
 from bmc_runtime.plan import Buffer, evaluate_dim
+from bmc_runtime.reducers.distinct import Distinctness
 from bmc_runtime.reducers.running import REDUCERS, Reductions
 from bmc_runtime.table import Bytes, Column, RowInput, Table
 
@@ -33,7 +34,8 @@ _MOST_BINDINGS = 8
 
 class RowPass:
     """One function whose reducers rows pass by. `given`: its inputs that have no rows. `dims`: run-time dims that hold for all
-    blocks; those of ragged columns follow from each block unless a result has them."""
+    blocks; those of ragged columns follow from each block unless a result has them. `tables`: what is known of the cells of
+    each table, by key, once there are results."""
 
     def __init__(self, function: BoundFunction, given: Mapping[str, Array], dims: Mapping[str, int]) -> None:
         self.function = function
@@ -41,6 +43,7 @@ class RowPass:
         self.dims = dims
         plan = function.plan
         self.reductions = Reductions(plan, function.library.kernels)
+        self.tables: dict[str, Distinctness] = {}
         self._wanted = {b.key: b for b in plan.buffers if b.kind == "input" and b.key not in given}
         self._made = {b.key: b for b in plan.buffers if b.kind == "output"}
         self._bindings: dict[tuple[tuple[str, int], ...], Binding] = {}
@@ -91,6 +94,9 @@ class RowPass:
         for position, step in self.reductions.steps.items():
             made = [plan.buffers[i] for i in step.arguments[REDUCERS[step.symbol].inputs :]]
             outputs = [found[b.key] if b.kind == "output" else self.function.store[b.key] for b in made]
+            known = self.reductions.distinctness(position)
+            if known is not None:
+                self.tables[made[0].key] = known
             self.reductions.finish(position, outputs)
         return found
 

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 import bmc
+from bmc.driver.workflow import Silent, TrainOptions, train
 from bmc.errors.render import render_all
+from bmc.frontend.elaborate import elaborate
+from bmc.source import SourceFile
 from tests.columns import program, transformed
 
 RNG = np.random.default_rng(7)
@@ -135,3 +138,30 @@ train M on D { loss = LOSS; class_weight = "balanced"; steps = 1; batch = 100; o
     model = bmc.compile(text.replace("LOSS", "bce(out[:, 0], flag)")).train({"D": columns})
     row = weights("balanced", classes=np.array([False, True]), y=train == "a")[(train == "a").astype(int)]
     np.testing.assert_allclose(model.weights["w"][0], [-np.sum(row * (0.5 - (train == "a"))) / row.sum(), 0, 0, 0], atol=1e-6)
+
+
+def test_tables_that_are_too_small_are_told() -> None:
+    """Four shops of six are not in a table of three places, of which the last means other; a text of rare words is no news."""
+
+    class Notes(Silent):
+        def __init__(self) -> None:
+            self.texts: list[str] = []
+
+        def on_note(self, text: str) -> None:
+            self.texts.append(text)
+
+    lines = """a = shop |> category(max = 3)
+      b = shop |> onehot(max = 7)
+      c = shop |> words |> vocab(max = 2) |> pad(max = 2)
+      d = shop |> category(max = 6)"""
+    text = program("shop: str", lines, list("abcd"))
+    unit, _ = elaborate([SourceFile("m.bm", text)])
+    assert unit is not None
+    notes = Notes()
+    train(unit, TrainOptions(data={"D": {"shop": SHOP, "zero": [0.0] * ROWS}}), notes)
+    counts = sorted((SHOP.count(s) for s in set(SHOP)), reverse=True)
+    share = f"{100 * sum(counts[2:]) / ROWS:.1f} %"
+    assert min(counts) / ROWS > 0.1  # so that d, which leaves out one shop, is told, too
+    want = f"`category(max = 3)`: 6 values, places for 2 of them: {share} of the training rows count as other"
+    assert want in notes.texts
+    assert len(notes.texts) == 2

@@ -21,7 +21,7 @@ from bmc_runtime.memory import DTYPES, Array
 from bmc_runtime.reducers.contract import Attributes, Kernels
 from bmc_runtime.table import Bytes, text_column
 
-__all__ = ["Distinct", "texts_of"]
+__all__ = ["Distinct", "Distinctness", "texts_of"]
 
 Counts = Counter[Any]
 
@@ -55,6 +55,15 @@ def _merged_cases(found: Counts) -> Counts:
 
 
 @dataclass(frozen=True)
+class Distinctness:
+    """How many different values `cells` have, and how many of the cells are in the table."""
+
+    values: int
+    cells: int
+    kept: int
+
+
+@dataclass(frozen=True)
 class Distinct:
     """State: how often each value (bytes, int or float) occurs."""
 
@@ -80,6 +89,11 @@ class Distinct:
     def merge(self, left: Counts, right: Counts) -> Counts:
         left.update(right)
         return left
+
+    def values(self, state: Counts, attributes: Attributes) -> Distinctness:
+        """How many values there are, and of how many cells."""
+        kept = sum(sorted(state.values(), reverse=True)[: int(attributes["limit"])])
+        return Distinctness(len(state), sum(state.values()), kept)
 
     def ask(self, state: object, attributes: Attributes, question: object) -> None:
         return None

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from bmc_runtime.memory import Array
 from bmc_runtime.plan import FunctionPlan, Step
 from bmc_runtime.reducers.contract import Attributes, Kernels, Reducer
-from bmc_runtime.reducers.distinct import Distinct
+from bmc_runtime.reducers.distinct import Distinct, Distinctness
 from bmc_runtime.reducers.extremes import Extreme
 from bmc_runtime.reducers.quantiles import Quantiles
 from bmc_runtime.reducers.sums import ExactSum, GroupMoments, RowMoments
@@ -70,6 +70,11 @@ class Reductions:
                 self._questions[position] = following
                 del self._states[position]
         return bool(self._open)
+
+    def distinctness(self, position: int) -> Distinctness | None:
+        """What the step at `position` knows of the cells whose values it counted; None of other reducers."""
+        reducer = REDUCERS[self.steps[position].symbol]
+        return reducer.values(self._states[position], self.steps[position].attributes) if isinstance(reducer, Distinct) else None
 
     def finish(self, position: int, outputs: Sequence[Array]) -> None:
         step = self.steps[position]
