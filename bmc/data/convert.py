@@ -108,6 +108,8 @@ def _from_cells(spec: ColumnSpec, cells: Sequence[Any], parse: Parser, missing: 
     parsed: list[Any] = []
     valid = np.ones(len(cells), np.bool_)
     for row, cell in enumerate(cells):
+        if isinstance(cell, np.generic):
+            cell = _plain(cell)
         try:
             value = None if missing(cell) else parse(cell)
         except CellError as error:
@@ -131,6 +133,11 @@ def _from_cells(spec: ColumnSpec, cells: Sequence[Any], parse: Parser, missing: 
     wide = np.float64 if spec.dtype in ("f32", "f64") else DTYPES[spec.dtype]
     data = np.array(parsed, wide).reshape(len(cells), *spec.cell)
     return Converted(Column(spec.dtype, _rounded(data, spec.dtype), mask), tuple(bad))
+
+
+def _plain(cell: np.generic) -> Any:
+    """A number of numpy's, as it stands in lists, as Python's."""
+    return cell.astype("M8[us]").item() if isinstance(cell, np.datetime64) else cell.item()
 
 
 def _ragged(spec: ColumnSpec, cells: Sequence[Sequence[Any]], mask: Valid | None) -> Column:

@@ -88,6 +88,14 @@ FORMS = {
     "records that lack what is missing": lambda: [
         {name: cells[row] for name, cells in COLUMNS.items() if cells[row] is not None} for row in range(4)
     ],
+    "lists of numpy's numbers": lambda: {
+        **COLUMNS,
+        "n": [np.float32(1.5), np.float32(np.nan), np.float64(-0.25), np.int16(3)],
+        "i": [np.int64(BIG), np.uint64(BIG + 1), np.int8(-1), np.float32(0)],
+        "when": [*times()[:2], np.datetime64("2024-01-01"), np.datetime64("2024-01-01T00:00:01", "ns")],
+        "b": [np.True_, np.uint8(0), np.True_, np.False_],
+        "t": [np.str_("a"), "é", None, "NA"],
+    },
     "Arrow's table": arrow,
     "Arrow's record batch": lambda: arrow().to_batches()[0],
     "Arrow's columns": lambda: {name: arrow()[name] for name in COLUMNS},

@@ -186,7 +186,10 @@ EXAMPLES = [
     Example(
         "words/words.bm", "[row_loss = bce(near, 1) + sum(bce(far, 0), axis = -1)]", nothing, split="valid", settings=("epochs=1",)
     ),
-    Example("shakespeare/shakespeare.bm", "[row_loss = cross_entropy(logits, y)]", letters, split="valid", settings=("steps=2",)),
+    Example(
+        "shakespeare/shakespeare.bm", "[row_loss = cross_entropy(logits, y)]", letters, split="valid",
+        settings=("steps=2", "width=32", "depth=1"),
+    ),
 ]  # fmt: skip
 
 QUICK = ("penguins/penguins.bm", "diamonds/diamonds.bm", "digits/digits.bm", "co2/co2.bm", "mnist/mlp.bm", "vae/vae.bm")
