@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bmc.data.alike import column_of
 from bmc.data.cells import INTEGER_BOUNDS, CellError, Parser, is_missing, text_parser, type_text, value_parser
 from bmc.frontend.unit import ColumnSpec
 from bmc.record import record, replace
@@ -61,6 +62,9 @@ def from_values(spec: ColumnSpec, values: Sequence[Any], na: frozenset[str] = fr
     def missing(value: Any) -> bool:
         return is_missing(value) or (isinstance(value, str) and value in na)
 
+    alike = column_of(spec, values, na)
+    if alike is not None:
+        return Converted(alike)
     if not spec.cell and not spec.ragged:
         return _from_cells(spec, values, value_parser(spec), missing)
     parse, shape = value_parser(spec), spec.cell

@@ -10,12 +10,10 @@ first record. Arrow is imported for files above `SMALL` bytes only: importing it
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from bmc.data import data_errors
+from bmc.data.ahead import read_ahead
 from bmc.data.convert import Converted, from_texts
 from bmc.data.csv_records import Layout, Part, header_of, lines_in, parts_of, records_of
 from bmc.data.opening import Stream
@@ -30,7 +28,6 @@ SMALL = 128 * 1024
 PART_BYTES = 4 << 20
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_MOST_THREADS = 4
 
 
 Reader = Callable[[Part], RawTable]
@@ -75,7 +72,7 @@ def read_csv(
         return
     from bmc.data.csv_arrow import ArrowReader  # noqa: PLC0415 - see the module's docstring
 
-    yield from _ahead(_chained(first, parts, name), _with_arrow(layout, ArrowReader(layout).read))
+    yield from read_ahead(_chained(first, parts, name), _with_arrow(layout, ArrowReader(layout).read))
 
 
 def _chained(first: Part, rest: Iterator[Part], name: str) -> Iterator[Part]:
@@ -102,22 +99,6 @@ def _as_they_come(layout: Layout, parts: Iterator[Part]) -> Iterator[RawTable]:
 
 def _with_arrow(layout: Layout, read: Callable[[Part], RawTable | None]) -> Reader:
     return lambda part: read(part) or _by_record(layout, part)
-
-
-def _ahead(parts: Iterator[Part], read: Reader) -> Iterator[RawTable]:
-    """The parts read by several threads, in their order: Arrow and numpy hold no lock while they work."""
-    threads = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MOST_THREADS)
-    waiting: deque[Future[RawTable]] = deque()
-    with ThreadPoolExecutor(threads, "bmc-csv") as pool:
-        try:
-            for part in parts:
-                waiting.append(pool.submit(read, part))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _check_first_bytes(stream: Stream, span: Span | None) -> None:

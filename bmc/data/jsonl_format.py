@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from bmc.data import data_errors
+from bmc.data.ahead import read_ahead
 from bmc.data.convert import Converted, from_values
 from bmc.data.opening import Stream
 from bmc.data.raw import BrokenRow, RawTable
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec
+from bmc.record import record
 from bmc.source import Span
 
-__all__ = ["LONGEST_LINE", "PART_BYTES", "read_jsonl"]
+__all__ = ["LONGEST_LINE", "PART_BYTES", "SMALL", "read_jsonl"]
 
 PART_BYTES = 4 << 20
+SMALL = 128 * 1024
 LONGEST_LINE = 64 << 20
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
@@ -36,26 +41,52 @@ def read_jsonl(
         raise BmcError(data_errors.utf_16(stream.name, span))
     if first == _BOM:
         stream.read(len(_BOM))
+    parts = _parts(stream, part_bytes)
+    if stream.live or len(stream.peek(SMALL + 1)) <= SMALL:
+        found: Iterator[_Found] = (_by_line(part, stream.name, columns, na) for part in parts)
+    else:
+        from bmc.data.jsonl_arrow import read_with_arrow  # noqa: PLC0415 - importing Arrow takes longer than reading a small file
+
+        def read(part: _Lines) -> _Found:
+            _check_text(part, stream.name)
+            quick = read_with_arrow(part.text, part.line, columns, na)
+            return _by_line(part, stream.name, columns, na) if quick is None else _Found(quick)
+
+        found = read_ahead(parts, read)
     looked = False
-    for text, line in _parts(stream, part_bytes):
-        found, names = _read(text, line, stream.name, columns, na)
-        if names and not looked:
+    for table in found:
+        if not looked and table.raw.rows > len(table.raw.broken):
             looked = True
             for spec in columns:
-                if spec.header not in names and not spec.nullable:
-                    raise BmcError(data_errors.no_such_column(spec, stream.name, names))
-        yield found
+                if table.names is not None and spec.header not in table.names and not spec.nullable:
+                    raise BmcError(data_errors.no_such_column(spec, stream.name, table.names))
+        yield table.raw
 
 
-def _parts(stream: Stream, size: int) -> Iterator[tuple[bytes, int]]:
+@record(frozen=True)
+class _Lines:
     """Whole lines, and the number of the first."""
+
+    text: bytes
+    line: int
+
+
+@record(frozen=True)
+class _Found:
+    """`names`: those of the columns in the lines; None: every column that must be there is."""
+
+    raw: RawTable
+    names: Sequence[str] | None = None
+
+
+def _parts(stream: Stream, size: int) -> Iterator[_Lines]:
     rest, line, wanted = b"", 1, size
     while True:
         more, last = stream.some(max(wanted - len(rest), 1))
         text = rest + more if rest else more
         end = len(text) if last else text.rfind(b"\n") + 1
         if end or last:
-            yield text[:end], line
+            yield _Lines(text[:end], line)
             line += text.count(b"\n", 0, end)
             rest, wanted = text[end:], size
         elif not last:
@@ -66,19 +97,27 @@ def _parts(stream: Stream, size: int) -> Iterator[tuple[bytes, int]]:
             return
 
 
-def _read(
-    data: bytes, first: int, name: str, columns: Sequence[ColumnSpec], na: Sequence[str]
-) -> tuple[RawTable, list[str]]:
-    """The rows of whole lines, and the names in them."""
+def _check_text(part: _Lines, name: str) -> None:
+    if not part.text.isascii():
+        _decoded(part, name)
+
+
+def _decoded(part: _Lines, name: str) -> str:
     try:
-        text = data.decode("utf-8")
+        return part.text.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BmcError(data_errors.not_utf8(name, first + data.count(b"\n", 0, error.start), data[error.start])) from None
+        line = part.line + part.text.count(b"\n", 0, error.start)
+        raise BmcError(data_errors.not_utf8(name, line, part.text[error.start])) from None
+
+
+def _by_line(part: _Lines, name: str, columns: Sequence[ColumnSpec], na: Sequence[str]) -> _Found:
+    """The rows of whole lines, and the names in them."""
+    text = _decoded(part, name)
     records: list[dict[str, Any]] = []
     numbers: list[int] = []
     broken: list[BrokenRow] = []
     parse = json.JSONDecoder().decode
-    for number, line in enumerate(text.split("\n"), first):
+    for number, line in enumerate(text.split("\n"), part.line):
         if not line or line.isspace():
             continue
         try:
@@ -96,7 +135,11 @@ def _read(
     bad_rows = {cell.row for cell in broken}
     found: dict[str, Converted] = {}
     for spec in columns:
-        converted = from_values(spec, [record.get(spec.header) for record in records], frozenset(na))
+        try:
+            values = list(map(itemgetter(spec.header), records))  # most often each record has each name
+        except KeyError:
+            values = [record.get(spec.header) for record in records]
+        converted = from_values(spec, values, frozenset(na))
         found[spec.name] = Converted(converted.column, tuple(c for c in converted.bad if c.row not in bad_rows))
     table = RawTable(found, len(records), lambda row: f"line {numbers[row]}", tuple(broken))
-    return table, list(dict.fromkeys(key for record in records for key in record))
+    return _Found(table, list(dict.fromkeys(chain.from_iterable(records))))

@@ -389,7 +389,8 @@ def test_a_file_that_changes_while_it_is_read(declare: Any, put: Put, tmp_path: 
         np.savez(tmp_path / "t.npz", mass=np.zeros(3_000_000))
         path = tmp_path / "t.npz"
     else:
-        path = put(f"t.{kind}", "mass\n" + ("1." + "0" * 60 + "\n") * 500_000 if kind == "csv" else '{"mass": 1}\n' * 600_000)
+        lines = ('{"mass": 1, "x": "' + "y" * 80 + '"}\n') * 300_000
+        path = put(f"t.{kind}", "mass\n" + ("1." + "0" * 60 + "\n") * 500_000 if kind == "csv" else lines)
     for act, right in ((path.unlink, True), (lambda: path.open("ab").write(b"\n"), False)):
         blocks = read_blocks(declare.data(declare.columns("mass: f32"), declare.source(kind, path.name)))
         saved = path.read_bytes()
