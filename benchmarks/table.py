@@ -100,13 +100,19 @@ from bmc.driver.workflow import Silent, TrainOptions, train
 class Watch(Silent):
     first = rate = 0.0
     rows = 0
+    read = 0
+    def on_read(self, done, total):
+        now = time.perf_counter()
+        if done - self.read > 1 << 30:
+            print(f"read {now - start:.1f} {done / 1e6:.0f} MB", flush=True)
+            self.read = done
     def on_start(self, unit, rows, steps, at):
         self.first = self.last = time.perf_counter()
         print(f"fit {self.first - start:.3f}")
     def on_step(self, progress, loss, rows, total):
         self.rows += rows
         now = time.perf_counter()
-        if now - self.last > 5:
+        if now - self.last > 20:
             print(f"rate {now - start:.1f} {self.rows / (now - self.last):.0f}", flush=True)
             self.rows, self.last = 0, now
     def on_epoch(self, progress, evaluations):
@@ -145,17 +151,18 @@ def main() -> None:
         make(path, 1_000_000 if options.gigabytes is None else None, int((options.gigabytes or 0) * 1e9) or None)
     print(f"{path}: {path.stat().st_size / 1e6:,.0f} MB")
     missed = False
-    for _ in range(options.rounds if options.gigabytes is None else 1):
+    for _ in range(options.rounds if options.gigabytes is None else 0):
         before = arrow_pass(path)
         found = ours(path)
         after = arrow_pass(path)
         arrow, memory = (before + after) / 2, int(found["VmHWM"][0]) << 10
         times = float(found["epoch"][0]) / arrow
         print(f"  open_csv {before:.2f} and {after:.2f} s; ours {times:.2f} times that; memory {memory / (1 << 20):,.0f} MiB")
-        if options.gigabytes is None:
-            missed |= times > MOST_TIMES or memory > MOST_MEMORY
-        else:
-            missed |= memory > MOST_MEMORY_LARGE
+        missed |= times > MOST_TIMES or memory > MOST_MEMORY
+    if options.gigabytes is not None:
+        memory = int(ours(path)["VmHWM"][0]) << 10
+        print(f"  memory {memory / (1 << 20):,.0f} MiB")
+        missed |= memory > MOST_MEMORY_LARGE
     raise SystemExit(1 if missed else 0)
 
 

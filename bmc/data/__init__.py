@@ -1,7 +1,7 @@
 """Tables from files and memory: `read_source` and `read_blocks` for training, `read_rows` and `read_row_blocks` for prediction; and
 into files: `write_predictions`."""
 
-from bmc.data.blocks import Block, Progress
+from bmc.data.blocks import MOST_ROWS, Block, Progress
 from bmc.data.files import FORMATS, Given, files_of, is_remote
 from bmc.data.fingerprint import fingerprint
 from bmc.data.frames import columns_in
@@ -11,7 +11,8 @@ from bmc.data.rows import Rows, read_rows
 from bmc.data.write import WRITTEN, PredictionWriter, prediction_writer, write_predictions
 
 __all__ = [
-    "FORMATS", "WRITTEN", "Block", "Given", "PredictionWriter", "Progress", "Reading", "RowBlock", "Rows", "columns_in",
-    "expanded", "files_of", "fingerprint", "is_remote", "prediction_writer", "read_blocks", "read_row_blocks", "read_rows",
+    "FORMATS", "MOST_ROWS", "WRITTEN", "Block", "Given", "PredictionWriter", "Progress", "Reading", "RowBlock", "Rows",
+    "columns_in", "expanded", "files_of", "fingerprint", "is_remote", "prediction_writer", "read_blocks", "read_row_blocks",
+    "read_rows",
     "read_source", "write_predictions",
 ]  # fmt: skip

@@ -9,12 +9,12 @@ A split by order needs the number of all rows: its tables are ranges of one that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 
-from bmc.data import Block
+from bmc.data import MOST_ROWS, Block
 from bmc.driver import run_errors
 from bmc.driver.preparing import Libraries, steps_of_columns
 from bmc.errors import BmcError
@@ -27,7 +27,7 @@ from bmc_runtime.splits import Assignment, FirstSeen, apart, by_column, by_fold,
 from bmc_runtime.table import Indices, Table, Valid
 from bmc_runtime.workfile import work_folder
 
-__all__ = ["RowFilter", "collect", "kept_rows"]
+__all__ = ["RowFilter", "collect", "joined", "kept_rows"]
 
 
 class RowFilter:
@@ -100,6 +100,20 @@ def collect(
     if spec.method == "order" and tables:
         return _in_order(spec, tables[spec.names[0]])
     return tables
+
+
+def joined(tables: Sequence[Table], space: Workspace) -> Table:
+    """The rows of all tables, one table after the other. Raises BmcError: the work file cannot be made or written."""
+    files: list[tuple[str, int]] = []
+    collector, before = space.collector(), 0
+    with _on_disk():
+        for table in tables:
+            for start in range(0, max(table.rows, 1), MOST_ROWS):
+                part = table.between(start, start + MOST_ROWS)
+                collector.append(part, part.origin.ids + before)
+            files += table.origin.files
+            before += sum(rows for _, rows in table.origin.files)
+        return collector.finish(files)
 
 
 def _chosen(table: Table, ids: Indices, mask: Valid) -> tuple[Table, Indices]:

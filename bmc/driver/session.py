@@ -7,7 +7,7 @@ thin layers over it. Guaranteed: evaluation and prediction run the same compiled
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from bmc.codegen.cache import ObjectCache
 from bmc.codegen.jit import load_object
 from bmc.codegen.target import Target, host_target
 from bmc.data import Block
-from bmc.driver.collecting import collect, kept_rows
+from bmc.driver.collecting import collect, joined, kept_rows
 from bmc.driver.compiled import Options, program_of
 from bmc.driver.fitting import fit_statistics
 from bmc.driver.limits import explained_limits
@@ -136,6 +136,10 @@ class Session:
         """The rows of each split, of blocks as they are read: filtered, cut, in memory or in a work file. Raises BmcError."""
         space = Workspace(self.options.limits.rows)
         return collect(self.data, blocks, self.library, self.store, space)
+
+    def joined(self, tables: Sequence[Table]) -> Table:
+        """The rows of all tables, one table after the other, in memory or in a work file. Raises BmcError."""
+        return joined(tables, Workspace(self.options.limits.rows))
 
     def kept(self, table: Table) -> Table:
         """The rows that `where` and `distinct` keep."""

@@ -30,7 +30,7 @@ from bmc.record import record
 from bmc.source import SourceFile
 from bmc.version import version
 from bmc_runtime.memory import Array
-from bmc_runtime.table import Table, concat_tables
+from bmc_runtime.table import Table
 
 __all__ = ["ALL", "Evaluation", "Generated", "TrainedModel", "open_model", "unit_in"]
 
@@ -89,12 +89,11 @@ class TrainedModel:
         """Loss and metrics of one split, or of `ALL` rows. `data` replaces sources by name. Raises BmcError."""
         return self.evaluate_table(split, self.table_of(self.splits(data), split))
 
-    @staticmethod
-    def table_of(splits: Mapping[str, Table], split: str) -> Table:
+    def table_of(self, splits: Mapping[str, Table], split: str) -> Table:
         """The rows of one split, or of `ALL`. Raises BmcError when there is no such split."""
         if split != ALL and split not in splits:
             raise BmcError(run_errors.no_such_split(split, [*splits, ALL]))
-        return concat_tables(list(splits.values())) if split == ALL else splits[split]
+        return self.session.joined(list(splits.values())) if split == ALL else splits[split]
 
     def splits(self, data: Mapping[str, Given] | None = None, more: Iterable[str] = ()) -> dict[str, Table]:
         """The raw rows of each split; `more`: columns besides those that the program uses. Raises BmcError."""

@@ -27,8 +27,10 @@ __all__ = ["Feed", "Forgetting", "Loader", "OutsideBound"]
 _FORGET_BYTES = 1 << 26
 """After how many bytes of windows the pages of mapped files are given back: the system keeps them, the process does not."""
 
-_FORGET_SCATTERED = 1 << 24
-"""The same for rows of work files."""
+_SCATTERED_BYTES = 1 << 28
+"""How much of work files rows that stand far apart may bring into memory: the system maps 16 pages around each."""
+
+_PAGES_AROUND = 16 * mmap.PAGESIZE
 
 
 class OutsideBound(ValueError):
@@ -87,7 +89,7 @@ class Loader:
             target[...] = source[rows].reshape(-1, *source.shape[1:], *(1,) * (target.ndim - source.ndim))
         for column, target in self._runs:
             self._library.copy_runs(target, column.data[rows], column.step_bytes)
-        self._forget.after(self._bytes)
+        self._forget.after_rows(len(rows), self._bytes)
         self._binding.set_control(seed, step, first_row, steps, epoch, all_rows)
         self._binding.run()
         for name, bound in self._below:
@@ -158,10 +160,11 @@ class Feed:
     def expect(self, rows: Indices) -> None:
         """Let the system fetch rows from the disk that training reads next, where the table lies there."""
         blocks = np.unique(rows // BLOCK)
-        for column in self.table.columns.values():
-            mapped = mapped_under(column.data)
+        columns = self.table.columns.values()
+        for array in (*(c.data for c in columns), *(c.valid for c in columns if c.valid is not None)):
+            mapped = mapped_under(array)
             if isinstance(mapped, Mapped):
-                start, width = column.data.ctypes.data - mapped.address, column.data.nbytes // max(len(column), 1)
+                start, width = array.ctypes.data - mapped.address, array.nbytes // max(len(array), 1)
                 mapped.scattered()
                 for block in blocks.tolist():
                     mapped.want(start + block * BLOCK * width, start + (block + 1) * BLOCK * width)
@@ -223,16 +226,29 @@ class Forgetting:
                 if mapped is not None:
                     found[id(mapped)] = mapped
         self._maps = list(found.values())
-        # Rows that stand far apart bring their neighbours along: the system maps 16 pages at a time.
-        self._limit = _FORGET_SCATTERED if any(isinstance(mapped, Mapped) for mapped in self._maps) else _FORGET_BYTES
-        self._read = 0
+        scattered = sum(isinstance(mapped, Mapped) for mapped in self._maps)
+        # An epoch's order goes through windows of whole blocks: so many blocks are touched for so many rows.
+        self._most_rows = max(1, _SCATTERED_BYTES // (scattered * _PAGES_AROUND)) * BLOCK if scattered else 0
+        self._read = self._rows = 0
 
     def after(self, count: int) -> None:
+        """So many bytes were read, side by side."""
         self._read += count
-        if self._read >= self._limit:
-            self._read = 0
-            for mapped in self._maps:
-                if isinstance(mapped, Mapped):
-                    mapped.forget()
-                else:
-                    mapped.madvise(mmap.MADV_DONTNEED)
+        if self._read >= _FORGET_BYTES:
+            self._forget()
+
+    def after_rows(self, rows: int, count: int) -> None:
+        """So many rows were read in an epoch's order, of so many bytes."""
+        self._rows += rows
+        if 0 < self._most_rows <= self._rows:
+            self._forget()
+        else:
+            self.after(count)
+
+    def _forget(self) -> None:
+        self._read = self._rows = 0
+        for mapped in self._maps:
+            if isinstance(mapped, Mapped):
+                mapped.forget()
+            else:
+                mapped.madvise(mmap.MADV_DONTNEED)

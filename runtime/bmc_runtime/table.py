@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmc_runtime.memory import DTYPES, Array
+from bmc_runtime.workfile import Mapped, mapped_under
 
 __all__ = [
     "Bytes", "Column", "Indices", "Origin", "RowInput", "Runs", "Table", "Valid", "concat_tables", "join_columns", "ragged_column",
@@ -28,6 +29,8 @@ __all__ = [
 Bytes = NDArray[np.uint8]
 Valid = NDArray[np.bool_]
 Indices = NDArray[np.int64]
+
+_COUNTED_AT_ONCE = 1 << 20
 
 _TEXT = DTYPES["str"]
 _RUN = DTYPES["str"]
@@ -169,9 +172,16 @@ class Origin:
 
     def counts(self) -> tuple[int, ...]:
         """How many of these rows come from each file."""
+        if len(self.files) == 1:
+            return (len(self.ids),)
         ends = np.cumsum([rows for _, rows in self.files], dtype=np.int64)
-        found = np.bincount(np.searchsorted(ends, self.ids, side="right"), minlength=len(self.files))
-        return tuple(int(n) for n in found)
+        found, mapped = np.zeros(len(self.files), np.int64), mapped_under(self.ids)
+        for start in range(0, len(self.ids), _COUNTED_AT_ONCE):
+            part = self.ids[start : start + _COUNTED_AT_ONCE]
+            found += np.bincount(np.searchsorted(ends, part, side="right"), minlength=len(self.files))
+            if isinstance(mapped, Mapped):
+                mapped.forget()
+        return tuple(found.tolist())
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from bmc.codegen.cache import ObjectCache
 from bmc.data import Block, read_blocks
 from bmc.driver.load import load_unit, text_source
 from bmc.driver.session import MemoryLimits, Session, SessionOptions
+from bmc.driver.trained import open_model
 from bmc.driver.workflow import TrainOptions, train
 from bmc.errors import BmcError
 from bmc.errors.render import render_all
@@ -146,6 +147,15 @@ def test_no_folder_for_the_work_file(files: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(BmcError) as caught:
         trained(files, "a.bmz", NOTHING, SPLITS[0])
     golden("no_work_file", render_all(caught.value.diagnostics))
+
+
+def test_evaluation_of_each_split_and_of_all_rows(files: Path) -> None:
+    path = files / "a.bmz"
+    trained(files, "a.bmz", EVERYTHING, SPLITS[0])
+    one, other = (open_model(path, SessionOptions(ObjectCache(), limits=limits)) for limits in (EVERYTHING, NOTHING))
+    given = {one.session.data.sources[0].name: str(files / "*.csv")}
+    for split in ("train", "valid", "test", "all"):
+        assert one.evaluate(split, given) == other.evaluate(split, given)
 
 
 @pytest.mark.parametrize("more", ["", "accumulate = 2", "shards = 4"])

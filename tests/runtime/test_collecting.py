@@ -120,6 +120,14 @@ def test_arrays_of_many_regions(tmp_path: Path) -> None:
     assert isinstance(mapped_under(array.finish()[5:]), Mapped)
 
 
+def test_a_work_file_has_no_name_while_it_is_written(tmp_path: Path) -> None:
+    file = WorkFile(str(tmp_path))
+    array = DiskArray(file)
+    array.append(np.arange(1000))
+    assert file.disk_bytes >= 8000
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         collected([table_of(10, 0)], 0, tmp_path / "none")
