@@ -96,17 +96,20 @@ def _texts(values: Sequence[Any], present: Valid | None) -> Column | None:
 
 
 def _times(spec: ColumnSpec, values: Sequence[Any], present: Valid | None) -> Column | None:
-    """Days `2024-02-29`, times `2024-02-29 12:30:00.5` with equally many digits: of any other form, or a zone, None."""
+    """Days `2024-02-29`, times `2024-02-29 12:30:00.5` with equally many digits, `Z` behind all or none: of any other form None."""
     first = next((value for value in values if value is not None), "")
     size = len(first)
     texts = _filled(values, present, first)
     whole = "".join(texts)
     if not whole.isascii() or len(whole) != size * len(texts) or any(len(text) != size for text in texts):
         return None
+    utc = size > _SECOND and first[-1] == "Z"
+    if utc:
+        size -= 1
     if size != _DAY and (spec.kind == "date" or not (size == _SECOND or _FRACTION < size <= _MOST_FRACTION)):
         return None
-    signs = np.frombuffer(whole.encode("ascii"), np.uint8).reshape(len(texts), size)
-    if not _of_form(signs, size):
+    signs = np.frombuffer(whole.encode("ascii"), np.uint8).reshape(len(texts), len(first))
+    if not _of_form(signs, size) or (utc and not bool((signs[:, size] == ord("Z")).all())):
         return None
     days = _days(signs)
     if days is None:

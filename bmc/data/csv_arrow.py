@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
+from pyarrow import compute
 from pyarrow import csv as arrow_csv
 
+from bmc.data.alike import column_of
 from bmc.data.arrow_columns import from_arrow
+from bmc.data.cells import INTEGER_BOUNDS
 from bmc.data.convert import Converted, from_texts
 from bmc.data.csv_records import Layout, Part, records_of
 from bmc.data.raw import RawTable
@@ -26,53 +28,73 @@ __all__ = ["ArrowReader"]
 _FIRST = {"date": -719_162, "timestamp": -719_162 * 86_400_000_000}
 """0001-01-01."""
 
+_EXACT = 2**53
+"""From here on a float is not every integer."""
+
 _REFUSED = re.compile(r"CSV column #(\d+)")
 _HEXADECIMAL = re.compile(rb"[xX]")
 
 
 class ArrowReader:
-    """Reads the parts of one file, several at a time. It remembers which columns hold what Arrow does not take."""
+    """Reads the parts of one file, several at a time. It remembers which columns hold what Arrow does not take as their type:
+    integers written as `3.0` are taken as floats, all else as text."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._places = {spec.name: layout.header.index(spec.header) for spec in layout.columns}
+        self._integers = frozenset(spec.name for spec in layout.columns if spec.dtype in INTEGER_BOUNDS and spec.kind == "plain")
+        self._as_float: frozenset[str] = frozenset()
         self._as_text: frozenset[str] = frozenset()
         self._missing = frozenset(layout.na)
 
     def read(self, part: Part) -> RawTable | None:
         """The columns of a part; None where it is to be read record by record."""
         layout = self._layout
-        integers = [spec for spec in layout.columns if spec.dtype in ("u8", "i32", "i64") and spec.kind == "plain"]
-        if integers and _may_be_hexadecimal(part.text, layout.separator):
+        if self._integers and _may_be_hexadecimal(part.text, layout.separator):
             return None
         while True:
-            as_text = self._as_text
+            as_float, as_text = self._as_float, self._as_text
             try:
-                table = self._parsed(part.text, as_text)
+                table = self._parsed(part.text, as_float, as_text)
             except pa.ArrowInvalid as error:
-                refused = self._refused(str(error), as_text)
+                refused = self._refused(str(error)) - as_text
                 if not refused:
                     return None
-                self._as_text |= refused
+                self._take_otherwise(refused, as_float)
                 continue
             found: dict[str, Converted] = {}
             again: set[str] = set()
             for spec in layout.columns:
                 column = table.column(str(self._places[spec.name]))
-                if spec.name in as_text:
-                    found[spec.name] = from_texts(spec, self._texts(column), self._missing, layout.decimal)
-                    continue
-                converted = from_arrow(spec, column, ())
-                if any(not cell.missing for cell in converted.bad) or _before_year_1(spec, converted):
-                    again.add(spec.name)
+                converted = self._of_texts(spec, column) if spec.name in as_text else from_arrow(spec, column, ())
                 found[spec.name] = converted
+                nan = spec.name in as_float and bool(compute.any(compute.is_nan(column)).as_py())  # no integer, but of floats a gap
+                if spec.name not in as_text and (nan or self._is_doubtful(spec, converted, as_float)):
+                    again.add(spec.name)
             if not again:
                 return RawTable(found, table.num_rows, _Lines(part, layout.separator))
-            self._as_text |= again
+            self._take_otherwise(again, as_float)
 
-    def _parsed(self, text: bytes | bytearray, as_text: frozenset[str]) -> Any:
+    def _take_otherwise(self, names: set[str], as_float: frozenset[str]) -> None:
+        self._as_float |= {name for name in names if name in self._integers and name not in as_float}
+        self._as_text |= {name for name in names if name not in self._integers or name in as_float}
+
+    def _is_doubtful(self, spec: ColumnSpec, converted: Converted, as_float: frozenset[str]) -> bool:
+        """Whether the rules might give something else: they have to be asked."""
+        if any(not cell.missing for cell in converted.bad):
+            return True
+        data = converted.column.data
+        if not len(data):
+            return False
+        if spec.name in as_float:
+            return int(data.min()) <= -_EXACT or int(data.max()) >= _EXACT
+        # Arrow has a year 0, the calendar of the rules has none.
+        return spec.kind in _FIRST and int(data.min()) < _FIRST[spec.kind]
+
+    def _parsed(self, text: bytes | bytearray, as_float: frozenset[str], as_text: frozenset[str]) -> Any:
         layout = self._layout
         types = {str(self._places[spec.name]): _arrow_type(spec) for spec in layout.columns}
+        types |= {str(self._places[name]): pa.float64() for name in as_float}
         types |= {str(self._places[name]): pa.large_string() for name in as_text}
         # Where no column is wanted the rows are counted by the first.
         included = types or {"0": pa.large_string()}
@@ -94,16 +116,21 @@ class ArrowReader:
             ),
         )
 
-    def _texts(self, column: Any) -> list[str]:
-        """The texts of a column, Arrow's nulls as one of those that mean a missing cell."""
-        none = self._layout.na[0] if self._layout.na else ""
-        return [none if text is None else text for text in column.to_pylist()]
+    def _of_texts(self, spec: ColumnSpec, column: Any) -> Converted:
+        """A column that was taken as text, by the rules."""
+        texts = column.to_pylist()
+        alike = column_of(spec, texts, frozenset()) if spec.kind != "plain" else None
+        if alike is not None:
+            return Converted(alike)
+        none = self._layout.na[0] if self._layout.na else ""  # Arrow's nulls are texts that mean a missing cell
+        texts = [none if text is None else text for text in texts]
+        return from_texts(spec, texts, self._missing, self._layout.decimal)
 
-    def _refused(self, message: str, as_text: frozenset[str]) -> set[str]:
+    def _refused(self, message: str) -> set[str]:
         """The columns whose cells an error of Arrow is about; none where it is about the text."""
         found = _REFUSED.search(message)
         at = int(found[1]) if found else -1
-        return {name for name, place in self._places.items() if place == at and name not in as_text}
+        return {name for name, place in self._places.items() if place == at}
 
 
 def _may_be_hexadecimal(text: bytes | bytearray, separator: str) -> bool:
@@ -120,12 +147,6 @@ def _may_be_hexadecimal(text: bytes | bytearray, separator: str) -> bool:
         if at < 0 or text[at] in before:
             return True
     return False
-
-
-def _before_year_1(spec: ColumnSpec, converted: Converted) -> bool:
-    """Arrow has a year 0, the calendar of the rules has none."""
-    first = _FIRST.get(spec.kind)
-    return first is not None and len(converted.column) > 0 and int(np.min(converted.column.data)) < first
 
 
 def _arrow_type(spec: ColumnSpec) -> Any:

@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bmc.data import csv_format, csv_records
+from bmc.data.csv_arrow import ArrowReader
 from bmc.data.csv_format import read_csv
-from bmc.data.csv_records import header_of, lines_in, parts_of, records_of
+from bmc.data.csv_records import Layout, Part, header_of, lines_in, parts_of, records_of
 from bmc.data.jsonl_format import read_jsonl
 from bmc.data.opening import Stream
 from bmc.errors import BmcError
@@ -106,6 +107,22 @@ def test_cells_do_not_depend_on_parts_or_reader(cells: list[str], size: int, dat
     whole = outcome(content, 1 << 20, small=1 << 20)
     for small in (1 << 20, 0):
         assert outcome(content, size, small=small) == whole
+
+
+@pytest.mark.parametrize("cells", [
+    ["1", "2.0", "-3"], ["1.0", ""], ["1.0", "nan"], ["nan"], ["1.0", "inf"], ["9007199254740993.0"], ["9007199254740992", "1.0"],
+    ["9007199254740993", "1.0"], ["1.5"], ["1e3", "2.0"], ["0x10"], ["0x10", "1.0"], [" 7", "1.0"], ["1.0", "x"], ["1.0", "1" * 30],
+])  # fmt: skip
+@pytest.mark.parametrize("dtype", ["i32", "i64"])
+def test_integers_that_are_written_as_floats(cells: list[str], dtype: Any) -> None:
+    """What a column with gaps becomes elsewhere: Arrow may take it as floats, the rules decide."""
+    spec = ColumnSpec("b", "b", dtype, "plain", True, (), _SPAN)
+    part = Part("".join(f"x,{cell}\n" for cell in cells).encode(), 2, True)
+    layout = Layout("t.csv", (spec,), ("",), ",", ("a", "b"))
+    quick, slow = ArrowReader(layout).read(part), csv_format._by_record(layout, part)
+    if quick is not None:
+        assert [(c.row, c.why) for c in quick.columns["b"].bad] == [(c.row, c.why) for c in slow.columns["b"].bad]
+        assert quick.columns["b"].column.to_python() == slow.columns["b"].column.to_python()
 
 
 def test_text_of_other_encodings() -> None:
