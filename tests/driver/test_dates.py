@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 import numpy as np
+import pytest
 
-from tests.columns import transformed
+import bmc
+from bmc.errors.render import render_all
+from tests.columns import program, transformed
 
 PARTS = ("year", "month", "day", "day_of_year", "quarter", "week", "weekday")
 TIMES = ("hour", "minute", "second")
@@ -84,3 +88,28 @@ def test_parts_have_bounds_and_gaps() -> None:
     assert found["x"].argmax(axis=1).tolist() == [12, 2, 1]
     assert found["x"][:, 13:].argmax(axis=1).tolist() == [23, 0, 12]
     assert found["gone"].tolist() == [False, True, False]
+
+
+def test_columns_may_be_called_as_the_functions_are() -> None:
+    """A tensor is never called, so the function is meant; what the file says of the name goes on being the column."""
+    lines = """year = year(day) + number_of(year)
+      month = day |> month
+      again = month(day) + month
+      first = mode |> category(["a", "b"])"""
+    text = "fn number_of(x: i32[B]) -> i32[B] { return x }\n"
+    columns = {"day": ["2024-05-06", "2023-01-02"], "year": [1, 2], "mode": ["b", "a"], "zero": [0.0, 0.0]}
+    model = bmc.compile(text + program("day: date\n year: i32\n mode: str", lines, ["year", "month", "again", "first"])).train(
+        {"D": columns}
+    )
+    found = model.predict(columns)
+    assert found["year"].tolist() == [2025, 2025]
+    assert found["month"].tolist() == [5, 1]
+    assert found["again"].tolist() == [10, 2]
+    assert found["first"].tolist() == ["b", "a"]
+
+
+def test_a_date_is_no_number(golden: Callable[[str, str], None]) -> None:
+    lines = "where day > 5 and day < other and day != other\n a = day |> standardize\n b = hour(day)\n c = day == x"
+    with pytest.raises(bmc.BmcError) as caught:
+        bmc.compile(program("day: date\n other: timestamp\n x: f32", lines, ["a", "b", "c"]))
+    golden("no_number", render_all(caught.value.diagnostics))

@@ -276,13 +276,17 @@ def _compare_tensors(core: Core, symbol: str, left: Datum, right: Datum, left_sp
                 return core.tensor(equal, like=value)
             if value.kind in ("date", "timestamp"):
                 number = date_number(other, value.kind, other_span)
-                pair = (left, number) if value is left else (number, right)
+                pair = (value.plain(), number) if value is left else (number, value.plain())
                 return _compare_tensors(core, symbol, pair[0], pair[1], left_span, right_span, span)
             raise Failure(type_errors.operand_type(span, symbol, f"{describe(value)} and a text"))
     for value, where in ((left, left_span), (right, right_span)):
         if isinstance(value, Tensor) and value.dtype == "str":
             raise Failure(type_errors.operand_type(where, symbol, describe(value), "text compares with == and != to a literal"))
     left, right = _same_clock(core, left, right, span)
+    for value, other, where in ((left, right, left_span), (right, left, right_span)):
+        if isinstance(value, Tensor) and value.kind != "plain" and not (isinstance(other, Tensor) and other.kind == value.kind):
+            note = 'it compares with a text such as "2024-01-31", and with other dates; `year(x)` and `days(x)` are numbers'
+            raise Failure(type_errors.operand_type(where, symbol, describe(value), note))
     both = [scalar(core, left, left_span), scalar(core, right, right_span)]
     if all(t.dtype == "bool" for t in both) and symbol in ("==", "!="):
         operands, _ = unify(core, both, [left_span, right_span], symbol, span, cast=False)

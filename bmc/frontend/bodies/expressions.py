@@ -16,6 +16,7 @@ from bmc.frontend.bodies import arithmetic
 from bmc.frontend.bodies.core import Core
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.indexing import index_tensor
+from bmc.frontend.bodies.primitive import Primitive
 from bmc.frontend.bodies.values import (
     Bound,
     Closure,
@@ -141,7 +142,7 @@ class Expressions(Core):
                     return operand
                 return arithmetic.negate(self, operand, expression.span, expression.operand.span)
             case syntax.Call():
-                callee = self.evaluate(expression.callee, env)
+                callee = self._callee(expression.callee, env)
                 positional, keyword = self.arguments(expression.arguments, env)
                 return self.apply(callee, positional, keyword, expression.span)
             case syntax.Pipe():
@@ -185,6 +186,16 @@ class Expressions(Core):
             raise Failure
         return positional, keyword
 
+    def _callee(self, node: syntax.Expr, env: Environment) -> Datum:
+        """What is called. No tensor can be: where a column or a value is named as a function is (`year`, `mode`), the function is
+        meant."""
+        value = self.evaluate(node, env)
+        if isinstance(value, Tensor) and isinstance(node, syntax.Name):
+            function = self.find(node, Environment(env.scope))
+            if function is not None and isinstance(function.value, (Closure, Primitive)):
+                return function.value
+        return value
+
     # --- pipes -----------------------------------------------------------------------------------------------------
     def _pipe(self, pipe: syntax.Pipe, env: Environment) -> Datum:
         value = self.evaluate(pipe.value, env)
@@ -200,10 +211,10 @@ class Expressions(Core):
     def _stage(self, stage: syntax.Stage, inputs: list[Bound], env: Environment) -> Datum:
         node = stage.callee
         if not isinstance(node, syntax.Call):
-            callee = self.evaluate(node, env)
+            callee = self._callee(node, env)
             self._require_callable(callee, node.span)
             return self.apply_value(callee, inputs, stage.span, stage.name)
-        callee = self.evaluate(node.callee, env)
+        callee = self._callee(node.callee, env)
         self._require_callable(callee, node.callee.span)
         positional, keyword = self.arguments(node.arguments, env)
         if isinstance(callee, Closure) and (callee.kind != "fn" or callee.declaration.hyper is not None):

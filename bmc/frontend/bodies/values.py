@@ -118,7 +118,10 @@ class Tensor:
 
     def __str__(self) -> str:
         """As messages name it; messages that are seldom written are given the tensor itself."""
-        return f"{self.value.type}{'?' if self.valid is not None else ''}"
+        shown = str(self.value.type)
+        if self.kind != "plain":
+            shown = f"{self.kind}{shown.removeprefix(self.dtype)}"
+        return f"{shown}{'?' if self.valid is not None else ''}"
 
     def origin(self, axis: int) -> Span | None:
         return self.origins[axis] if -len(self.origins) <= axis < len(self.origins) else None

@@ -325,6 +325,8 @@ def _output(core: Elaborator, entry: syntax.Let | syntax.Output, env: Environmen
     assert core.fitting is not None
     core.fitting.keys = KeyScope((entry.name.text,))
     value = core.evaluate(entry.value, env)
+    if core.is_poison(value):  # that has been reported
+        return Bound(value, entry.value.span)
     if entry.type is not None:
         value = core.annotated(entry.type, value, entry.name.text, entry.value.span, env)
     buckets = [Poly.symbol(b.symbol) for b in core.fitting.bucketings]

@@ -52,7 +52,7 @@ def _second_of_day(arguments: Arguments) -> Datum:
     x = _moment(arguments, "x")
     if x.kind == "date":
         note = "a date has no time of day; declare the column as `timestamp`"
-        raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, f"{describe(x)}, a date", note))
+        raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, describe(x), note))
     trace = arguments.core.trace
     seconds = _floor_div(arguments, x.value, _SECOND)
     within = trace.op("rem", seconds, trace.constant(_DAY_SECONDS, "i64", x.shape))
