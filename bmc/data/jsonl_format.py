@@ -53,7 +53,7 @@ def read_jsonl(
             return _by_line(part, stream.name, columns, na) if quick is None else _Found(quick)
 
         found = read_ahead(parts, read)
-    looked = False
+    looked = stream.live  # a line that comes later may have the name
     for table in found:
         if not looked and table.raw.rows > len(table.raw.broken):
             looked = True

@@ -60,16 +60,24 @@ class NpzBlocks:
 
     def write(self, columns: Mapping[str, Column]) -> None:
         for name, column in columns.items():
-            values = _plain(column)
-            if name not in self._columns:
-                self._columns[name] = _Waiting(values)
-            self._columns[name].add(values)
+            step = max(1, len(column)) if column.dtype != "str" else _rows_at_once(column)
+            for start in range(0, max(len(column), 1), step):
+                values = _plain(column.between(start, start + step))
+                if name not in self._columns:
+                    self._columns[name] = _Waiting(values)
+                self._columns[name].add(values)
 
     def finish(self) -> None:
         with zipfile.ZipFile(self._stream, "w") as file:
             for name, waiting in self._columns.items():
                 with file.open(f"{name}.npy", "w", force_zip64=True) as target:
                     waiting.write(target)
+
+
+def _rows_at_once(column: Column) -> int:
+    """How many texts make an array of `_COPIED` bytes, each as long as the longest."""
+    longest = int(column.data["length"].max(initial=1))  # type: ignore[call-overload]
+    return max(1, _COPIED // (4 * max(longest, 1) * max(1, int(np.prod(column.cell, dtype=np.int64)))))
 
 
 def _plain(column: Column) -> Array:

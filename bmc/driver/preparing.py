@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 import numpy as np
 
 from bmc.driver import run_errors
+from bmc.driver.provenance import shown_cell
 from bmc.errors import BmcError
 from bmc.frontend.unit import AUGMENT, DataSpec
 from bmc_runtime.binding import BoundFunction, Library
@@ -22,7 +23,7 @@ from bmc_runtime.mapping import map_rows
 from bmc_runtime.memory import DTYPES, Array
 from bmc_runtime.plan import evaluate_dim
 from bmc_runtime.split import Split
-from bmc_runtime.table import Indices, Table
+from bmc_runtime.table import Column, Indices, Table
 
 __all__ = ["MOST_OUTPUTS", "Libraries", "buckets_of", "check_bound", "data_outputs", "outside_bound", "steps_of_columns"]
 
@@ -102,15 +103,28 @@ def outside_bound(data: DataSpec, error: OutsideBound) -> BmcError:
     return BmcError(run_errors.outside_bound(error.name, below, error.value, file, line + 1, of_text=True))
 
 
-def check_bound(name: str, below: int, values: Array, table: Table | None, errors: dict[int, str] | None = None) -> None:
+def check_bound(
+    name: str,
+    below: int,
+    values: Array,
+    table: Table | None,
+    errors: dict[int, str] | None = None,
+    behind: tuple[str, Column] | None = None,
+) -> None:
     """Refuse the first row of `values` `[N, ...]` that has an integer outside 0..below-1: a text that its category does not list, a
     label too large. `table`: where the rows come from, None for arrays of the caller's. With `errors`, what is wrong with a row by
-    its number, all such rows are added to it instead, unless something is wrong with them already."""
+    its number, all such rows are added to it instead, unless something is wrong with them already. `behind`: the column that the
+    values are made of, if that is known."""
     numbers = values.astype(np.int64)
     wrong = (numbers < 0) | (numbers >= below)
     for row in np.flatnonzero(wrong.any(axis=tuple(range(1, wrong.ndim)))).tolist():
         value = int(numbers[row][wrong[row]].flat[0])
         if errors is None:
             file, line = table.origin.locate(row) if table is not None else ("", row)
-            raise BmcError(run_errors.outside_bound(name, below, value, file, line + 1, of_text=table is not None))
-        errors.setdefault(row, run_errors.what_is_outside(name, below, value))
+            raise BmcError(run_errors.outside_bound(name, below, value, file, line + 1, table is not None, _cell(behind, row)))
+        errors.setdefault(row, run_errors.what_is_outside(name, below, value, cell=_cell(behind, row)))
+
+
+def _cell(behind: tuple[str, Column] | None, row: int) -> tuple[str, str] | None:
+    shown = shown_cell(behind[1], row) if behind is not None else None
+    return (behind[0], shown) if behind is not None and shown is not None else None

@@ -126,14 +126,21 @@ def no_such_choice(what: str, name: str, names: Sequence[str]) -> Diagnostic:
     return Diagnostic("E0812", f"there is no {what} {name!r}", (), notes, _did_you_mean(name, names))
 
 
-def outside_bound(name: str, below: int, value: int, file: str, row: int, of_text: bool = True) -> Diagnostic:
-    """E0813: `row` counts from 1. A value of -1 is a text that the list of a category does not have, if it may be `of_text`."""
+def outside_bound(
+    name: str, below: int, value: int, file: str, row: int, of_text: bool = True, cell: tuple[str, str] | None = None
+) -> Diagnostic:
+    """E0813: `row` counts from 1. A value of -1 is a text that the list of a category does not have, if it may be `of_text`.
+    `cell`: the column and the cell that the value was made of, where they are known."""
     where = f" of {file}" if file else ""
-    return Diagnostic("E0813", f"{what_is_outside(name, below, value, of_text)}, in row {row}{where}")
+    return Diagnostic("E0813", f"{what_is_outside(name, below, value, of_text, cell)}, in row {row}{where}")
 
 
-def what_is_outside(name: str, below: int, value: int, of_text: bool = True) -> str:
+def what_is_outside(
+    name: str, below: int, value: int, of_text: bool = True, cell: tuple[str, str] | None = None
+) -> str:
     """The same in a row that is named otherwise."""
+    if cell is not None and value == -1 and of_text:
+        return f"`{cell[0]}` is {cell[1]}, which the category `{name}` does not list"
     what = "a text that its category does not list" if value == -1 and of_text else f"the value {value}, outside 0 to {below - 1}"
     return f"`{name}` has {what}"
 

@@ -29,6 +29,7 @@ from bmc.driver.preparing import (
     outside_bound,
     steps_of_columns,
 )
+from bmc.driver.provenance import column_behind
 from bmc.driver.transfer import Start, read_start
 from bmc.frontend.unit import ENCODE, NEXT, NEXT_STEP, DataSpec, PredictedColumn, PredictionSpec, TrainingSpec, Unit
 from bmc.ir import Poly, TensorType
@@ -244,7 +245,9 @@ class Session:
                 found = map_groups(function, lambda rows, _: table.take(rows).inputs(), table.rows, dims, buckets, seed, step)
         for bound in self.prediction.bounded:
             if bound.below is not None:
-                check_bound(bound.name, bound.below, found[self.prediction.key_of_bounded(bound.name)], table, errors)
+                key = self.prediction.key_of_bounded(bound.name)
+                behind = column_behind(self.unit.module.function("predict"), key, table)
+                check_bound(bound.name, bound.below, found[key], table, errors, behind)
         columns: dict[str, Column] = {}
         for spec in self.prediction.columns:
             values = found[spec.name]

@@ -159,6 +159,14 @@ def test_blocks_and_bad_rows(model: bmc.Model, monkeypatch: pytest.MonkeyPatch) 
     assert model.predict(rows, on_error="skip")["p"].tolist() == values[:9] + values[10:]
 
 
+def test_a_prediction_called_error_leaves_no_room(model: bmc.Model) -> None:
+    named = bmc.compile(PROGRAM, overrides={"predict": "[error = p, p = p]"}).train(dict(COLUMNS))
+    assert list(named.predict(dict(COLUMNS)))[:2] == ["error", "p"]
+    with pytest.raises(bmc.BmcError, match="already: there is no room"):
+        named.predict(dict(COLUMNS), on_error="column")
+    assert "error" in named.predict(dict(COLUMNS), on_error="column", only="p")
+
+
 def test_what_is_no_table_is_said(model: bmc.Model) -> None:
     for value in (7, None, [1, 2], np.zeros(3), object()):
         with pytest.raises(bmc.BmcError, match="E0809"):

@@ -267,7 +267,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "neither": ({"tame": "perhaps"}, "is not a truth value"),
     "another date": ({"seen": "01/02/2024"}, "is not a date like 2024-02-29"),
     "no date": ({"seen": "2024-02-30"}, "is not a date of the calendar"),
-    "not listed": ({"sex": "x"}, "does not list"),
+    "not listed": ({"sex": "x"}, "`sex` is 'x', which the category `sex_code` does not list"),
 }
 
 

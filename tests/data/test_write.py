@@ -176,6 +176,17 @@ def test_blocks_are_written_as_one_table(tmp_path: Path, kind: str) -> None:
         assert (tmp_path / f"blocks.{kind}").read_bytes() == (tmp_path / f"whole.{kind}").read_bytes()
 
 
+def test_long_texts_of_npz_take_memory_for_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array of texts is as wide as the longest; nobody holds it whole."""
+    texts = ["é" * (i % 50) for i in range(300)]
+    write_predictions(tmp_path / "whole.npz", {"w": texts, "n": np.arange(300)})
+    monkeypatch.setattr("bmc.data.write_npz._COPIED", 400)
+    write_predictions(tmp_path / "parts.npz", {"w": texts, "n": np.arange(300)})
+    assert (tmp_path / "parts.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
+    with np.load(tmp_path / "parts.npz") as arrays:
+        assert arrays["w"].tolist() == texts
+
+
 def test_no_rows(tmp_path: Path) -> None:
     empty: Mapping[str, Any] = {"p": np.zeros(0, np.float32), "w": [], "pair": np.zeros((0, 2))}
     for kind in ("csv", "jsonl", "npz", "parquet"):

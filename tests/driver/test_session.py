@@ -110,7 +110,7 @@ def test_a_raw_row_outside_its_category_is_refused(embedded: TrainedModel, golde
 
 def test_a_raw_row_outside_its_category_becomes_an_error_of_the_row(embedded: TrainedModel) -> None:
     found = embedded.predict({"t": ["u", "maybe", None, "w"]}, PredictOptions(on_error="column"))
-    assert found.errors[1] == "`x` has a text that its category does not list"
+    assert found.errors[1] == "`t` is 'maybe', which the category `x` does not list"
     assert sorted(found.errors) == [1, 2]
     assert "missing" in found.errors[2]
     alone = [embedded.predict({"t": [t]}).columns["p"].data[0] for t in ("u", "w")]
