@@ -66,10 +66,13 @@ class ArrowReader:
             again: set[str] = set()
             for spec in layout.columns:
                 column = table.column(str(self._places[spec.name]))
-                converted = self._of_texts(spec, column) if spec.name in as_text else from_arrow(spec, column, ())
-                found[spec.name] = converted
-                nan = spec.name in as_float and bool(compute.any(compute.is_nan(column)).as_py())  # no integer, but of floats a gap
-                if spec.name not in as_text and (nan or self._is_doubtful(spec, converted, as_float)):
+                if spec.name in as_text:
+                    found[spec.name] = self._of_texts(spec, column)
+                    continue
+                found[spec.name] = from_arrow(spec, column, ())
+                # A NaN is no integer, but among floats a gap.
+                nan = spec.name in as_float and bool(compute.any(compute.is_nan(column)).as_py())
+                if nan or self._is_doubtful(spec, found[spec.name], as_float):
                     again.add(spec.name)
             if not again:
                 return RawTable(found, table.num_rows, _Lines(part, layout.separator))
