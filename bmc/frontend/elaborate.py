@@ -29,6 +29,7 @@ from bmc.frontend.syntax import tree as syntax
 from bmc.frontend.train.block import TracedTraining, TrainBlock, trace_training
 from bmc.frontend.unapplied import unapplied_errors
 from bmc.frontend.unit import NEXT_STEP, LayerSpec, MomentSpec, StateSpec, TrainingSpec, Unit, WeightSpec
+from bmc.frontend.unread import unread_names
 from bmc.ir import Function, Module, Result, Value
 from bmc.record import record, replace
 from bmc.source import SourceFile
@@ -331,6 +332,8 @@ def check(
                 _merge(found, core.diagnostics)
         if not _wrong(found):
             _merge(found, unapplied_errors(program, float_type))
+        if not _wrong(found):
+            _merge(found, unread_names(program))
         _merge(found, [d for d in program.diagnostics if d not in found])
         return Checked(tuple(units), tuple(found), program.files())
 

@@ -216,6 +216,16 @@ CASES = {
     + "model M(tok: i32[B, T]) -> (out: f32[B, 3]) {\n  x = tok |> embedding(50, 4) as emb |> conv1d(8, 5) as conv\n"
     "  return mean(x, axis = 1) |> dense(3) as fc\n}\n" + TRAIN,
     "E0328-library": sequences("return x |> learned_positions(16) as pos |> mean(axis = 1) |> dense(3) as fc"),
+    "W0202-binding": model("h = x + 1\n  return x"),
+    "W0202-several": "layer A(units, rate = 0.1)(x: float[B, D]) -> float[B, D] {\n  param w: float[D] = ones\n  let n = 3\n"
+    "  a, b = split(x, 2)\n  _kept = x\n  return x\n}\n" + model("return x |> A(2) as a"),
+    "W0202-data": data("let half = f / 2"),
+    "W0603-label": DATA.replace("x = a", "x = concat(a, unsqueeze(f |> log1p, -1))")
+    .replace("y = k |> category(3)", "t = f |> standardize")
+    + "model M(x: f32[B, F]) -> (out: f32[B]) { return x |> dense(1) as fc |> squeeze(-1) }\ntrain M on D { loss = mse(out, t) }\n",
+    "W0604-row-number": DATA.replace("k: i32;", "k: i32; id: i64;")
+    .replace("x = a", "x = concat(a, unsqueeze(number(id), -1))")
+    + "model M(x: f32[B, F]) -> (out: f32[B, 3]) { return x |> dense(3) as fc }\n" + TRAIN,
     "W0301-bound": DATA.replace("k |> category(3)", "k") + MODEL + TRAIN,
     "W0302-channels": images("3, 32, 32", 'return x |> conv2d(16, 3, pad = "same") as c |> global_avgpool |> dense(3) as fc'),
     "W0303-softmax": DATA + MODEL.replace("as fc", "as fc |> softmax") + TRAIN,
@@ -548,6 +558,7 @@ def test_bodies_beyond_any_program_end(name: str, golden: Callable[[str, str], N
 def test_numbers_that_are_written_out_are_bounded() -> None:
     """As where a masked language model puts its mask in the place of tokens."""
     text = sequences("return mean(select(arange(T) < 3, MASK, tok) |> embedding(50, 8) as m, axis = 1) |> dense(3) as o")
+    text = text.replace("  x = tok |> embedding(50, 8) as e\n", "")
     assert findings(text.replace("MASK", "49")) == ()
     assert [d.code for d in findings(text.replace("MASK", "50"))] == ["E0314"]
 

@@ -99,4 +99,12 @@ ENTRIES: tuple[Entry, ...] = (
         "A name shadows the library's",
         "The file's own declaration is meant wherever this file says the name. The library keeps using its own.",
     ),
+    Entry(
+        "W0202",
+        "Nothing reads a name",
+        "A binding, parameter, hyper-parameter or `let` that nothing reads is most often the other half of a slip: the name is written "
+        "otherwise where it should be read. A name that begins with `_` is meant to have no use.",
+        "fn f(x: float[B]) -> float[B] {\n  h = 2 * x\n  return x\n}",
+        "fn f(x: float[B]) -> float[B] {\n  h = 2 * x\n  return h\n}",
+    ),
 )

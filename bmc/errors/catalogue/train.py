@@ -230,6 +230,24 @@ ENTRIES: tuple[Entry, ...] = (
         "The loss depends on no parameter that an optimizer changes.",
     ),
     Entry(
+        "W0603",
+        "The label is among the inputs",
+        "An input of the model is computed from the column that the label is computed from. Scores of such a model are high and say "
+        "nothing: where the answer is known there is nothing to predict. Statistics are never fitted over test rows: `fit`, and what "
+        "is written with it, sees the training split alone, also where sources are named by split.",
+        "x = concat(size |> standardize, price |> log1p |> standardize)\ny = price |> standardize",
+        "x = concat(size |> standardize, rooms |> standardize)\ny = price |> standardize",
+    ),
+    Entry(
+        "W0604",
+        "The number of a row is among the inputs",
+        "A column that numbers rows has another value in each: what a model learns of it is the order of the file, which does not hold "
+        "for new rows. The warning goes by the column's name (`id`, `row_id`, `uuid` and the like), where its numbers reach the model "
+        "as numbers.",
+        "x = concat(id |> standardize, price |> standardize)",
+        "x = price |> standardize",
+    ),
+    Entry(
         "W0630",
         "Each new position changes those before it",
         "A generated position is computed once, and what later ones read of it is kept, where that provably does not change: "

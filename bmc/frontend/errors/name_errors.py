@@ -27,6 +27,7 @@ __all__ = [
     "unknown_declaration",
     "unknown_name",
     "unknown_selection",
+    "unread",
     "use_of_file",
 ]
 
@@ -192,6 +193,13 @@ def ambiguous_output(span: Span, name: str, model: str, data: str) -> Diagnostic
             Suggestion(f"write `{model}.{name}` for the model's", span, f"{model}.{name}"),
             Suggestion(f"write `{data}.{name}` for the data's", span, f"{data}.{name}"),
         ),
+    )
+
+
+def unread(span: Span, name: str, what: str) -> Diagnostic:
+    """W0202."""
+    return Diagnostic(
+        "W0202", f"nothing reads `{name}`", (primary(span, f"{what} has no use"),), (f"`_{name}` says that this is meant",), level="warning"
     )
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "cannot_grow",
     "input_missing",
     "key_twice",
+    "label_in_input",
     "loss_of_batch",
     "loss_type",
     "loss_without_data",
@@ -29,6 +30,7 @@ __all__ = [
     "nothing_learns",
     "other_inputs",
     "pattern_unused",
+    "row_number_in_input",
     "too_many_tables",
     "unknown_binding",
     "unknown_column",
@@ -66,6 +68,30 @@ def input_missing(
         (primary(span, f"{data} has no output `{name}`"), Label(declared, "this input"), *others),
         (f"{data} gives {listed(outputs)}", f"an input takes the output of its name; `inputs = [{name} = ...]` binds another"),
         suggestions,
+    )
+
+
+def label_in_input(where: Span, name: str, column: str, declared: Span, label_at: Span, label: str) -> Diagnostic:
+    """W0603: a label is among what the model is given."""
+    return Diagnostic(
+        "W0603",
+        f"the model is given the answer: its input `{name}` reads `{column}`, and so does the label `{label}`",
+        (primary(where, f"reads `{column}`"), Label(label_at, "the label"), Label(declared, "the column of both")),
+        ("scores will be high, and of no use: where the answer is known there is nothing to predict",),
+        (Suggestion(f"leave `{column}` out of `{name}`"),),
+        "warning",
+    )
+
+
+def row_number_in_input(where: Span, name: str, column: str, declared: Span) -> Diagnostic:
+    """W0604: the number of a row is among what the model is given."""
+    return Diagnostic(
+        "W0604",
+        f'the input `{name}` reads "{column}", which names a row',
+        (primary(where, "as a number"), Label(declared, "one value for each row, by its name")),
+        ("what a model learns of it does not hold for other rows; integers by `category` or `hash` can be looked up in an `embedding`",),
+        (Suggestion(f"leave it out of `{name}`; `keep = [{column}]` passes it through to the predictions"),),
+        "warning",
     )
 
 

@@ -21,6 +21,7 @@ from bmc.frontend.train.defaults import complete, shown_at_header
 from bmc.frontend.train.evaluation import eval_function, predict_function
 from bmc.frontend.train.generation import trace_generation
 from bmc.frontend.train.joined import bind_inputs, run_model
+from bmc.frontend.train.leaks import warn_of_leaks
 from bmc.frontend.train.settings import Settings, read_stop
 from bmc.frontend.train.step import train_function
 from bmc.frontend.train.traced import TracedTraining, TrainBlock
@@ -99,6 +100,7 @@ def _trace(core: Elaborator, block: TrainBlock) -> TracedTraining:
     except TypeRuleError as error:
         core.report(type_errors.rule_violated(block.declaration.header, error.message))
     _require_both_modes(core, result.traces)
+    warn_of_leaks(core, block, settings, result.bindings)
     if "init" in settings.entries:
         result.loading = read_init(core, settings.entries["init"], Environment(block.scope))
     entry = settings.entries.get("next")
