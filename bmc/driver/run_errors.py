@@ -185,7 +185,7 @@ def beyond_limit(reason: str, spans: Sequence[Span], declared: Span | None) -> D
 def no_work_file(folder: str, reason: str) -> Diagnostic:
     """E0841: `reason` is the system's."""
     notes = (
-        "rows that do not fit into memory are kept in a file there while the program runs; it takes about half the size of a csv",
+        "rows that do not fit into memory are kept in a file there while the program runs; it takes about as much as the csv",
         "the environment variable BMC_SPILL names another folder",
     )
     return Diagnostic("E0841", f"cannot write a work file in {folder!r}: {reason}", notes=notes)
