@@ -59,7 +59,12 @@ def _number(arguments: Arguments) -> Datum:
     tensor = arguments.tensor("x")
     if tensor.dtype == "str":
         raise Failure(
-            type_errors.operand_type(arguments.where("x"), "number", describe(tensor), "`category` makes integers of text")
+            type_errors.operand_type(
+                arguments.where("x"),
+                "number",
+                describe(tensor),
+                "declare the column as `f32` if it holds numbers; `category` makes integers of text",
+            )
         )
     return replace(coercion.to_dtype(arguments.core, tensor, arguments.core.float_type), categories=None)
 
