@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
+from bmc.data.cells import INTEGER_BOUNDS
 from bmc.data.convert import Converted, WrongType, from_array, from_runs, from_values, with_mask
 from bmc.frontend.unit import ColumnSpec
 from bmc_runtime.table import Valid, text_from_offsets
@@ -26,8 +27,7 @@ def from_arrow(spec: ColumnSpec, chunks: Any, na: tuple[str, ...]) -> Converted:
         array = chunks.chunk(0) if chunks.num_chunks == 1 else pa.concat_arrays(chunks.chunks) if chunks.num_chunks else None
     if array is None:
         array = pa.array([], chunks.type)
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+    array = _decoded(array)
     kind = array.type
     if pa.types.is_null(kind):
         return from_values(spec, [None] * len(array))
@@ -47,10 +47,34 @@ def from_arrow(spec: ColumnSpec, chunks: Any, na: tuple[str, ...]) -> Converted:
     if spec.kind != "plain":
         return _times(spec, array, present)
     if pa.types.is_decimal(kind):
-        array = array.cast(pa.float64())
-    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        return _decimals(spec, array)
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         raise WrongType(str(kind), spec)
     return _plain(spec, array, present)
+
+
+def _decoded(array: Any) -> Any:
+    """The same values in the plain form of their kind."""
+    while True:
+        kind = array.type
+        if pa.types.is_dictionary(kind):
+            array = array.dictionary_decode()
+        elif pa.types.is_run_end_encoded(kind):
+            array = compute.run_end_decode(array)
+        elif pa.types.is_string_view(kind):
+            array = array.cast(pa.large_string())
+        elif isinstance(kind, pa.BaseExtensionType):
+            array = array.storage
+        else:
+            return array
+
+
+def _decimals(spec: ColumnSpec, array: Any) -> Converted:
+    """Decimal numbers, through their digits: Arrow's own way to floats does not round once."""
+    if spec.dtype in INTEGER_BOUNDS:
+        whole = array.to_pylist()
+        return from_values(spec, [int(v) if v is not None and v == v.to_integral_value() else v and float(v) for v in whole])
+    return _plain(spec, array.cast(pa.string()).cast(pa.float64()), _present(array))
 
 
 def _is_text(kind: Any) -> bool:

@@ -300,13 +300,27 @@ def _times(spec: ColumnSpec, array: NDArray[Any], present: Valid) -> Converted:
     if array.dtype.kind != "M":
         raise WrongType(_dtype_text(array), spec)
     present = present & ~_any_of_cell(np.isnat(array))
+    far = _beyond(array, present)
+    beyond = [BadCell(int(row), f"{array[row].astype(np.int64)} as {array.dtype}", _NO_YEAR) for row in np.flatnonzero(far)]
+    array = np.where(_spread(far, array), np.datetime64(0, "D").astype(array.dtype), array)
     unit = "D" if spec.kind == "date" else "us"
     times = np.where(_spread(present, array), array, np.datetime64(0, "us"))
     whole = times.astype(f"M8[{unit}]")
     found = with_mask(spec, Column(spec.dtype, _rounded(whole.astype(np.int64), spec.dtype)), present)
     off = _any_of_cell(whole != times) if spec.kind == "date" else np.zeros(len(array), np.bool_)
     late = [BadCell(int(row), str(times[row]), "is a timestamp, not a date") for row in np.flatnonzero(off)]
-    return Converted(found.column, tuple(sorted((*found.bad, *late), key=lambda cell: cell.row)))
+    return Converted(found.column, tuple(sorted((*found.bad, *late, *beyond), key=lambda cell: cell.row)))
+
+
+_NO_YEAR = "is a time outside the years 1 to 9999"
+
+
+def _beyond(array: NDArray[Any], present: Valid) -> Valid:
+    """Cells in years that the calendar of dates does not have; as counts of microseconds they might be any others."""
+    if np.datetime_data(array.dtype)[0] in ("ns", "ps", "fs", "as", "generic"):  # 1678 to 2262, or fewer
+        return np.zeros(len(array), np.bool_)
+    low, high = np.array(["0001-01-01", "10000-01-01"], "M8[D]").astype(array.dtype)
+    return present & _any_of_cell((array < low) | (array >= high))
 
 
 def _any_of_cell(mask: NDArray[np.bool_]) -> Valid:
