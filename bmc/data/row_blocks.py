@@ -10,7 +10,7 @@ import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from bmc.data.files import Given, format_of, is_remote
+from bmc.data.files import Given, format_of, is_remote, local_path
 from bmc.data.rows import Rows, read_rows, rows_in_parts
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec, SourceSpec
@@ -69,13 +69,16 @@ def expanded(given: Sequence[Given]) -> list[Given]:
     """The files that patterns match, in the order of their names, in place of the patterns; all else as it is."""
     found: list[Given] = []
     for one in given:
-        pattern = str(one)
+        if isinstance(one, Mapping):
+            found.append(one)
+            continue
+        pattern = local_path(str(one))
         matches: list[str] = []
-        if not isinstance(one, Mapping) and is_remote(pattern):
+        if is_remote(pattern):
             from bmc.data.remote import matches_of  # noqa: PLC0415 - importing Arrow takes a tenth of a second
 
             matches = matches_of(pattern, None)
-        elif not isinstance(one, Mapping) and any(sign in pattern for sign in "*?[") and not os.path.lexists(pattern):
+        elif any(sign in pattern for sign in "*?[") and not os.path.lexists(pattern):
             matches = sorted(glob.glob(pattern, recursive=True))
         found.extend(matches or [one])
     return found

@@ -205,6 +205,7 @@ def test_several_inputs_and_patterns_are_one_stream(run: Any, model: Path) -> No
     write_as("jsonl", rows[51:], Path("part-c.jsonl"))
     assert good(run("predict", model, "part-*")) == wanted
     assert good(run("predict", model, "part-a.csv", "part-b.parquet", "part-c.jsonl")) == wanted
+    assert good(run("predict", model, f"file://{Path().absolute()}/part-*")) == wanted
     assert run("predict", model, "none-*.csv").code == 3
     assert run("predict", model, "-", "-").code == 2
 
@@ -510,3 +511,24 @@ def test_samples_are_drawn_by_row(run: Any, give: Any, monkeypatch: Any) -> None
     assert good(run("predict", "m.bmz", "-")) == wanted
     Path("half.csv").write_text("a,b\n" + "1,2\n" * 70, encoding="utf-8")
     assert good(run("predict", "m.bmz", "half.csv", "half.csv")) == wanted
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_input(model: Path, tmp_path: Path) -> None:
+    """Twice as much to read may take no more than a tenth more memory: what a process takes wavers by some MB."""
+    rows = csv_text(birds())
+    header, body = rows.split("\n", 1)
+    peaks = {}
+    for times in (2_000, 4_000):
+        path = tmp_path / f"{times}.csv"
+        with path.open("w", encoding="utf-8") as file:
+            file.write(header + "\n")
+            for _ in range(times):
+                file.write(body)
+        command = "import resource; from bmc.cli import main\ntry: main()\n"
+        command += "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        arguments = ["predict", str(model), str(path), "-o", str(tmp_path / f"{times}.csv.gz.npz")]
+        done = subprocess.run([sys.executable, "-c", command, *arguments], capture_output=True, text=True, check=True)
+        peaks[times] = int(done.stdout)
+        assert f"wrote {times * FEW} rows" in done.stderr
+    assert peaks[4_000] < 1.1 * peaks[2_000]
