@@ -64,7 +64,7 @@ def test_a_fold_that_is_not_there_is_refused() -> None:
 
 
 def test_windows_belong_to_the_split_of_all_their_items(tmp_path: Path) -> None:
-    """Series of 12 days in each of 4 places, of which the first 6 train: 4 windows of 3 days on each side, those between in none."""
+    """12 days in each of 4 places, of which 6 train: 4 windows of 3 days on each side, those between in none."""
     rows = [f"{s * 100 + d},{'train' if d < 6 else 'test'},{s},0,2024-01-{d + 1:02}" for s in range(4) for d in range(12)]
     (tmp_path / "d.csv").write_text("\n".join(["x,part,k,zero,day", *rows]) + "\n")
     for text, train, test in (

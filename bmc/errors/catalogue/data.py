@@ -148,6 +148,15 @@ ENTRIES: tuple[Entry, ...] = (
         'source = csv("a.csv") |> windows(60, order = day)\nsplit = by_time(day, test = "2024-01-01")',
     ),
     Entry(
+        "W0519",
+        "Target encoding shows rows their own target",
+        "The mean of y in a category of few rows nearly says the y of each of them. A model that trains on the same rows learns to "
+        "trust it, and does worse on others. With `key`, text or whole numbers that tell rows apart, training steps see the mean of "
+        "other rows only. Up to 50 categories nothing is said.",
+        "x = store |> category(max = 500) |> target_encode(sales)",
+        "x = store |> category(max = 500) |> target_encode(sales, key = id)",
+    ),
+    Entry(
         "W0540",
         "A statistic is fitted anew",
         "`fitted` reuses what another model has fitted for an output of the same name that is written the same way and has the "
