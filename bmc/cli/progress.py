@@ -50,7 +50,7 @@ class TrainDisplay(Observer):
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._shown = 0.0
-        self._reading = 0.0
+        self._stage, self._stage_began = "", 0.0
         self._began = 0.0
         self._total = 0
         self._rows = 0
@@ -74,35 +74,58 @@ class TrainDisplay(Observer):
         note(text)
 
     def on_read(self, done: int, total: int | None) -> None:
-        now = perf_counter()
-        if not self._reading:
-            self._reading = self._shown = now
+        seconds = self._is_due("read")
+        if seconds is None:
             return
-        seconds = now - self._reading
-        if now - self._shown < (_EVERY if self._bar is not None else _READ_AFTER if self._terminal else _READ_EVERY):
-            return
-        self._shown = now
         rate = f"{_bytes(done / seconds)}/s"
-        if not self._terminal:
+        if self._terminal:
+            self._show("reading", done, total, _bytes(done), rate)
+        else:
             of = f" of {_bytes(total)} ({100 * done / total:.0f} %)" if total else ""
             note(f"read {_bytes(done)}{of}, {rate}")
-            return
-        if self._bar is None:
-            self._start_reading(total)
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, rate=rate, amount=_bytes(done), refresh=True)
 
-    def _start_reading(self, total: int | None) -> None:
+    def on_fit(self, done: int, rows: int) -> None:
+        seconds = self._is_due("fit")
+        if seconds is None:
+            return
+        number, inside = divmod(max(done - 1, 0), rows)
+        rate = f"{done / seconds:,.0f} rows/s"
+        if self._terminal:
+            self._show("fitting", inside + 1, rows, f"pass {number + 1}", rate)
+        else:
+            note(f"fitting, pass {number + 1}: {100 * (inside + 1) / rows:.0f} %, {rate}")
+
+    def _is_due(self, stage: str) -> float | None:
+        """Since when, in seconds, a stage before training is going on, if it is time to show it."""
+        now = perf_counter()
+        if self._stage != stage:
+            self._stage, self._stage_began = stage, now
+            self._shown = now
+            return None
+        if now - self._shown < (_EVERY if self._bar is not None else _READ_AFTER if self._terminal else _READ_EVERY):
+            return None
+        self._shown = now
+        return now - self._stage_began
+
+    def _show(self, stage: str, done: int, total: int | None, amount: str, rate: str) -> None:
+        if self._bar is None:
+            self._start_stage()
+        if self._bar is not None and self._task is not None:
+            self._bar.update(
+                self._task, description=stage, completed=done, total=total, rate=rate, amount=amount, refresh=True
+            )  # fmt: skip
+
+    def _start_stage(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - as below
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
         columns = (
-            TextColumn("reading"), BarColumn(bar_width=24), TextColumn("{task.fields[amount]}"), TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
+            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[amount]}"),
+            TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
         )  # fmt: skip
         self._bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
         self._bar.start()
-        self._task = self._bar.add_task("", total=total, amount="", rate="")
+        self._task = self._bar.add_task("", total=None, amount="", rate="")
 
     def _start_bar(self, steps: int, resumed_at: int) -> None:
         from rich.console import Console  # noqa: PLC0415 - a tenth of a second, and only where there is a terminal

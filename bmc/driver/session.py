@@ -146,12 +146,15 @@ class Session:
         """The rows that `where` and `distinct` keep."""
         return kept_rows(self.data, table, self.library, self.store)
 
-    def fit(self, train: Table, note: Callable[[str], None] | None = None) -> None:
-        """Fill the fitted values from the training split, those aside that another model gives. `note` is told what is odd."""
+    def fit(
+        self, train: Table, note: Callable[[str], None] | None = None, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Fill the fitted values from the training split, those aside that another model gives. `note` is told what is odd,
+        `progress` how many rows more have been read, once for each block of a pass."""
         given = self.start.fitted if self.start is not None else {}
         for key, array in given.items():
             self.store[key][...] = array
-        self.keep = fit_statistics(self.data, train, self.library, self.store, given, note=note)
+        self.keep = fit_statistics(self.data, train, self.library, self.store, given, progress, note)
         if self.start is not None:
             self.keep += self.start.keep
 

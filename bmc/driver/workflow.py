@@ -50,6 +50,9 @@ class Observer(Protocol):
     def on_read(self, done: int, total: int | None) -> None:
         """While the data is read: how many bytes of all files have been, and how many there are, if anybody knows."""
 
+    def on_fit(self, done: int, rows: int) -> None:
+        """While statistics are fitted: how many rows have been read in all passes, and how many there are in one."""
+
     def on_start(self, unit: Unit, rows: Mapping[str, int], steps: int, resumed_at: int) -> None:
         """Before the first step: the rows of each split, steps in all, and the step at which a resumed run goes on (else 0)."""
 
@@ -70,6 +73,8 @@ class Silent:
     """An observer that does nothing."""
 
     def on_read(self, done: int, total: int | None) -> None: ...
+
+    def on_fit(self, done: int, rows: int) -> None: ...
 
     def on_start(self, unit: Unit, rows: Mapping[str, int], steps: int, resumed_at: int) -> None: ...
 
@@ -130,16 +135,22 @@ class _Listener:
 
 def prepare(session: Session, data: Mapping[str, Given], observer: Observer | None = None) -> dict[str, Split]:
     """Read, cut, fit, and compute the data block's outputs. Raises BmcError."""
-    unit = session.unit
+    unit, watcher = session.unit, observer if observer is not None else Silent()
     if unit.data is None or unit.training is None:
         raise BmcError(run_errors.nothing_to_train(unit.name))
-    tables = session.tables(read_blocks(unit.data, data, progress=observer.on_read if observer is not None else None))
-    if observer is not None:
-        for text in dict.fromkeys(text for table in tables.values() for text in table.notes):
-            observer.on_note(text)
+    tables = session.tables(read_blocks(unit.data, data, progress=watcher.on_read))
+    for text in dict.fromkeys(text for table in tables.values() for text in table.notes):
+        watcher.on_note(text)
     if "train" not in tables or tables["train"].rows == 0:
         raise BmcError(run_errors.split_without_rows("train", unit.data.sources[0].span))
-    session.fit(tables["train"], observer.on_note if observer is not None else None)
+    passed, rows = 0, tables["train"].rows
+
+    def fitted(count: int) -> None:
+        nonlocal passed
+        passed += count
+        watcher.on_fit(passed, rows)
+
+    session.fit(tables["train"], watcher.on_note, fitted)
     # A table whose outputs are held is not needed any more.
     return {name: session.outputs(name, tables.pop(name)) for name in list(tables)}
 

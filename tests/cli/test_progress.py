@@ -27,3 +27,15 @@ def test_a_size_that_nobody_knows(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     display.on_read(0, None)
     display.on_read(4000, None)
     assert capsys.readouterr().err == "read 4 kB, 200 B/s\n"
+
+
+def test_passes_of_fitting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = iter([5.0, 15.0, 25.0])
+    monkeypatch.setattr(progress, "perf_counter", lambda: next(clock))
+    display = TrainDisplay(None)
+    for done in (1000, 100_000, 150_000):
+        display.on_fit(done, 100_000)
+    assert capsys.readouterr().err.splitlines() == [
+        "fitting, pass 1: 100 %, 10,000 rows/s",
+        "fitting, pass 2: 50 %, 7,500 rows/s",
+    ]
