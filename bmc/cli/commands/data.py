@@ -62,6 +62,8 @@ def _print(profile: Profile) -> None:
         if column.gaps:
             shown = ", ".join(f"{text!r} ({count:,})" for text, count in column.gaps)
             note(f"note: in {column.header!r} {shown} {'seems' if len(column.gaps) == 1 else 'seem'} to stand for missing cells")
+    if profile.without_names:
+        note("note: most names of the columns are numbers: if the first line is a row, write a line of names above it")
     for name, reason in profile.unreadable:
         note(f"note: no program can read {f'the column {name!r}' if name else 'a column'}: {reason}")
 

@@ -23,7 +23,7 @@ from bmc.source import SourceFile
 
 __all__ = ["Draft", "draft_of"]
 
-_TARGET_NAMES = re.compile(r"target|label|class|^y$|outcome|survived|species|price|quality|result|churn|default", re.IGNORECASE)
+_TARGET_NAMES = re.compile(r"target|label|class|outcome|survived|species|price|quality|result|churn|default", re.IGNORECASE)
 _UNFIT = ("identity", "constant", "empty", "nested", "foreign", "prose", "date", "timestamp")
 _MOST_INTEGER_CLASSES = 10
 _MOST_CLASSES = 200
@@ -90,6 +90,8 @@ def _target(profile: Profile, wanted: str | None) -> ColumnProfile:
     if not fit:
         raise BmcError(unfit_target(None, "no column has numbers or a few categories", []))
     named = [header for header in fit if _TARGET_NAMES.search(header)]
+    if "y" in fit and not {"x", "z"} & set(columns):
+        named.append("y")
     return columns[named[-1] if named else fit[-1]]
 
 
@@ -203,6 +205,11 @@ def _data(
     yield f"  y = {goal.expression}{note}"
     yield ""
     shares = "train = 0.7, valid = 0.15, test = 0.15" if profile.rows < 1000 else "train = 0.8, valid = 0.1, test = 0.1"
+    for column in profile.columns:
+        if column.cuts and column.header not in left_out:
+            valid, test = column.cuts
+            yield f"  # by time: split = by_time({names[column.header]}, valid = {quoted(valid)}, test = {quoted(test)})"
+            break
     yield f"  split = by_hash({shares}, seed = 1)"
     yield "}"
 

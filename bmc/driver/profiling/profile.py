@@ -7,6 +7,7 @@ frequent values, and what it looks like: constant, an identity, prose. Guarantee
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,9 @@ SCHEMA = 1
 
 _BINS = 16
 _TOP = 5
+_LARGE = 1e140
+"""Greater numbers count as this one where they are added up: their squares would not be finite."""
+
 _QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 
 _GAPS = frozenset({"na", "n/a", "n.a.", "#n/a", "nan", "null", "?", "-", "--", ".", ""})
@@ -72,7 +76,8 @@ class Numbers:
 class ColumnProfile:
     """`type`: as a `columns` block has it, without `?`; "" of what cannot be read. `missing`: empty cells, and those whose text is
     one of `gaps`. `distinct`: None where there are too many to count. `top`: the most frequent texts. `labels`: all texts, where
-    they are few. `note`: what is odd. `head`: the first cells, as they come. `ends`: the first and last of dates, timestamps.
+    they are few. `note`: what is odd. `head`: the first cells, as they come. `ends`: the first and last of dates, timestamps;
+    `cuts`: the days before which eight and nine tenths of them lie.
     """
 
     header: str
@@ -89,6 +94,7 @@ class ColumnProfile:
     note: str
     head: tuple[str | None, ...]
     ends: tuple[str, str] = ("", "")
+    cuts: tuple[str, str] | None = None
     decimal: str = "."
 
     @property
@@ -130,6 +136,13 @@ class Profile:
             "columns": [column.as_json() for column in self.columns],
             "unreadable": [{"header": header, "reason": reason} for header, reason in self.unreadable],
         }  # fmt: skip
+
+    @property
+    def without_names(self) -> bool:
+        """Whether the first line looks like cells: most names of the columns are numbers."""
+        headers = [column.header for column in self.columns] + [header for header, _ in self.unreadable]
+        scan = ColumnScan("", dict(self.options).get("decimal", "."))
+        return self.form == "csv" and 2 * sum(math.isfinite(scan.number(header)) for header in headers) > len(headers)
 
     @property
     def gaps(self) -> tuple[str, ...]:
@@ -183,7 +196,7 @@ def _judged(scan: ColumnScan) -> ColumnProfile:
     return ColumnProfile(
         scan.header, "" if role == "nested" else declared, role, scan.rows, missing, tuple(gaps.items()), distinct,
         tuple(counts.most_common(_TOP)), labels, scan.words / max(scan.rows - scan.missing, 1), found, note, tuple(scan.head), ends,
-        scan.decimal,
+        _cuts(counts) if ends[0] else None, scan.decimal,
     )  # fmt: skip
 
 
@@ -209,6 +222,16 @@ def _kind(scan: ColumnScan) -> tuple[str, dict[str, int]]:
         if sum(failing.values()) < cells and (not odd or few):
             return ("text", {}) if kind == "int" and _are_codes(scan.counts) else (kind, dict(failing))
     return "text", {text: n for text, n in scan.counts.items() if text.strip().lower() in _GAPS}
+
+
+def _cuts(counts: Mapping[str, int]) -> tuple[str, str] | None:
+    total, done = sum(counts.values()), 0
+    found: list[str] = []
+    for text in sorted(counts):
+        while len(found) < 2 and done >= (0.8, 0.9)[len(found)] * total:
+            found.append(text.strip()[:10])
+        done += counts[text]
+    return (found[0], found[1]) if len(found) == 2 and found[0] < found[1] else None
 
 
 def _are_codes(counts: Mapping[str, int]) -> bool:
@@ -238,15 +261,16 @@ def _sentinels(scan: ColumnScan, numbers: NDArray[np.float64]) -> dict[str, int]
 
 
 def _numbers(values: NDArray[np.float64]) -> Numbers:
+    least, greatest = float(values.min()), float(values.max())
+    whole = bool(np.all(values == np.floor(values)))
+    values = np.clip(values, -_LARGE, _LARGE)
     quantiles = np.quantile(values, _QUANTILES)
     low, high = float(quantiles[0]), float(quantiles[-1])
     clipped = np.clip(values, low, high)
     bins, _ = np.histogram(clipped, _BINS, (low, high if high > low else low + 1))
-    whole = bool(np.all(values == np.floor(values)))
     return Numbers(
-        float(values.min()), float(values.max()), float(values.mean()), float(values.std()), tuple(quantiles.tolist()),
-        tuple(bins.tolist()), whole,
-    )  # fmt: skip
+        least, greatest, float(values.mean()), float(values.std()), tuple(quantiles.tolist()), tuple(bins.tolist()), whole
+    )
 
 
 def _declared(kind: str, numbers: Numbers | None) -> str:
