@@ -18,6 +18,7 @@ from bmc.ir.graph import ParameterRole
 from bmc.ops.build import Builder
 from bmc.ops.registry import NoAttrs, RowMix, row_axes
 from bmc.ops.table import definition
+from bmc.record import record
 from bmc.source import Span
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Trace:
     layers: list[AppliedLayer] = field(default_factory=list)
     accounted: set[Value] = field(default_factory=set)
     settings: dict[str, float] | None = None
+    _index: Index | None = None
 
     # --- operations ------------------------------------------------------------------------------------------------
     def op(self, name: str, *operands: Value, hint: str = "", **attributes: object) -> Value:
@@ -198,7 +200,10 @@ class Trace:
         if not augmented:
             results = [Result(self._plainly(r.value), r.role, r.key) for r in results]
         roots = [r.value for r in results]
-        ops = list(cone(self._plain_ops() if not augmented else self.builder.ops, roots, effects=mapping is None))
+        if augmented or not self.plain:
+            ops = self._cone(roots, effects=mapping is None)
+        else:
+            ops = list(cone(self._plain_ops(), roots, effects=mapping is None))
         parameters = self._used(ops, roots)
         if mapping:
             if earlier is not None:
@@ -208,7 +213,7 @@ class Trace:
             parameters = [p for p in parameters if p.value not in mapping]
         if earlier is not None:
             wanted = [v for op in ops for v in op.operands] + [r.value for r in results]
-            before = list(cone(earlier._plain_ops(), wanted, effects=False))
+            before = list(cone(earlier._plain_ops(), wanted, effects=False)) if earlier.plain else earlier._cone(wanted)
             known = {(p.role, p.key): p for p in parameters}
             replaced: dict[Value, Value] = {}
             for p in earlier._used(before, wanted):
@@ -224,6 +229,13 @@ class Trace:
         order = get_args(ParameterRole)
         parameters.sort(key=lambda p: order.index(p.role))
         return Function(name, tuple(parameters), tuple(ops), tuple(results), self.row)
+
+    def _cone(self, roots: Iterable[Value], *, effects: bool = False) -> list[Operation]:
+        """As `cone` of all operations, in time that does not grow with those that it leaves out: a table of a thousand columns has
+        a thousand functions that fit, of some operations each."""
+        if self._index is None or not self._index.is_of(self.builder.ops):
+            self._index = Index.made(self.builder.ops)
+        return self._index.cone(roots, effects=effects)
 
     def _plainly(self, value: Value) -> Value:
         while value in self.plain:
@@ -251,6 +263,36 @@ def _attrs(name: str, attributes: Mapping[str, object]) -> object:
         return _NO_ATTRS
     made: Any = definition(name).attrs
     return made(*[attributes[field] for field in made.__match_args__])
+
+
+@record(frozen=True, eq=False)
+class Index:
+    """Which operation makes each value, by the places of operations; `effects`: places of those that always run."""
+
+    ops: tuple[Operation, ...]
+    makers: Mapping[int, int]
+    effects: tuple[int, ...]
+
+    @staticmethod
+    def made(ops: Sequence[Operation]) -> Index:
+        makers = {id(value): place for place, op in enumerate(ops) for value in op.results}
+        return Index(tuple(ops), makers, tuple(place for place, op in enumerate(ops) if definition(op.name).effect))
+
+    def is_of(self, ops: Sequence[Operation]) -> bool:
+        """Operations are only ever added behind, or taken away from the end."""
+        return len(ops) == len(self.ops) and (not ops or ops[-1] is self.ops[-1])
+
+    def cone(self, roots: Iterable[Value], *, effects: bool) -> list[Operation]:
+        """As the function `cone`."""
+        waiting = list(self.effects) if effects else []
+        waiting += [place for value in roots if (place := self.makers.get(id(value))) is not None]
+        found: set[int] = set()
+        while waiting:
+            place = waiting.pop()
+            if place not in found:
+                found.add(place)
+                waiting += [made for value in self.ops[place].operands if (made := self.makers.get(id(value))) is not None]
+        return [self.ops[place] for place in sorted(found)]
 
 
 def cone(ops: Sequence[Operation], roots: Iterable[Value], *, effects: bool) -> Sequence[Operation]:
