@@ -229,7 +229,9 @@ CASES = {
     "W0301-bound": DATA.replace("k |> category(3)", "k") + MODEL + TRAIN,
     "W0302-channels": images("3, 32, 32", 'return x |> conv2d(16, 3, pad = "same") as c |> global_avgpool |> dense(3) as fc'),
     "W0303-softmax": DATA + MODEL.replace("as fc", "as fc |> softmax") + TRAIN,
-    "W0519-own": DATA.replace("  x = a", "  w = s |> category(max = 51) |> target_encode(f)\n  x = a * unsqueeze(w, 1)") + MODEL + TRAIN,
+    "W0519-own": DATA.replace("  x = a", "  w = s |> category(max = 51) |> target_encode(f)\n  x = a * unsqueeze(w, 1)")
+    + MODEL
+    + TRAIN,
     "W0303-sigmoid": DATA + MODEL.replace("as fc", "as fc |> sigmoid") + "train M on D { loss = bce(out[:, 0], y == 1) }\n",
     "E0401-argument": model("return x |> dense(4, bais = false) as d"),
     "E0401-primitive": model("return sum(x, dim = 1)"),

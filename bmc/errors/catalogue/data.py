@@ -150,9 +150,9 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "W0519",
         "Target encoding shows rows their own target",
-        "The mean of y in a category of few rows nearly says the y of each of them. A model that trains on the same rows learns to "
-        "trust it, and does worse on others. With `key`, text or whole numbers that tell rows apart, training steps see the mean of "
-        "other rows only. Up to 50 categories nothing is said.",
+        "The mean of y in a category of few rows nearly says the y of each of them. A model that trains on the same rows learns "
+        "to trust it, and does worse on others. With `key`, text or whole numbers that tell rows apart, training steps see the "
+        "mean of other rows only. Up to 50 categories nothing is said.",
         "x = store |> category(max = 500) |> target_encode(sales)",
         "x = store |> category(max = 500) |> target_encode(sales, key = id)",
     ),
