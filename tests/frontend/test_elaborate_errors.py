@@ -610,3 +610,18 @@ def test_a_finding_about_the_results_of_library_functions_stands_at_the_call() -
 def test_predictions_that_mix_at_one_place_are_one_finding() -> None:
     found = findings(train("let c = out - mean(out)\n  predict = [p = exp(c), q = -c, r = max(out)]"))
     assert [d.message.split("`")[1] for d in found] == ["p", "r"]
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        ('where s in ["a", "b"]', 'is_in(x, ["a", "b"])'),
+        ("where p is none", "is_missing(x)"),
+        ("where k between 1 and 3", "low <= x and x <= high"),
+        ('where s like "a%"', "starts_with"),
+        ("where k > 1 AND k < 3", "joined by `and`"),
+    ],
+)
+def test_conditions_of_other_languages_are_answered(words: str, note: str) -> None:
+    first = findings(data(words))[0]
+    assert (first.code, note in first.notes[0]) == ("E0111", True)

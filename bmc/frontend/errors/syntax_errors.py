@@ -7,7 +7,8 @@ primary label; a suggestion's span and replacement, where both are there, can be
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from bmc.errors import Diagnostic, Label, Suggestion
 from bmc.source import Span
@@ -267,11 +268,26 @@ def assignment_for_comparison(span: Span, certain: bool) -> Diagnostic:
     )
 
 
+_WORDS_OF_CONDITIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "in": 'whether x is one of several values is `is_in(x, ["a", "b"])`',
+        "is": "whether a cell is missing is `is_missing(x)`; values are equal where `x == y`",
+        "between": "a range is two conditions: `low <= x and x <= high`",
+        "like": '`contains(x, "text")`, `starts_with` and `ends_with` look for text',
+        "AND": "conditions are joined by `and`",
+        "OR": "conditions are joined by `or`",
+    }
+)
+"""What words of other languages are in this one."""
+
+
 def missing_line_end(span: Span, found: str, statement: Span) -> Diagnostic:
     """E0111: something follows a whole statement on the same line."""
     note = "each statement has a line of its own, or is followed by `;`"
     if span.text == "if":
         note = "a choice within an expression is `select(c, a, b)`; `if c { ... } else { ... }` is a statement"
+    if span.text in _WORDS_OF_CONDITIONS:
+        note = _WORDS_OF_CONDITIONS[span.text]
     return Diagnostic(
         "E0111",
         f"expected an operator or a new line before {found}",
