@@ -22,8 +22,8 @@ from bmc.codegen.kernel.code import WIDTH
 from bmc.codegen.lanes import Lanes
 from bmc.codegen.loop import emit_loop
 from bmc.codegen.opaque import OPAQUE_KERNELS
+from bmc.codegen.opaque.counting import COUNT_PARTS, write_count_parts
 from bmc.codegen.opaque.statistics import write_statistics
-from bmc.codegen.opaque.text import COUNT_TEXTS, write_count_texts
 from bmc.codegen.row_hashes import write_hash_rows
 from bmc.codegen.rows import write_gather_rows
 from bmc.codegen.sites import without_sites
@@ -83,8 +83,8 @@ class PhaseWriter:
     def write_reducing(self, symbols: Sequence[str]) -> None:
         """Emit what the program's reducers call, by symbol."""
         for symbol in symbols:
-            if symbol == COUNT_TEXTS:
-                write_count_texts(self.module, self.fused)
+            if symbol.startswith(f"{COUNT_PARTS}_"):
+                write_count_parts(self.module, symbol, self.fused)
             else:
                 write_statistics(self.module, symbol)
 

@@ -150,4 +150,5 @@ def test_numpy_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     centred = both - both.mean(axis=0)
     np.testing.assert_allclose(store["both.whitened.far"], np.abs(centred).max(axis=0), rtol=few)
     # Each product is off by what its mean is off; the sum of their sizes bounds what cancels.
-    np.testing.assert_allclose(store["both.whitened.pairs"], centred.T @ centred, atol=ROWS * few * (np.abs(both).T @ np.abs(both)).max())
+    slack = ROWS * few * (np.abs(both).T @ np.abs(both)).max()
+    np.testing.assert_allclose(store["both.whitened.pairs"], centred.T @ centred, atol=slack)

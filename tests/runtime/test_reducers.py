@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 from collections import Counter
 from functools import reduce
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from bmc_runtime.memory import Array, allocate
-from bmc_runtime.reducers.distinct import texts_of
+from bmc_runtime.reducers.distinct import Distinct, texts_of
 from bmc_runtime.reducers.running import REDUCERS, run_reducer
 from bmc_runtime.table import text_column
 from tests.reducing import native_kernels
@@ -86,9 +87,42 @@ def test_merge_commutes() -> None:
 
     def parts() -> list[Any]:
         blocks = [[np.arange(i, i + 4), np.ones(4, np.bool_)] for i in range(5)]
-        return [reducer.add(None, block, {}, None, native_kernels()) for block in blocks]
+        return [pickle.loads(pickle.dumps(reducer.add(None, block, {}, None, native_kernels()))) for block in blocks]
 
     assert reduce(reducer.merge, parts()) == reduce(reducer.merge, parts()[::-1])
+
+
+@pytest.mark.parametrize("most", [60, 150, 1000])
+@pytest.mark.parametrize("kind", ["str", "i64"])
+def test_more_values_than_are_kept_at_a_time(kind: str, most: int) -> None:
+    """Further passes count the rest; whether blocks are added or merged."""
+    rng = np.random.default_rng(8)
+    numbers = (rng.zipf(1.3, 3000) % 400).tolist()
+    texts = [f"v{n}".encode() for n in numbers]
+    column = text_column(texts)
+    x = column.data if kind == "str" else np.array(numbers)
+    reducer, attributes = Distinct(most=most), {"limit": 20}
+    keep = np.ones(3000, np.bool_)
+    for size, apart in ((3000, False), (100, False), (500, True)):
+        question, passes = None, 0
+        while True:
+            state, passes = None, passes + 1
+            for start in range(0, 3000, size):
+                block = [x[start : start + size], keep[start : start + size]]
+                if apart and state is not None:
+                    state = reducer.merge(reducer.add(None, block, attributes, question, native_kernels()), state)
+                else:
+                    state = reducer.add(state, block, attributes, question, native_kernels())
+            following = reducer.ask(state, attributes, question)
+            if following is None:
+                break
+            question = pickle.loads(pickle.dumps(following))
+        table, order, count = filled = outputs(kind, 20)
+        buffers = reducer.finish(state, filled, attributes, question)
+        found = texts_of(table) if kind == "str" else table.tolist()
+        assert (found, order.tolist(), int(count)) == expected(texts if kind == "str" else numbers, 20)
+        assert (passes > 1) == (most < len(set(numbers)))
+        del buffers
 
 
 def test_no_rows() -> None:

@@ -10,21 +10,14 @@ from bmc.codegen.contract.loop import minimum, while_true
 from bmc.codegen.kernel import kernel_function
 from bmc.codegen.opaque.characters import byte_at, lower_bytes_function
 from bmc.codegen.opaque.memory import Arrays, i64
-from bmc.codegen.opaque.text_parts import text_hash
 from bmc.codegen.typed import attributes
 from bmc.codegen.value import BYTE, I64, POINTER, Value
 from bmc.ir import Operation
 from bmc.ops.text import EqualAttrs, LookupAttrs, TextAttrs
 
 __all__ = [
-    "COUNT_TEXTS", "emit_int_lookup", "emit_str_default", "emit_str_equal", "emit_str_lookup", "emit_str_select",
-    "literal_text", "write_count_texts",
+    "emit_int_lookup", "emit_str_default", "emit_str_equal", "emit_str_lookup", "emit_str_select", "literal_text",
 ]  # fmt: skip
-
-COUNT_TEXTS = "bmc_count_texts"
-"""Exported by programs that fit: `void(cells*, keep*, i64 cells, i64 slots[mask + 1]*, i64 counts[mask + 1]*, i64 mask)`. A hash
-table of texts: slots, at first 0, come to hold the number of the first cell of each text, from 1, and counts how many cells have
-it. mask + 1 is a power of two, larger than the number of cells."""
 
 Key = tuple[ir.Value, ...]
 """What is looked up, as registers hold it."""
@@ -281,40 +274,3 @@ def _lowered_function(module: ir.Module) -> ir.Function:
     _, end = while_true(builder, (i64(0), i64(0)), lambda c: builder.icmp_signed("<", c[0], length), body)
     builder.ret(end)
     return function
-
-
-def write_count_texts(module: ir.Module, fused: bool) -> None:
-    """Emit the function COUNT_TEXTS."""
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64, POINTER, POINTER, I64]), COUNT_TEXTS)
-    cells, keep, count, slots, counts, mask = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    code = Arrays(module, builder, lambda dim: i64(int(str(dim))), fused)
-    compare = _compare_function(module)
-
-    def number(array: ir.Value, place: ir.Value) -> ir.Value:
-        return builder.gep(array, [place], source_etype=I64)
-
-    def taken_by_another(carried: list[ir.Value], i: ir.Value) -> ir.Value:
-        held = builder.load(number(slots, carried[0]), typ=I64)
-        # An empty slot is compared with the cell itself, which ends the search there.
-        other = builder.select(builder.icmp_signed("==", held, i64(0)), i, builder.sub(held, i64(1)))
-        order = builder.call(compare, [*code.text(cells, i), *code.text(cells, other)])
-        return builder.icmp_signed("!=", order, i64(0))
-
-    def one(i: ir.Value) -> None:
-        with builder.if_then(code.load(keep, i, "bool").ir):
-            address, length = code.text(cells, i)
-            first = builder.and_(text_hash(code, address, length), mask)
-            (slot,) = while_true(
-                builder,
-                (first,),
-                lambda carried: taken_by_another(carried, i),
-                lambda carried: (builder.and_(builder.add(carried[0], i64(1)), mask),),
-            )
-            held = builder.load(number(slots, slot), typ=I64)
-            fresh = builder.icmp_signed("==", held, i64(0))
-            builder.store(builder.select(fresh, builder.add(i, i64(1)), held), number(slots, slot))
-            builder.store(builder.add(builder.load(number(counts, slot), typ=I64), i64(1)), number(counts, slot))
-
-    code.each(count, one)
-    builder.ret_void()

@@ -16,7 +16,7 @@ from bmc.codegen.value import I64, Value
 from bmc.ir import Operation
 from bmc.ops.text_parts import BytesAttrs, CountAttrs, IntHashAttrs, PartsAttrs, StrHashAttrs
 
-__all__ = ["emit_int_hash", "emit_str_bytes", "emit_str_count", "emit_str_hash", "emit_str_parts", "text_hash"]
+__all__ = ["emit_int_hash", "emit_str_bytes", "emit_str_count", "emit_str_hash", "emit_str_parts", "next_part", "text_hash"]
 
 I32 = ir.IntType(32)
 
@@ -24,7 +24,7 @@ _Next = Callable[[ir.Value], tuple[ir.Value, ir.Value]]
 """position -> start and stop of the next part; the start is the length of the text where there is none."""
 
 
-def _next_part(code: Arrays, unit: str, address: ir.Value, length: ir.Value) -> _Next:
+def next_part(code: Arrays, unit: str, address: ir.Value, length: ir.Value) -> _Next:
     builder = code.builder
 
     def word(position: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -48,7 +48,7 @@ def emit_str_parts(module: ir.Module, name: str, op: Operation, fused: bool) -> 
 
     def one(i: ir.Value) -> None:
         address, length = code.text(source, i)
-        following = _next_part(code, attrs.unit, address, length)
+        following = next_part(code, attrs.unit, address, length)
         row = builder.mul(i, size)
 
         def put(place: ir.Value, start: ir.Value, stop: ir.Value) -> None:
@@ -88,7 +88,7 @@ def emit_str_count(module: ir.Module, name: str, op: Operation, fused: bool) -> 
             return (
                 length if not attrs.lower else _lowered(code, address, length, i64(0), lambda state, _: builder.add(state, i64(1)))
             )
-        following = _next_part(code, attrs.unit, address, length)
+        following = next_part(code, attrs.unit, address, length)
 
         def body(carried: list[ir.Value]) -> Sequence[ir.Value]:
             count, position = carried

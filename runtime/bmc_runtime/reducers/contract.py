@@ -6,8 +6,7 @@ any order; states and questions can be pickled, so that blocks may be reduced an
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,8 +22,9 @@ Attributes = Mapping[str, Any]
 class Kernels(Protocol):
     """The native code of a program that reducers are made of."""
 
-    def count_texts(self, cells: Array, keep: Array) -> Counter[bytes]:
-        """How often each text of an array occurs where a mask of its shape holds."""
+    def count_parts(self, cells: Array, keep: Array, unit: str) -> Iterator[list[tuple[bytes, int]]]:
+        """How often each text occurs where a mask of the cells' shape holds, or each of their words or characters (`unit` whole,
+        words, chars): counts that add up, so many at a time that they take little memory."""
 
     def add_exactly(self, x: Array, keep: Array, slots: Array | None, words: Array, squares: Array | None, tallies: Array) -> None:
         """Add the cells of x `[F, n]` (f32 or f64) where `keep` holds to superaccumulators: those of x[f] to that of place f, or

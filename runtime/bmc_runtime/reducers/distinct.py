@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import ctypes
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
-from bmc_runtime.characters import lower, words
+from bmc_runtime.characters import lower
 from bmc_runtime.memory import DTYPES, Array
 from bmc_runtime.reducers.contract import Attributes, Kernels
 from bmc_runtime.table import Bytes, text_column
 
-__all__ = ["Distinct", "Distinctness", "texts_of"]
+__all__ = ["Counted", "Distinct", "Distinctness", "Rest", "texts_of"]
 
 Counts = Counter[Any]
 
@@ -37,21 +39,25 @@ def _text_at(address: int, length: int) -> bytes:
     return ctypes.string_at(address, length) if length else b""
 
 
-def _count_parts(texts: Sequence[bytes], unit: str, lower_case: bool) -> Counts:
-    """How often each word or character occurs. Bytes that are no UTF-8 stay what they are."""
-    # A newline is in no word; it would be a character.
-    joined = (b"\n" if unit == "words" else b"").join(texts).decode("utf-8", "surrogateescape")
-    found: Counts = Counter(words(joined) if unit == "words" else joined)
-    made: Counts = Counter({text.encode("utf-8", "surrogateescape"): count for text, count in found.items()})
-    return _merged_cases(made) if lower_case else made
+@dataclass
+class Counted:
+    """How often each value (bytes or int) of one part of `parts` occurs: those whose `_part` is `part`."""
+
+    counts: Counts
+    parts: int
+    part: int
 
 
-def _merged_cases(found: Counts) -> Counts:
-    """The counts of the texts in lower case."""
-    merged: Counts = Counter()
-    for text, count in found.items():
-        merged[lower(text.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")] += count
-    return merged
+@dataclass(frozen=True)
+class Rest:
+    """A further pass: the values of part `part` of `parts`. `best`: (count, value) of those counted before, at most `limit`;
+    `values` and `cells`: how many there were."""
+
+    parts: int
+    part: int
+    best: tuple[tuple[int, Any], ...]
+    values: int
+    cells: int
 
 
 @dataclass(frozen=True)
@@ -65,44 +71,72 @@ class Distinctness:
 
 @dataclass(frozen=True)
 class Distinct:
-    """State: how often each value (bytes, int or float) occurs."""
+    """Values are counted in one pass while there are at most `most` of them. If there are more, a part of them by a hash is counted
+    to the end of the pass, and the others in further passes: a part that has been counted gives its most frequent ones."""
 
     inputs: int = 2
+    most: int = 1 << 19
 
     def add(
-        self, state: Counts | None, inputs: Sequence[Array], attributes: Attributes, question: object, kernels: Kernels
-    ) -> Counts:
-        found = self._block(inputs, attributes, kernels)
-        return found if state is None else self.merge(state, found)
-
-    def _block(self, inputs: Sequence[Array], attributes: Attributes, kernels: Kernels) -> Counts:
+        self, state: Counted | None, inputs: Sequence[Array], attributes: Attributes, question: Rest | None, kernels: Kernels
+    ) -> Counted:
+        if state is None:
+            state = Counted(Counter(), 1, 0) if question is None else Counted(Counter(), question.parts, question.part)
         x, keep = inputs
         if x.dtype == DTYPES["str"]:
-            unit, lower_case = str(attributes.get("unit", "whole")), bool(attributes.get("lower", False))
-            if unit == "whole":
-                found = kernels.count_texts(x, keep)
-                return _merged_cases(found) if lower_case else found
-            return _count_parts(texts_of(x[keep.astype(np.bool_)]), unit, lower_case)
-        values, counts = np.unique(x[keep.astype(np.bool_)], return_counts=True)
-        return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+            lowered = bool(attributes.get("lower", False))
+            for found in kernels.count_parts(x, keep, str(attributes.get("unit", "whole"))):
+                self._take(state, ((_lowered(text), count) for text, count in found) if lowered else found, question)
+        else:
+            values, counts = np.unique(x[keep.astype(np.bool_)], return_counts=True)
+            self._take(state, zip(values.tolist(), counts.tolist(), strict=True), question)
+        return state
 
-    def merge(self, left: Counts, right: Counts) -> Counts:
-        left.update(right)
+    def _take(self, state: Counted, found: Iterable[tuple[Any, int]], question: Rest | None) -> None:
+        counts = state.counts
+        if state.parts == 1:
+            for value, count in found:
+                counts[value] += count
+        else:
+            for value, count in found:
+                if _part(value, state.parts) == state.part:
+                    counts[value] += count
+        while question is None and len(state.counts) > self.most:
+            self._halve(state)
+
+    def _halve(self, state: Counted) -> None:
+        state.parts *= 2
+        state.counts = Counter({v: c for v, c in state.counts.items() if _part(v, state.parts) == state.part})
+
+    def merge(self, left: Counted, right: Counted) -> Counted:
+        while left.parts < right.parts:
+            self._halve(left)
+        while right.parts < left.parts:
+            self._halve(right)
+        left.counts.update(right.counts)
+        while left.part == 0 and len(left.counts) > self.most:
+            self._halve(left)
         return left
 
-    def values(self, state: Counts, attributes: Attributes) -> Distinctness:
+    def ask(self, state: Counted, attributes: Attributes, question: Rest | None) -> Rest | None:
+        if state.part + 1 == state.parts:
+            return None
+        known = self.values(state, attributes, question)
+        return Rest(state.parts, state.part + 1, _best(state, attributes, question), known.values, known.cells)
+
+    def values(self, state: Counted, attributes: Attributes, question: Rest | None) -> Distinctness:
         """How many values there are, and of how many cells."""
-        kept = sum(sorted(state.values(), reverse=True)[: int(attributes["limit"])])
-        return Distinctness(len(state), sum(state.values()), kept)
+        before = (question.values, question.cells) if question is not None else (0, 0)
+        kept = sum(count for count, _ in _best(state, attributes, question))
+        return Distinctness(before[0] + len(state.counts), before[1] + sum(state.counts.values()), kept)
 
-    def ask(self, state: object, attributes: Attributes, question: object) -> None:
-        return None
-
-    def finish(self, state: Counts, outputs: Sequence[Array], attributes: Attributes, question: object) -> tuple[Bytes, ...]:
+    def finish(
+        self, state: Counted, outputs: Sequence[Array], attributes: Attributes, question: Rest | None
+    ) -> tuple[Bytes, ...]:
         # One of one place may be stored as rank 0.
         table, order, count = outputs[0].reshape(-1), outputs[1].reshape(-1), outputs[2]
         limit = int(attributes["limit"])
-        ranked = sorted(state, key=lambda value: (-state[value], value))[:limit]
+        ranked = [value for _, value in _best(state, attributes, question)]
         used = len(ranked)
         order[...] = -1
         order[:used] = sorted(range(used), key=ranked.__getitem__)
@@ -114,3 +148,23 @@ class Distinct:
         table[...] = 0
         table[:used] = ranked
         return ()
+
+
+def _best(state: Counted, attributes: Attributes, question: Rest | None) -> tuple[tuple[int, Any], ...]:
+    """(count, value) of the most frequent, with those of earlier passes; equal counts by value."""
+    before = question.best if question is not None else ()
+    every = [*before, *((count, value) for value, count in state.counts.items())]
+    return tuple(nsmallest(int(attributes["limit"]), every, key=lambda pair: (-pair[0], pair[1])))
+
+
+def _part(value: Any, parts: int) -> int:
+    """Which of `parts`, a power of two, a value belongs to: the same in every process."""
+    # The checksum alone keeps structure of its texts; the upper bits of a product do not.
+    mixed = crc32(value if isinstance(value, bytes) else repr(value).encode()) * 0x9E3779B97F4A7C15
+    return (mixed >> 40) & (parts - 1)
+
+
+def _lowered(text: bytes) -> bytes:
+    if text.isascii():
+        return text.lower()
+    return lower(text.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")

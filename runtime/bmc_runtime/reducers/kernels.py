@@ -6,8 +6,7 @@ In: a plan's steps; a loaded program. Out: the symbols that code generation writ
 from __future__ import annotations
 
 import ctypes
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -16,20 +15,24 @@ from bmc_runtime.memory import DTYPES, Array, address_of, dtype_name
 from bmc_runtime.plan import Step
 from bmc_runtime.reducers.distinct import texts_of
 
-__all__ = ["COUNT_TEXTS", "DIGITS", "GROUPS", "MOMENTS", "SUMS", "NativeKernels", "symbols_of"]
+__all__ = ["COUNT", "DIGITS", "GROUPS", "MOMENTS", "SUMS", "NativeKernels", "symbols_of"]
 
-COUNT_TEXTS = "bmc_count_texts"
-"""`void(cells*, keep*, i64 cells, slots*, counts*, i64 mask)`: a hash table of texts, whose slots hold the first cell of each, from
-1, and how many cells have it."""
+COUNT = "bmc_count"
+"""Beginning of `bmc_count_whole`, `_words` and `_chars`: `void(cells*, keep*, i64 cells, table*, i64 mask, i64 most, place*)`. A
+hash table of (address, length, count) takes in texts until `most` entries are used; place: the cell and the byte in it to go on at,
+and the entries used."""
 
 SUMS, MOMENTS, GROUPS, DIGITS = "bmc_sums", "bmc_moments", "bmc_groups", "bmc_digits"
 """Beginnings of symbols; behind them stands `_f32` or `_f64`. What they do: `Kernels`."""
+
+_TABLE = 1 << 16
+_ENTRY = np.dtype([("address", np.int64), ("length", np.int64), ("count", np.int64)])
 
 _USED: Final[Mapping[str, str]] = {"exact_sum": SUMS, "row_moments": MOMENTS, "group_moments": GROUPS, "quantiles": DIGITS}
 
 _P, _N = ctypes.c_void_p, ctypes.c_int64
 _ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {
-    COUNT_TEXTS: (_P, _P, _N, _P, _P, _N),
+    COUNT: (_P, _P, _N, _P, _N, _N, _P),
     DIGITS: (_P, _P, _N, _N, _P, _N, _P, _P, _N, _N),
     **dict.fromkeys((SUMS, MOMENTS, GROUPS), (_P, _P, _P, _N, _N, _N, _P, _P, _P)),
 }
@@ -42,7 +45,7 @@ def symbols_of(steps: Iterable[Step]) -> list[str]:
         if step.kind == "host":
             dtype = str(step.attributes["types"][0][0])
             if dtype == "str":
-                found.add(COUNT_TEXTS)
+                found.add(f"{COUNT}_{step.attributes.get('unit', 'whole')}")
             elif step.symbol in _USED and dtype in ("f32", "f64"):
                 found.add(f"{_USED[step.symbol]}_{dtype}")
     return sorted(found)
@@ -54,23 +57,24 @@ class NativeKernels:
     def __init__(self, symbols: Iterable[str], address: Callable[[str], int]) -> None:
         self._address = address  # holds the code that the functions lie in
         self._functions = {
-            symbol: ctypes.CFUNCTYPE(None, *_ARGUMENTS[symbol if symbol == COUNT_TEXTS else symbol.rpartition("_")[0]])(
-                address(symbol)
-            )
+            symbol: ctypes.CFUNCTYPE(None, *_ARGUMENTS[symbol.rpartition("_")[0]])(address(symbol))
             for symbol in symbols
         }
 
-    def count_texts(self, cells: Array, keep: Array) -> Counter[bytes]:
-        """How often each text occurs among the cells where `keep`, of their shape, holds."""
+    def count_parts(self, cells: Array, keep: Array, unit: str) -> Iterator[list[tuple[bytes, int]]]:
+        """See `Kernels`. Texts of a table that is full are handed out, and it begins anew."""
         if keep.shape != cells.shape:
             raise ValueError(f"texts of {list(cells.shape)} cannot be counted where {list(keep.shape)} hold")
         flat, mask = np.ascontiguousarray(cells).reshape(-1), np.ascontiguousarray(keep)
-        slots, counts = (np.zeros(1 << len(flat).bit_length() + 1, np.int64) for _ in range(2))
-        self._functions[COUNT_TEXTS](
-            address_of(flat), address_of(mask), len(flat), address_of(slots), address_of(counts), len(slots) - 1
-        )  # fmt: skip
-        used = np.flatnonzero(slots)
-        return Counter(dict(zip(texts_of(flat[slots[used] - 1]), counts[used].tolist(), strict=True)))
+        function, place = self._functions[f"{COUNT}_{unit}"], np.zeros(3, np.int64)
+        while place[0] < len(flat):
+            table = np.zeros(_TABLE, _ENTRY)
+            place[2] = 0
+            function(
+                address_of(flat), address_of(mask), len(flat), address_of(table), _TABLE - 1, _TABLE // 2, address_of(place)
+            )  # fmt: skip
+            used = table[table["count"] > 0]
+            yield list(zip(texts_of(used), used["count"].tolist(), strict=True))
 
     def add_exactly(self, x: Array, keep: Array, slots: Array | None, words: Array, squares: Array | None, tallies: Array) -> None:
         """See `Kernels`."""

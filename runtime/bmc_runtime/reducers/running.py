@@ -73,8 +73,11 @@ class Reductions:
 
     def distinctness(self, position: int) -> Distinctness | None:
         """What the step at `position` knows of the cells whose values it counted; None of other reducers."""
-        reducer = REDUCERS[self.steps[position].symbol]
-        return reducer.values(self._states[position], self.steps[position].attributes) if isinstance(reducer, Distinct) else None
+        step = self.steps[position]
+        reducer = REDUCERS[step.symbol]
+        if not isinstance(reducer, Distinct):
+            return None
+        return reducer.values(self._states[position], step.attributes, self._questions[position])
 
     def finish(self, position: int, outputs: Sequence[Array]) -> None:
         step = self.steps[position]

@@ -36,6 +36,9 @@ _WORD = 32
 _MOST_ADDED = 1 << 29
 """Cells that may be added before carries are passed on: each adds less than 2 ** 32 to a word of 63 bits."""
 
+_FEW_SLOTS = 64
+"""Below so many sums, carries are passed on by Python's integers rather than by arrays of one cell for each sum."""
+
 KEPT, NANS, HIGHS, LOWS = range(4)
 """The columns of `tallies`: cells counted, NaN, inf and -inf among them."""
 
@@ -100,6 +103,8 @@ def _carry(words: Words) -> None:
 
 
 def _integers(words: Words) -> list[int]:
+    if len(words) < _FEW_SLOTS:
+        return [sum(word << (_WORD * k) for k, word in enumerate(row) if word) for row in words.tolist()]
     whole = words.copy()
     _carry(whole)
     low, tops = whole[:, :-1].astype("<u4"), whole[:, -1].tolist()
