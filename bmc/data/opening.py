@@ -169,16 +169,26 @@ class Stream:
             return self._part(size)
         while not self._ended:
             part = self._part(size)
-            try:
-                text = self._decoder.decode(part, not part)
-            except UnicodeDecodeError as error:
-                line = self._line + str(error.object[: error.start], "latin-1").count("\n")
-                found = data_errors.not_encoded(self.name, line, error.object[error.start], self._encoding)
-                raise BmcError(found) from None
+            text = self._decoded(part, last=not part)
             if text:
-                self._line += text.count("\n")
-                return text.encode("utf-8", "surrogatepass")
+                return text
         return b""
+
+    def decode(self, encoding: str) -> None:
+        """What has not been read is text of this encoding: it is read as UTF-8 from here on. Raises BmcError."""
+        self._encoding, self._decoder = encoding, codecs.getincrementaldecoder(encoding)()
+        self._begun = self._decoded(self._begun, last=self._ended)
+
+    def _decoded(self, part: bytes, *, last: bool) -> bytes:
+        assert self._decoder is not None
+        try:
+            text = self._decoder.decode(part, last)
+        except UnicodeDecodeError as error:
+            line = self._line + str(error.object[: error.start], "latin-1").count("\n")
+            found = data_errors.not_encoded(self.name, line, error.object[error.start], self._encoding)
+            raise BmcError(found) from None
+        self._line += text.count("\n")
+        return text.encode("utf-8", "surrogatepass")
 
     def _part(self, size: int) -> bytes:
         if self._ended:

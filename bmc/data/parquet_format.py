@@ -32,7 +32,7 @@ def read_parquet(
 ) -> Iterator[RawTable]:
     """The columns of a Parquet file, batch by batch. Raises BmcError when the file, its columns or their types are wrong."""
     try:
-        reader = parquet.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
+        reader = parquet.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True)
         headers = _headers(columns, name, reader.schema_arrow.names)
         _check_types(reader.schema_arrow, name, columns)
         before = 0

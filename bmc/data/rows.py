@@ -127,6 +127,8 @@ def _rows_of_stream(
             yield from _whole(windowed([items_of_corpus(content, name, source, columns)], source))
             return
         columns = of_windows(source, columns)
+    if written.encoding and (form or shown) == "csv":
+        stream.decode(written.encoding)
     parts = parts_of_stream(stream, form or shown, columns, written, None)
     if source is not None and source.window is not None and not corpus:
         yield _windows([(name, parts)], columns, source, keep_bad=keep_bad)

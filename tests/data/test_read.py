@@ -117,6 +117,13 @@ def test_standard_input_is_cut_as_the_source_is(declare: Any, monkeypatch: pytes
     assert refused.value.diagnostics[0].code == "E0724"
 
 
+def test_standard_input_is_in_the_encoding_of_the_source(declare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = replace(declare.source("csv", "a.csv"), options=(("encoding", "utf-16"),))
+    for data in ("sex\né\n中", "sex\né\n中\n"):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data.encode("utf-16"))))
+        assert read_rows("-", declare.columns("sex: str?"), source).table.columns["sex"].to_python() == ["é", "中"]
+
+
 def test_no_rows_are_fine_for_prediction(declare: Any, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put("empty.csv", "mass,sex\n")
     for small in (csv_format.SMALL, 0):
