@@ -13,6 +13,7 @@ ENTRIES: tuple[Entry, ...] = (
         "The note lists the arguments that there are.",
         "x |> dense(4, bais = false)",
         "x |> dense(4, bias = false)",
+        within="body",
     ),
     Entry(
         "E0402",
@@ -20,6 +21,7 @@ ENTRIES: tuple[Entry, ...] = (
         "Arguments without a default must be given, by position or by name.",
         "x |> dense",
         "x |> dense(4)",
+        within="body",
     ),
     Entry(
         "E0403",
@@ -27,6 +29,7 @@ ENTRIES: tuple[Entry, ...] = (
         "Arguments are given once, in the order of the declaration or by name.",
         "relu(x, 1, 2)",
         "relu(x)",
+        within="body",
     ),
     Entry(
         "E0404",
@@ -35,6 +38,7 @@ ENTRIES: tuple[Entry, ...] = (
         "layer. A schedule may stand for a number.",
         'x |> dense(4, bias = "no")',
         "x |> dense(4, bias = false)",
+        within="body",
     ),
     Entry(
         "E0405",
@@ -43,6 +47,7 @@ ENTRIES: tuple[Entry, ...] = (
         "is shared wherever the name is applied.",
         "x |> dense(4) as a |> dense(4) as a",
         "x |> dense(4) as a |> dense(4) as b",
+        within="body",
     ),
     Entry(
         "E0406",
@@ -50,13 +55,15 @@ ENTRIES: tuple[Entry, ...] = (
         "`dropout` alone is a kind: it makes a fresh layer at each use. A name stands for one layer, so it is constructed.",
         "drop = dropout",
         "drop = dropout()",
+        within="body",
     ),
     Entry(
         "E0407",
         "This cannot be piped into",
         "Right of `|>` stands a function or a layer.",
-        "y = x |> z",
-        "y = x + z",
+        "x = x |> h[:, :1]",
+        "x = x + h[:, :1]",
+        within="body",
     ),
     Entry(
         "E0408",
@@ -64,20 +71,25 @@ ENTRIES: tuple[Entry, ...] = (
         "A layer bound to a name has one set of parameters, so what it is applied to has one width.",
         "l = dense(4)\ny = l(x) + l(x[:, :2])",
         "l = dense(4)\nm = dense(4)\ny = l(x) + m(x[:, :2])",
+        within="body",
     ),
     Entry(
         "E0409",
         "A fn makes parameters",
         "A `fn` computes from its arguments alone. What has parameters is a `layer`.",
-        "fn f(x: float[B, D]) -> float[B, 4] { return x |> dense(4) }",
-        "layer F(x: float[B, D]) -> float[B, 4] { return x |> dense(4) }",
+        "fn f(x: float[B, D]) -> float[B, 4] { return x |> dense(4) as d }\n"
+        "model M(x: f32[B, 9]) -> f32[B, 4] { return x |> f }",
+        "layer F(x: float[B, D]) -> float[B, 4] { return x |> dense(4) as d }\n"
+        "model M(x: f32[B, 9]) -> f32[B, 4] { return x |> F as f }",
+        within="file",
     ),
     Entry(
         "E0410",
         "A carried value changes its type",
         "What a state or the carry of a `scan` holds has one type.",
-        "state avg: float[D] = zeros\navg = mean(x)",
-        "state avg: float[D] = zeros\navg = mean(x, axis = 0)",
+        "state avg: float[D] = zeros\nif training { avg = mean(x) }\nx = x - avg",
+        "state avg: float[D] = zeros\nif training { avg = mean(x, axis = 0) }\nx = x - avg",
+        within="layer",
     ),
     Entry(
         "E0411",
@@ -85,6 +97,7 @@ ENTRIES: tuple[Entry, ...] = (
         "As many values are returned as are declared, and as many names take them.",
         "a, b = x[0]",
         "a = x[0]",
+        within="body",
     ),
     Entry(
         "E0412",
@@ -92,6 +105,7 @@ ENTRIES: tuple[Entry, ...] = (
         "Every body ends with a `return` that is reached.",
         "fn f(x: float[B]) -> float[B] { y = x + 1 }",
         "fn f(x: float[B]) -> float[B] { return x + 1 }",
+        within="file",
     ),
     Entry(
         "E0413",
@@ -99,20 +113,25 @@ ENTRIES: tuple[Entry, ...] = (
         "Its dims may depend on what the layer is applied to, so it exists from then on.",
         "e = embedding(10, 4)\ny = x @ e.w",
         "e = embedding(10, 4)\nh = e(i)\ny = h @ transpose(e.w)",
+        within="body",
     ),
     Entry(
         "E0414",
         "repeat goes over a number or a list",
         "`repeat 3 { }`, `repeat c in [16, 32] { }`, `repeat c, s in zip(a, b) { }`. A `scan` goes over the positions of a tensor.",
-        "repeat x { y = y + 1 }",
-        "repeat 3 { y = y + 1 }",
+        "repeat x { x = x + 1 }",
+        "repeat 3 { x = x + 1 }",
+        within="body",
     ),
     Entry(
         "E0415",
         "A layer is constructed first, then applied",
         "Also a layer without hyper-parameters: `A()` makes one, with parameters of its own.",
-        "y = A(x)",
-        "y = A()(x)",
+        "layer A(x: float[B, D]) -> float[B, D] { return x |> dense(D) as d }\n"
+        "model M(x: f32[B, 4]) -> f32[B, 4] { return A(x) }",
+        "layer A(x: float[B, D]) -> float[B, D] { return x |> dense(D) as d }\n"
+        "model M(x: f32[B, 4]) -> f32[B, 4] { return A()(x) }",
+        within="file",
     ),
     Entry(
         "E0416",
@@ -120,6 +139,7 @@ ENTRIES: tuple[Entry, ...] = (
         "`yield name = e` stacks what a `scan` computes at each position.",
         "yield h = x",
         "scan(axis = 1) t in x { yield h = t }",
+        within="body",
     ),
     Entry(
         "E0417",
@@ -127,6 +147,7 @@ ENTRIES: tuple[Entry, ...] = (
         "A parameter starts from a number, a list of numbers of its shape, or a generator.",
         'param w: float[4] = "ones"',
         "param w: float[4] = ones",
+        within="body",
     ),
     Entry(
         "E0418",
@@ -134,8 +155,9 @@ ENTRIES: tuple[Entry, ...] = (
         "The model is compiled twice, for training and for prediction. A layer that only training makes is missing in prediction, "
         "one that only prediction makes never learns. Branches may differ in what they do with layers that both have; a part of "
         "the model that serves the loss alone can be an output: what prediction does not use costs it nothing.",
-        "if training { x = x |> dense(64) as extra }",
-        "x = x |> dense(64) as extra\nif training { x = x |> dropout(0.1) }",
+        "if training { x = x |> dense(4) as extra }\nx = x |> dense(4) as last",
+        "x = x |> dense(4) as extra\nif training { x = x |> dropout(0.1) }",
+        within="layer",
     ),
     Entry(
         "E0419",
@@ -143,21 +165,24 @@ ENTRIES: tuple[Entry, ...] = (
         "`dropout(rate)` drops that share of the cells: at least 0 and below 1. 0.5 drops half of them.",
         "x |> dropout(50)",
         "x |> dropout(0.5)",
+        within="body",
     ),
     Entry(
         "E0420",
         "return inside of a scan",
         "A scan runs its body at each position, and what depends on data does not decide how often. A value that is found on the "
         "way is carried; `select` keeps it from a turn on.",
-        "scan(axis = 1) t in x { h = t\n  return h }",
-        "scan(axis = 1) t in x { h = t }\nreturn h",
+        "z: float[B, 64] = zeros\nscan(axis = 1) g in t { z = z + g\n  return z[:, :4] }",
+        "z: float[B, 64] = zeros\nscan(axis = 1) g in t { z = z + g }\nx = x + z[:, :4]",
+        within="body",
     ),
     Entry(
         "E0421",
         "one name yielded twice in a turn",
         "Each turn of a scan gives one value under each name that it yields, and these are stacked along the axis. Two values need "
         "two names, or are put together before.",
-        "scan t in x { h = h + t\n  yield out = h\n  yield out = t }",
-        "scan t in x { h = h + t\n  yield out = concat(h, t) }",
+        "z: float[B, 64] = zeros\nscan(axis = 1) g in t { z = z + g\n  yield out = z\n  yield out = g }\nx = x + out[:, 0, :4]",
+        "z: float[B, 64] = zeros\nscan(axis = 1) g in t { z = z + g\n  yield out = concat(z, g) }\nx = x + out[:, 0, :4]",
+        within="body",
     ),
 )

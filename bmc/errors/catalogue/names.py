@@ -15,13 +15,17 @@ ENTRIES: tuple[Entry, ...] = (
         "only.",
         "let hidden = widht * 2",
         "let width = 32\nlet hidden = width * 2",
+        within="file",
     ),
     Entry(
         "E0202",
         "A train block names what is not there",
         "`train M on D` takes a model and a data block of this file or of a file that it uses.",
-        "train Net on Penguin {}",
-        "train Net on Penguins {}",
+        "model Net(x: f32[B, 4]) -> (out: f32[B]) { return x |> dense(1) |> squeeze(-1) }\n"
+        "train Net on E { loss = mse(out, t) }",
+        "model Net(x: f32[B, 4]) -> (out: f32[B]) { return x |> dense(1) |> squeeze(-1) }\n"
+        "train Net on D { loss = mse(out, t) }",
+        within="programs",
     ),
     Entry(
         "E0203",
@@ -30,6 +34,7 @@ ENTRIES: tuple[Entry, ...] = (
         "namespace. A name of the library may be declared again: the file's own then shadows it.",
         "let a = 1\nlet a = 2",
         "let a = 1\nlet b = 2",
+        within="file",
     ),
     Entry(
         "E0204",
@@ -38,20 +43,33 @@ ENTRIES: tuple[Entry, ...] = (
         "There is no recursion; `repeat` applies a layer many times.",
         "let a = b + 1\nlet b = a",
         "let a = 1\nlet b = a + 1",
+        within="file",
     ),
     Entry(
         "E0205",
         "A file cannot be used",
         "Paths after `use` are relative to the file that they stand in. A model that was saved holds every file "
         "it was made of, and opens no others.",
+        'use "absent.bm"',
+        "let width = 32",
+        within="file",
     ),
     Entry(
         "E0206",
         "An assertion does not hold",
         "`assert` states what hyper-parameters and dims must fulfil. It is decided before any data is read; the "
         "notes give the values.",
-        "layer A(n)(x: float[B, D]) -> float[B, D] {\n  assert D % n == 0\n  return x\n}",
-        "x |> A(2)",
+        "layer A(n)(x: float[B, D]) -> float[B, D] {\n"
+        "  assert D % n == 0\n"
+        "  return x\n"
+        "}\n"
+        "model M(x: f32[B, 4]) -> f32[B, 4] { return x |> A(3) as a }",
+        "layer A(n)(x: float[B, D]) -> float[B, D] {\n"
+        "  assert D % n == 0\n"
+        "  return x\n"
+        "}\n"
+        "model M(x: f32[B, 4]) -> f32[B, 4] { return x |> A(2) as a }",
+        within="file",
     ),
     Entry(
         "E0207",
@@ -77,6 +95,7 @@ ENTRIES: tuple[Entry, ...] = (
         "Functions, layers, models and generators are called. A constructed layer is applied: `l = dense(4)`, then `l(x)`.",
         "y = x(1)",
         "y = x * 1",
+        within="body",
     ),
     Entry(
         "E0211",
@@ -85,19 +104,24 @@ ENTRIES: tuple[Entry, ...] = (
         "are outputs of the model and of the data.",
         "e = embedding(10, 4)\ny = e(i) @ transpose(e.weight)",
         "e = embedding(10, 4)\ny = e(i) @ transpose(e.w)",
+        within="body",
     ),
     Entry(
         "E0212",
         "A name means two things",
         "A train block sees the outputs of the model and of the data. A name that both have is written with the "
         "model's or the data's name in front.",
-        "loss = mse(y, y)",
-        "loss = mse(M.y, D.y)",
+        "model M(x: f32[B, 4]) -> (t: f32[B]) { return x |> dense(1) |> squeeze(-1) }\ntrain M on D { loss = mse(t, t) }",
+        "model M(x: f32[B, 4]) -> (t: f32[B]) { return x |> dense(1) |> squeeze(-1) }\ntrain M on D { loss = mse(M.t, D.t) }",
+        within="programs",
     ),
     Entry(
         "W0201",
         "A name shadows the library's",
         "The file's own declaration is meant wherever this file says the name. The library keeps using its own.",
+        "fn relu(x: float[...]) -> float[...] { return select(x > 0, x, 0) }",
+        "fn my_relu(x: float[...]) -> float[...] { return select(x > 0, x, 0) }",
+        within="file",
     ),
     Entry(
         "W0202",
@@ -106,5 +130,6 @@ ENTRIES: tuple[Entry, ...] = (
         "otherwise where it should be read. A name that begins with `_` is meant to have no use.",
         "fn f(x: float[B]) -> float[B] {\n  h = 2 * x\n  return x\n}",
         "fn f(x: float[B]) -> float[B] {\n  h = 2 * x\n  return h\n}",
+        within="file",
     ),
 )

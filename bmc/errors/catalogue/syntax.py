@@ -14,6 +14,7 @@ ENTRIES: tuple[Entry, ...] = (
         "newline ends a statement, except inside ( ) and [ ], or before a line that starts with `|>`.",
         "let total = 1 + * 2",
         "let total = (1 +\n  2)",
+        within="file",
     ),
     Entry(
         "E0102",
@@ -22,6 +23,7 @@ ENTRIES: tuple[Entry, ...] = (
         "from word processors and web pages. A column whose header has other letters gets a name by `as`.",
         "let half = 1 ÷ 2",
         "let half = 1 / 2",
+        within="file",
     ),
     Entry(
         "E0103",
@@ -30,24 +32,30 @@ ENTRIES: tuple[Entry, ...] = (
         "that follow, and from indentation.",
         "let widths = [16, 32\nlet depth = 2",
         "let widths = [16, 32]\nlet depth = 2",
+        within="file",
     ),
     Entry(
-        "E0104", "A closing bracket closes nothing", "No bracket of its kind is open here.", "let a = (1 + 2))", "let a = (1 + 2)"
+        "E0104", "A closing bracket closes nothing", "No bracket of its kind is open here.",
+        "let a = (1 + 2))",
+        "let a = (1 + 2)",
+        within="file",
     ),
     Entry(
         "E0105",
         "A string is not closed",
         'A string starts and ends on one line. In it, `\\n` stands for a newline and `\\"` for a quote.',
-        'use "fields.bm',
-        'use "fields.bm"',
+        'let path = "fields',
+        'let path = "fields"',
+        within="file",
     ),
     Entry(
         "E0106",
         "Unknown escape in a string",
         'A backslash starts an escape: \\n \\t \\r \\0 \\" \\\\ \\xHH \\uHHHH \\u{HHHHHH}. Write it twice for a backslash. '
         "Surrogates (D800 to DFFF) are not characters.",
-        'use "models\\deep.bm"',
-        'use "models\\\\deep.bm"',
+        'let path = "models\\deep"',
+        'let path = "models\\\\deep"',
+        within="file",
     ),
     Entry(
         "E0107",
@@ -56,21 +64,24 @@ ENTRIES: tuple[Entry, ...] = (
         "cannot start with a digit.",
         "let x = .5\nlet y = 3x",
         "let x = 0.5\nlet x3 = 3",
+        within="file",
     ),
     Entry(
         "E0108",
         "Comparisons do not chain",
         "`a < b < c` means different things in different languages. Say it with `and`.",
-        "let ok = 1 < x < 3",
-        "let ok = 1 < x and x < 3",
+        "let x = 2\nlet ok = 1 < x < 3",
+        "let x = 2\nlet ok = 1 < x and x < 3",
+        within="file",
     ),
     Entry(
         "E0109",
         "An operator follows a pipe",
         "The pipe binds loosest: `x + x |> f` is `(x + x) |> f`, and after `|>` stands one function or layer. To go on with "
         "the result, put the pipe into parentheses.",
-        "let y = x |> relu / 255",
-        "let y = (x |> relu) / 255",
+        "x = x |> relu / 255",
+        "x = (x |> relu) / 255",
+        within="body",
     ),
     Entry(
         "E0110",
@@ -78,6 +89,7 @@ ENTRIES: tuple[Entry, ...] = (
         "`=` binds a name or an argument; `==` compares.",
         "fn f(x: float[B], n = 1) -> float[B] {\n  if n = 1 { x = x + 1 }\n  return x\n}",
         "fn f(x: float[B], n = 1) -> float[B] {\n  if n == 1 { x = x + 1 }\n  return x\n}",
+        within="file",
     ),
     Entry(
         "E0111",
@@ -85,6 +97,7 @@ ENTRIES: tuple[Entry, ...] = (
         "A statement ends with its line or with `;`. Often an operator or a comma is missing.",
         "let a = 1 let b = 2",
         "let a = 1; let b = 2",
+        within="file",
     ),
     Entry(
         "E0112",
@@ -98,13 +111,15 @@ ENTRIES: tuple[Entry, ...] = (
         "Arguments without a name come first, in the order of the declaration.",
         "let s = cosine(peak = 1e-3, 100)",
         "let s = cosine(1e-3, warmup = 100)",
+        within="file",
     ),
     Entry(
         "E0114",
         "`as` outside of a pipe",
         "A layer's key is given by `as` after its stage in a pipe. A layer that is bound has the name it is bound to.",
-        "let h = dense(64)(x) as fc1",
-        "let h = x |> dense(64) as fc1",
+        "x = dense(4)(x) as fc1",
+        "x = x |> dense(4) as fc1",
+        within="body",
     ),
     Entry(
         "E0115",
@@ -112,6 +127,7 @@ ENTRIES: tuple[Entry, ...] = (
         "Left of `=` stand names, each with a type if wanted. Elements are not assigned to: build a new tensor.",
         "fn f(x: float[B]) -> float[B] {\n  x[0] = 1\n  return x\n}",
         "fn f(x: float[B]) -> float[B] {\n  x = select(arange(B) == 0, 1, x)\n  return x\n}",
+        within="file",
     ),
     Entry(
         "E0116",
@@ -119,6 +135,7 @@ ENTRIES: tuple[Entry, ...] = (
         "A dim is an integer, a name, or arithmetic on these; `...` stands for any number of dims.",
         "fn f(x: float[B, 2.5]) -> float[B] { return x }",
         "fn f(x: float[B, 2]) -> float[B, 2] { return x }",
+        within="file",
     ),
     Entry(
         "E0117",
@@ -127,6 +144,7 @@ ENTRIES: tuple[Entry, ...] = (
         "`columns` in `data` blocks; `key = expr` in `train` blocks.",
         "param w: float[3]",
         "layer Scale()(x: float[B, 3]) -> float[B, 3] {\n  param w: float[3] = ones\n  return x * w\n}",
+        within="file",
     ),
     Entry(
         "E0118",
@@ -134,6 +152,7 @@ ENTRIES: tuple[Entry, ...] = (
         "Functions, layers, models and optimizers say what they return, and `param`, `state` and columns have a type.",
         "fn double(x: float[B]) { return 2 * x }",
         "fn double(x: float[B]) -> float[B] { return 2 * x }",
+        within="file",
     ),
     Entry(
         "E0119",
@@ -141,6 +160,7 @@ ENTRIES: tuple[Entry, ...] = (
         "and, as, false, none, not, or, true cannot be names. All other words of the language can.",
         "let none = 0",
         "let nothing = 0",
+        within="file",
     ),
     Entry("E0120", "Too many errors", "Only the first errors are shown; mend these first."),
     Entry(
@@ -150,6 +170,7 @@ ENTRIES: tuple[Entry, ...] = (
         "fine.",
         "let widths = [16 32]",
         "let widths = [16, 32]",
+        within="file",
     ),
     Entry(
         "E0122",
@@ -158,5 +179,6 @@ ENTRIES: tuple[Entry, ...] = (
         "here, and this header has no `{`.",
         "fn f(x: float[B]) -> float[B]\n  return 2 * x\n}",
         "fn f(x: float[B]) -> float[B] {\n  return 2 * x\n}",
+        within="file",
     ),
 )
