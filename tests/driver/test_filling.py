@@ -70,6 +70,21 @@ def test_whole_numbers_dates_texts_and_truth_keep_their_type() -> None:
     assert found["f_mode"].tolist() == [1.0, 1.0]
 
 
+def test_another_column_in_the_place_of_gaps() -> None:
+    """Where that has a gap, too, one stays."""
+    train = {
+        "a": [1.0, None, None], "b": [7.0, 8.0, None], "d": ["2020-01-01", None, None], "e": ["2021-02-02", "2021-02-03", None],
+    }  # fmt: skip
+    lines = "x = a |> fill(b) |> fill(-1)\n gone = is_missing(fill(a, b))\n m = d |> fill(e) |> fill(max) |> month"
+    found = transformed("a: f32?\n b: f32?\n d: date?\n e: date?", lines, ["x", "gone", "m"], train)
+    assert found["x"].tolist() == [1.0, 8.0, -1.0]
+    assert found["gone"].tolist() == [False, False, True]
+    assert found["m"].tolist() == [1, 2, 2]
+    for wrong in ("d |> fill(a)", "a |> fill(d)", "t |> fill(d)"):
+        with pytest.raises(bmc.BmcError, match="as the column is"):
+            bmc.compile(program("a: f32?\n d: date?\n t: timestamp?", f"x = {wrong} |> is_missing", ["x"]))
+
+
 def test_each_place_of_an_array_by_its_own() -> None:
     text = program("x: f32[2]?", "a = x |> fill(mean)", ["a"]).replace('csv("d.csv")', 'npz("d.npz")')
     cells = np.array([[1, 10], [np.nan, 0], [3, 20]], np.float32)

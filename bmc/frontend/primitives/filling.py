@@ -84,17 +84,18 @@ def _filled_by(arguments: Arguments, x: Tensor, filler: Tensor) -> Tensor:
         if x.dtype != filler.dtype or filler.shape != (1,):
             raise arguments.wrong("with", "a text, or `mode`")
         return replace(x, value=trace.op("str_default", x.valid, x.value, filler.value), valid=None)
+    if filler.kind != x.kind:
+        what = "a date" if x.kind == "date" else "a timestamp" if x.kind == "timestamp" else "a number"
+        raise arguments.wrong("with", f"{what}, as the column is")
     if coercion.broadcast_shape([x.shape, filler.shape]) != x.shape:
         raise Failure(
             type_errors.wrong_value(arguments.where("with"), "with", f"one number, or those of {describe(x)}", describe(filler))
         )
-    rounded = x.kind != "plain" and is_float(filler.dtype)
-    if filler.dtype != x.dtype and not rounded and not is_float(x.dtype) and not (is_integer(filler.dtype) and is_integer(x.dtype)):
+    if filler.dtype != x.dtype and not is_float(x.dtype) and not (is_integer(filler.dtype) and is_integer(x.dtype)):
         x = coercion.to_dtype(core, x, core.float_type)
     there = x.valid
     assert there is not None
-    cell = trace.op("floor", filler.value) if rounded else filler.value
-    value = trace.op("select", there, x.value, trace.broadcast(trace.cast(cell, x.dtype), x.shape))
+    value = trace.op("select", there, x.value, trace.broadcast(trace.cast(filler.value, x.dtype), x.shape))
     made = _filled(x, value, x.below is not None and filler.below == x.below)
     if filler.valid is None:
         return made
@@ -116,7 +117,8 @@ def _statistic(arguments: Arguments, x: Tensor, given: Closure | Primitive | Con
     if x.kind != "plain" and is_float(made.dtype):  # as whole days or microseconds before it is stored: f32 has 24 bits
         whole = core.trace.cast(core.trace.op("floor", made.value), x.dtype)
         made = Tensor(whole, core.trace)
-    return fitting.fit(core, made, f"fill.{name}", where)
+    fitted = fitting.fit(core, made, f"fill.{name}", where)
+    return replace(fitted, kind=x.kind) if fitted.dtype == x.dtype else fitted
 
 
 def _takes_axis(given: Closure | Primitive | Constructed) -> bool:
