@@ -16,7 +16,9 @@ _COLUMNS = (
     "id: i64; image: u8[28, 28, 3]; gray: u8[1, 28, 28]; channels: u8[3, 32, 32]; series: f32[T, 2]"
 )
 _DATA = f'data D {{\n  source = parquet("d.parquet")\n  columns {{ {_COLUMNS} }}\n@@\n}}\n'
-_PLAIN_DATA = _DATA.replace("@@", "  x = a\n  y = k |> category(10)\n  t = sold |> standardize\n  names = city\n  hot = city |> onehot([\"Rome\"])")
+_PLAIN_DATA = _DATA.replace(
+    "@@", '  x = a\n  y = k |> category(10)\n  t = sold |> standardize\n  names = city\n  hot = city |> onehot(["Rome"])'
+)
 _MODEL = "model M(hidden = 8)(x: f32[B, 4]) -> (logits: f32[B, 10], out: f32[B], h: f32[B, hidden]) {\n"
 _NET = _MODEL + (
     "  h = x |> dense(hidden) as enc |> relu\n  return h |> dense(10) as head, h |> dense(1) as last |> squeeze(-1), h\n}\n"
