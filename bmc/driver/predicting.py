@@ -95,7 +95,7 @@ def _predicted(session: Session, block: RowBlock, options: PredictOptions, step:
     found = session.predict(block.table, seed, None if options.on_error == "stop" else errors, block.first_row, step)
     if options.only is not None:
         found = {options.only: found[options.only]}
-    dropped = _dropped(session, block.table)
+    dropped = _dropped(session, block.table, errors)
     if errors and options.on_error == "skip":
         kept = np.ones(block.table.rows, np.bool_)
         kept[list(errors)] = False
@@ -160,8 +160,8 @@ def _cut(blocks: Iterator[RowBlock], most: int) -> Iterator[RowBlock]:
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------------
-def _dropped(session: Session, table: Table) -> int | None:
-    """How many rows `where` would drop, if all that it reads is there."""
+def _dropped(session: Session, table: Table, errors: Mapping[int, str]) -> int | None:
+    """How many good rows `where` would drop, if all that it reads is there."""
     if not session.data.where or table.rows == 0:
         return 0
     function = session.unit.module.function("where")
@@ -169,7 +169,9 @@ def _dropped(session: Session, table: Table) -> int | None:
     if not {p.key for p in function.params if p.role == "input"} <= set(inputs):
         return None
     bound = BoundFunction(session.library("where"), "where", session.store)
-    return table.rows - int(map_rows(bound, inputs, table.rows, session.steps_of(table))["where"].astype(np.bool_).sum())
+    kept = map_rows(bound, inputs, table.rows, session.steps_of(table))["where"].astype(np.bool_)
+    kept[list(errors)] = True
+    return int((~kept).sum())
 
 
 def _without(column: Column, rows: Iterable[int]) -> Column:

@@ -340,6 +340,11 @@ def test_rows_that_training_would_drop_are_counted(run: Any, model: Path, small_
     rows = [changed(row, mass=-1.0 if i % 50 == 3 else abs(row["mass"])) for i, row in enumerate(birds())]
     write_as("csv", rows, Path("rows.csv"))
     assert "3 of 150 rows would be dropped by `where`" in run("predict", model, "rows.csv").err
+    rows = [changed(row, mass="x" if i % 50 == 4 else row["mass"]) for i, row in enumerate(rows)]
+    write_as("csv", rows, Path("rows.csv"))
+    noted = run("predict", model, "rows.csv", "--on-error", "skip").err
+    assert "3 of 150 rows would be dropped" in noted
+    assert "3 of 150 rows could not be read" in noted
 
 
 # --- streams -------------------------------------------------------------------------------------------------------------
