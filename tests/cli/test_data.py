@@ -23,8 +23,8 @@ def test_a_profile_and_a_program(run, golden: Callable[[str, str], None]) -> Non
     flats(Path("flats.csv"))
     done = run("data", "flats.csv", "--target", "price")
     assert done.code == 0
-    golden("profile.txt", done.err)
-    golden("program.txt", done.out)
+    golden("profile", done.err)
+    golden("program", done.out)
     Path("flats.bm").write_text(done.out, encoding="utf-8")
     assert run("check", "flats.bm").code == 0
     assert run("train", "flats.bm").code == 0

@@ -59,7 +59,7 @@ def test_a_draft_trains(tmp_path: Path) -> None:
 def test_a_draft_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Callable[[str, str], None]) -> None:
     monkeypatch.chdir(tmp_path)
     awkward(Path("t.csv"))
-    golden("awkward.txt", draft_of(profile_of(Path("t.csv")), "price (€)").text)
+    golden("awkward", draft_of(profile_of(Path("t.csv")), "price (€)").text)
 
 
 def test_what_tells_the_target_is_left_out(tmp_path: Path) -> None:
@@ -83,14 +83,14 @@ def test_a_target_that_is_none(tmp_path: Path, target: str, code: str) -> None:
 def test_errors_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Callable[[str, str], None]) -> None:
     monkeypatch.chdir(tmp_path)
     Path("t.csv").write_text("id,price\n" + "".join(f"{i},{i % 7}.5\n" for i in range(30)))
-    for name, target in (("E0722-target.txt", "prise"), ("E0850-identity.txt", "id")):
+    for name, target in (("E0722-target", "prise"), ("E0850-identity", "id")):
         with pytest.raises(BmcError) as found:
             draft_of(profile_of(Path("t.csv")), target)
         golden(name, render(found.value.diagnostics[0]) + "\n")
     Path("t.csv").write_text("id,name\n" + "".join(f"{i},n{i}\n" for i in range(30)))
     with pytest.raises(BmcError) as found:
         draft_of(profile_of(Path("t.csv")))
-    golden("E0850-nothing.txt", render(found.value.diagnostics[0]) + "\n")
+    golden("E0850-nothing", render(found.value.diagnostics[0]) + "\n")
 
 
 def test_names_are_names_and_different() -> None:

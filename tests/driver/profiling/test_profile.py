@@ -168,4 +168,4 @@ def test_json(tmp_path: Path, golden: Callable[[str, str], None]) -> None:
     (tmp_path / "t.csv").write_text("day,n,w\n" + "".join(f"2024-01-0{i % 5 + 1},{i % 7},{'ab'[i % 2]}\n" for i in range(40)))
     made = profile_of(tmp_path / "t.csv").as_json()
     made["file"] = "t.csv"
-    golden("json.txt", json.dumps(made, indent=1) + "\n")
+    golden("json", json.dumps(made, indent=1) + "\n")
