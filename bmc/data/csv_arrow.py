@@ -41,7 +41,8 @@ class ArrowReader:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._places = {spec.name: layout.header.index(spec.header) for spec in layout.columns}
+        places = {header: at for at, header in enumerate(layout.header)}
+        self._places = {spec.name: places[spec.header] for spec in layout.columns}
         self._integers = frozenset(spec.name for spec in layout.columns if spec.dtype in INTEGER_BOUNDS and spec.kind == "plain")
         self._as_float: frozenset[str] = frozenset()
         self._as_text: frozenset[str] = frozenset()

@@ -10,10 +10,10 @@ first record. Arrow is imported for files above `SMALL` bytes only: importing it
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from bmc.data import data_errors
-from bmc.data.ahead import read_ahead
 from bmc.data.convert import Converted, from_texts
 from bmc.data.csv_records import Layout, Part, header_of, lines_in, parts_of, records_of
 from bmc.data.opening import Stream
@@ -70,7 +70,8 @@ def read_csv(
     if stream.live:
         yield from _as_they_come(layout, _chained(first, parts, name))
         return
-    from bmc.data.csv_arrow import ArrowReader  # noqa: PLC0415 - see the module's docstring
+    from bmc.data.ahead import read_ahead  # noqa: PLC0415 - see the module's docstring
+    from bmc.data.csv_arrow import ArrowReader  # noqa: PLC0415
 
     yield from read_ahead(_chained(first, parts, name), _with_arrow(layout, ArrowReader(layout).read))
 
@@ -124,10 +125,11 @@ def _check_text(part: Part, name: str) -> None:
 
 
 def _check_header(header: Sequence[str], name: str, columns: Sequence[ColumnSpec], separator: str) -> None:
+    counts = Counter(header)
     for spec in columns:
-        if spec.header not in header:
+        if spec.header not in counts:
             raise BmcError(data_errors.no_such_column(spec, name, header, separator))
-        if header.count(spec.header) > 1:
+        if counts[spec.header] > 1:
             raise BmcError(data_errors.duplicate_header(spec, name))
         if spec.cell or spec.ragged:
             raise BmcError(data_errors.wrong_type(spec, name, "one value a cell, as csv does"))
@@ -142,9 +144,10 @@ def _by_record(layout: Layout, part: Part) -> RawTable:
     )
     bad_rows = {cell.row for cell in broken}
     missing = frozenset(layout.na)
+    places = {header: at for at, header in enumerate(layout.header)}
     found: dict[str, Converted] = {}
     for spec in layout.columns:
-        at = layout.header.index(spec.header)
+        at = places[spec.header]
         texts = [cells[at] if row not in bad_rows else "" for row, (_, cells) in enumerate(records)]
         converted = from_texts(spec, texts, missing, layout.decimal)
         found[spec.name] = Converted(converted.column, tuple(c for c in converted.bad if c.row not in bad_rows))

@@ -13,7 +13,6 @@ from operator import itemgetter
 from typing import Any
 
 from bmc.data import data_errors
-from bmc.data.ahead import read_ahead
 from bmc.data.convert import Converted, from_values
 from bmc.data.opening import Stream
 from bmc.data.raw import BrokenRow, RawTable
@@ -45,7 +44,9 @@ def read_jsonl(
     if stream.live or len(stream.peek(SMALL + 1)) <= SMALL:
         found: Iterator[_Found] = (_by_line(part, stream.name, columns, na) for part in parts)
     else:
-        from bmc.data.jsonl_arrow import read_with_arrow  # noqa: PLC0415 - importing Arrow takes longer than reading a small file
+        # Importing these takes longer than reading a small file.
+        from bmc.data.ahead import read_ahead  # noqa: PLC0415
+        from bmc.data.jsonl_arrow import read_with_arrow  # noqa: PLC0415
 
         def read(part: _Lines) -> _Found:
             _check_text(part, stream.name)
