@@ -165,3 +165,19 @@ def test_tables_that_are_too_small_are_told() -> None:
     want = f"`category(max = 3)`: 6 values, places for 2 of them: {share} of the training rows count as other"
     assert want in notes.texts
     assert len(notes.texts) == 2
+
+
+def test_what_is_fitted_knows_the_training_rows_alone() -> None:
+    parts = ["train", "train", "test", "train", "valid"]
+    columns = {"g": ["a", "a", "a", "b", "b"], "v": [1.0, 3.0, 100.0, 5.0, 500.0], "part": parts}
+    lines = """c = g |> category(max = 4)
+      t = target_encode(c, v, prior = 1.0)
+      n = count_encode(c)
+      s = v |> standardize(by = c)
+      q = v |> bucketize(bins = 2)
+      split = by_column(part)"""
+    found = transformed("g: str\n v: f32\n part: str", lines, ["t", "n", "s", "q"], columns, {"g": ["a", "b"], "v": [4.0, 9.0]})
+    assert found["t"].tolist() == [np.float32((4 + 3) / 3), 4.0]  # the mean of 1, 3 and 5 is 3
+    assert found["n"].tolist() == [2.0, 1.0]
+    np.testing.assert_allclose(found["s"], [2.0, 4 / np.std([1, 3, 5])], rtol=1e-6)  # b is constant: by the deviation of all
+    assert found["q"].tolist() == [1, 1]
