@@ -220,6 +220,7 @@ CASES = {
     "W0202-several": "layer A(units, rate = 0.1)(x: float[B, D]) -> float[B, D] {\n  param w: float[D] = ones\n  let n = 3\n"
     "  a, b = split(x, 2)\n  _kept = x\n  return x\n}\n" + model("return x |> A(2) as a"),
     "W0202-data": data("let half = f / 2"),
+    "W0605-rate": train("loss = cross_entropy(out, y)\n  optimizer = adam(lr = 10)"),
     "W0603-label": DATA.replace("x = a", "x = concat(a, unsqueeze(f |> log1p, -1))")
     .replace("y = k |> category(3)", "t = f |> standardize")
     + "model M(x: f32[B, F]) -> (out: f32[B]) { return x |> dense(1) as fc |> squeeze(-1) }\ntrain M on D { loss = mse(out, t) }\n",

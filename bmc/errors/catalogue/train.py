@@ -304,6 +304,15 @@ ENTRIES: tuple[Entry, ...] = (
         within="outputs",
     ),
     Entry(
+        "W0605",
+        "The learning rate is far too large",
+        "adam, adamw, rmsprop and adagrad divide each gradient by its own size, so that a step moves a weight by about the learning "
+        "rate, while weights themselves are mostly below 1. Rates from 1e-4 to 1e-2 are usual.",
+        "optimizer = adam(lr = 10)",
+        "optimizer = adam(lr = 1e-3)",
+        within="train",
+    ),
+    Entry(
         "W0630",
         "Each new position changes those before it",
         "A generated position is computed once, and what later ones read of it is kept, where that provably does not change: "

@@ -20,6 +20,7 @@ __all__ = [
     "input_missing",
     "key_twice",
     "label_in_input",
+    "large_rate",
     "loss_of_batch",
     "loss_type",
     "loss_without_data",
@@ -92,6 +93,17 @@ def row_number_in_input(where: Span, name: str, column: str, declared: Span) -> 
         ("what a model learns of it does not hold for other rows; integers by `category` or `hash` can be looked up in an `embedding`",),
         (Suggestion(f"leave it out of `{name}`; `keep = [{column}]` passes it through to the predictions"),),
         "warning",
+    )
+
+
+def large_rate(span: Span, optimizer: str, rate: float) -> Diagnostic:
+    """W0605."""
+    return Diagnostic(
+        "W0605",
+        f"a learning rate of {rate:g} is far too large for {optimizer}",
+        (primary(span, f"each step moves each weight by about {rate:g}"),),
+        ("it divides by the size of the gradient; 1e-3 is what most models begin with",),
+        level="warning",
     )
 
 

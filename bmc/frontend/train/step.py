@@ -13,7 +13,7 @@ from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.elaborator import Elaborator
 from bmc.frontend.bodies.keys import KeyScope
 from bmc.frontend.bodies.trace import STEP, STEPS, cone
-from bmc.frontend.bodies.values import Bound, Environment, Tensor, describe
+from bmc.frontend.bodies.values import Bound, Environment, Tensor, describe, is_number
 from bmc.frontend.errors import train_errors, type_errors
 from bmc.frontend.train.loss import loss_of, weighted_sums
 from bmc.frontend.train.settings import Clip, OptimizerRule, Settings, read_clip, read_optimizer, rule_for
@@ -30,11 +30,25 @@ def _learning(core: Elaborator, loss_sum: Value, rules: Sequence[OptimizerRule],
     if unmatched:
         core.report(train_errors.unmatched_weight(where, unmatched))
     chosen = {k: r for k in core.registry.weights if (r := rule_for(rules, k)) is not None}
+    for rule in rules:
+        _warn_of_rate(core, rule)
     states = {id(r) for k in core.registry.states if (r := rule_for(rules, k)) is not None and r.value is None}
     for rule in rules:
         if rule not in chosen.values() and id(rule) not in states and core.registry.weights:
             core.report(train_errors.pattern_unused(rule.span, rule.pattern, list(core.registry.weights)))
     return chosen
+
+
+_STEP_IS_RATE = frozenset({"adam", "adamw", "rmsprop", "adagrad"})
+"""Optimizers of the library that divide by the gradient's size: a step moves a weight by about the rate."""
+
+
+def _warn_of_rate(core: Elaborator, rule: OptimizerRule) -> None:
+    if rule.value is None or rule.value.closure.name not in _STEP_IS_RATE or not rule.value.closure.scope.library:
+        return
+    rate = rule.value.hyper.get("lr")
+    if rate is not None and is_number(rate.value) and isinstance(rate.value, (int, float)) and rate.value >= 1:
+        core.report(train_errors.large_rate(rate.span, rule.value.closure.name, rate.value))
 
 
 def _update(core: Elaborator, key: str, rule: OptimizerRule, weight: Value, gradient: Value) -> Value:
