@@ -7,6 +7,7 @@ as a multiset. A fit that mixes rows otherwise (it sorts them, say) runs once ov
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
@@ -18,7 +19,8 @@ from bmc.frontend.unit import DataSpec, FitSpec
 from bmc_runtime.binding import BoundFunction, Library
 from bmc_runtime.fitting import RowPass, pass_rows
 from bmc_runtime.mapping import map_rows, run_whole
-from bmc_runtime.memory import Array
+from bmc_runtime.memory import DTYPES, Array
+from bmc_runtime.plan import evaluate_dim
 from bmc_runtime.reducers.distinct import Distinctness
 from bmc_runtime.table import Column, RowInput, Table
 
@@ -30,6 +32,18 @@ Libraries = Callable[[str], Library]
 
 _ALL_ROWS = "B_all"
 """The run-time dim that `cut_levels` puts in the place of the row dim's value."""
+
+
+MOST_AT_ONCE = 1 << 30
+"""Bytes that a fit which needs all rows at once may take."""
+
+
+class TooLarge(ValueError):
+    """A fit needs so many bytes for all rows."""
+
+    def __init__(self, needed: int) -> None:
+        super().__init__(f"{needed} bytes")
+        self.needed = needed
 
 
 class _Fit:
@@ -66,6 +80,16 @@ class _Fit:
     def run_over_all(self, table: Table) -> None:
         """The rows of what cannot be cut into levels, side by side."""
         by_rows = BoundFunction(self._library, f"{self.spec.function}.rows", self._store)
+        finish = BoundFunction(self._library, f"{self.spec.function}.finish", self._store).plan
+        sizes = {**self._dims, by_rows.plan.row or "B": self._rows}
+        needed = sum(
+            math.prod(evaluate_dim(d, sizes) for d in b.shape) * DTYPES[b.dtype].itemsize
+            for b in by_rows.plan.buffers
+            if b.kind == "output"
+        )
+        needed += evaluate_dim(finish.once_arena, sizes) + evaluate_dim(finish.shard_arena, sizes)
+        if needed > MOST_AT_ONCE:
+            raise TooLarge(needed)
         self.found = {**table.inputs(), **map_rows(by_rows, table.inputs(), table.rows, self._dims)}
 
     def finish(self) -> None:
@@ -90,7 +114,8 @@ def fit_statistics(
     in them point into. `progress` is told how many rows were read, once for each block of a pass; `note`
     of tables that are too small for the values of the training rows.
 
-    Raises BmcError when a statistic is not finite: no cell of the column has a value, or one is infinite.
+    Raises BmcError when a statistic is not finite (no cell of the column has a value, or one is infinite), or takes too much
+    memory.
     """
     dims = steps_of_columns(data, train)
     waiting = [fit for fit in data.fits if not all(key in given for key in fit.keys)]
@@ -104,7 +129,11 @@ def fit_statistics(
         for spec in ready:
             fit = _Fit(spec, libraries(spec.function), store, dims, train.rows)
             if not fit.in_levels:
-                fit.run_over_all(train)
+                try:
+                    fit.run_over_all(train)
+                except TooLarge as error:
+                    made = next(f for f in data.fitted if f.key == spec.keys[0])
+                    raise BmcError(run_errors.fit_needs_all_rows(made.expression, train.rows, error.needed, made.span)) from None
             begun.append(fit)
         done: list[_Fit] = []
         for fit in begun:

@@ -1,6 +1,6 @@
 """Errors of runs, as named constructors.
 
-In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0819, E0836 and E0841, of `bmc.errors.catalogue.run`.
+In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0819, E0836, E0841 and E0842, of `bmc.errors.catalogue.run`.
 """
 
 from __future__ import annotations
@@ -189,3 +189,13 @@ def no_work_file(folder: str, reason: str) -> Diagnostic:
         "the environment variable BMC_SPILL names another folder",
     )
     return Diagnostic("E0841", f"cannot write a work file in {folder!r}: {reason}", notes=notes)
+
+
+def fit_needs_all_rows(expression: str, rows: int, needed: int, span: Span) -> Diagnostic:
+    """E0842: `needed`: bytes."""
+    label = Label(span, f"over {rows:,} training rows it takes {needed / 2**30:,.1f} GiB", primary=True)
+    notes = (
+        "sums, means, variances, extremes, medians, quantiles, counts and tables of values take the rows block by block",
+        "what sorts all rows, ranks them or adds them up one after the other has them all at once",
+    )
+    return Diagnostic("E0842", f"`{expression}` needs all rows in memory", (label,), notes)

@@ -12,6 +12,7 @@ from bmc.codegen.cache import ObjectCache
 from bmc.data import read_blocks
 from bmc.driver.load import load_unit, text_source
 from bmc.driver.session import Session, SessionOptions
+from bmc.errors import BmcError
 from bmc_runtime.memory import DTYPES
 from bmc_runtime.reducers.distinct import texts_of
 from bmc_runtime.table import Column, Table, text_column
@@ -152,3 +153,15 @@ def test_numpy_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     # Each product is off by what its mean is off; the sum of their sizes bounds what cancels.
     slack = ROWS * few * (np.abs(both).T @ np.abs(both)).max()
     np.testing.assert_allclose(store["both.whitened.pairs"], centred.T @ centred, atol=slack)
+
+
+def test_what_needs_all_rows_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sorting is not cut into passes: it works in memory, up to a size."""
+    text = PROGRAM.replace("  t = b\n", "  t = b - fit(sort(b)[0])\n")
+    session, given = Session(load_unit(text_source(text)), SessionOptions(ObjectCache())), table(rows(), np.arange(ROWS))
+    session.fit(given)
+    assert float(session.store["t.fit"]) == given.columns["b"].data.min()
+    monkeypatch.setattr("bmc.driver.fitting.MOST_AT_ONCE", 5_000)
+    with pytest.raises(BmcError) as caught:
+        session.fit(given)
+    assert [d.code for d in caught.value.diagnostics] == ["E0842"]

@@ -58,6 +58,7 @@ CASES: dict[str, Diagnostic] = {
     "E0835-text": generation_errors.no_text("tok", at("price")),
     "E0836-limit": run_errors.beyond_limit("`pos[:T]` wants T <= 16, with T = 20", (at("log(price)"),), at("price")),
     "E0836-nowhere": run_errors.beyond_limit("a slice of f32[16] wants T <= 16, with T = 20", (), None),
+    "E0842": run_errors.fit_needs_all_rows("fit(sort(a))", 300_000_000, 5 << 30, at("price")),
     "E0841": run_errors.no_work_file("/var/tmp", "No space left on device"),
     "W0630-grows": generation_errors.grows("tok", "reduce_sum", (at("log(price)"),), at("price")),
     "W0630-nowhere": generation_errors.grows("tok", "reduce_sum", (), at("price")),

@@ -178,6 +178,16 @@ ENTRIES: tuple[Entry, ...] = (
         "BMC_SPILL=/data/work bmc train big.bm",
     ),
     Entry(
+        "E0842",
+        "A statistic needs all rows in memory",
+        "Statistics are fitted in passes over blocks of rows, which take no more memory for a large table than for a small one: "
+        "sums, means, variances, extremes, conditions (`any`, `all`), medians and quantiles, products of columns, counts and sums "
+        "by group, tables of values. A fit that sorts, ranks or accumulates the rows themselves works on whole columns, up to a "
+        "GiB.",
+        "fit(sort(price)[:10])   # of 300,000,000 rows",
+        "fit(quantile(price, 0.01))",
+    ),
+    Entry(
         "E0850",
         "No column of this table can be learned, or not this one",
         "What is learned is numbers, a condition, or one of a few categories. A column that is constant or empty, that tells which "
