@@ -32,7 +32,9 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "E0721",
         "The data file cannot be read",
-        "It is a directory, or the system refused to read it, for the reason in the message.",
+        "It is a directory, a pipe or a device, it changed while it was read, or the system or the file system of its URI refused "
+        "to read it, for the reason in the message. Data is read more than once, so it lies in files; `bmc predict` reads a pipe "
+        "as its standard input, `-`.",
     ),
     Entry(
         "E0722",
@@ -55,8 +57,10 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "E0725",
         "The data file is not UTF-8 text",
-        "The message gives the line with the first byte that is not part of UTF-8 text, or with a NUL. A file saved "
-        "in another encoding can be converted by `iconv -f LATIN1 -t UTF-8`.",
+        "The message gives the line with the first byte that is not part of UTF-8 text, or with a NUL. A csv file "
+        "in another encoding is read by naming it; any text can be converted by `iconv -f LATIN1 -t UTF-8`.",
+        wrong="source = csv(\"old.csv\")                  # saved by an old program",
+        right="source = csv(\"old.csv\", encoding = \"latin-1\")",
     ),
     Entry(
         "E0726",
@@ -68,14 +72,15 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "E0727",
         "The data file is not of its format",
-        "A quote of a csv file is never closed, a line of a jsonl file is not a JSON object, the dimensions of a series in a "
-        ".ts file differ in length, a picture has another size or kind than its column, or a file is damaged or something else.",
+        "A quote of a csv file is never closed, or a record has not ended after 64 MiB, a line of a jsonl file is not a JSON object, "
+        "the dimensions of a series in a .ts file differ in length, a picture has another size or kind than its column, or a file is damaged or something else.",
     ),
     Entry(
         "E0728",
         "A cell is not what its column is declared to be",
         "Numbers are in decimal notation, integers must fit their type, truth values are true, false, 1 or 0, dates "
-        "look like 2024-02-29. Texts that stand for a missing cell are listed in the source: `na = [\"\", \"NA\"]`.",
+        "look like 2024-02-29. Texts that stand for a missing cell are listed in the source: `na = [\"\", \"NA\"]`. "
+        "Decimal commas are read by `decimal = \",\"`; ids of more than 19 digits are text, `id: str`.",
     ),
     Entry(
         "E0729",
