@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bmc.data import Given, columns_in
 from bmc.driver import run_errors
 from bmc.driver.alone import predict_alone
+from bmc.driver.folds import fold_count, train_folds
 from bmc.driver.generation import GenerateOptions
 from bmc.driver.load import SourceText, check_source, find_source, load_unit, text_source
 from bmc.driver.plotting.plot import plot
@@ -82,6 +83,18 @@ class Program:
         if report.interrupted:
             raise KeyboardInterrupt
         return Model(model)
+
+    def train_folds(self, data: Any = None, *, workers: int = 1) -> list[Evaluation]:
+        """Cross-validation: a model trained for each fold of `split = folds(n)`, evaluated on the rows that it did not see. `data`
+        and `workers`: as for `train`.
+
+        Raises BmcError as `train` does; ValueError where the split has no folds. KeyboardInterrupt after Ctrl-C.
+        """
+        options = TrainOptions(None, _sources_of(self.unit, data), workers, False, self._base(), dict(self._source.overrides))
+        found = list(train_folds(self.unit, options, lambda fold: None))
+        if len(found) < fold_count(self.unit):
+            raise KeyboardInterrupt
+        return found
 
     def trainer(
         self,

@@ -54,6 +54,7 @@ def test_each_fold_and_their_spread(program: Path, capsys: pytest.CaptureFixture
     assert table[5][:2] == ["mean", f"{mean(losses):.6g}"]
     assert table[6][:2] == ["std", f"{stdev(losses):.6g}"]
     assert not (program.parent / "m.bmz").exists()
+    assert [(e.rows, e.loss, e.metrics) for e in bmc.compile(program).train_folds()] == [(e.rows, e.loss, e.metrics) for e in alone]
 
 
 def test_a_split_without_folds(program: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,3 +62,5 @@ def test_a_split_without_folds(program: Path, capsys: pytest.CaptureFixture[str]
     program.write_text(text)
     assert run("train", program, "--folds") == 2
     assert "split = folds(n)" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="split = folds"):
+        bmc.compile(program).train_folds()
