@@ -72,8 +72,9 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "E0727",
         "The data file is not of its format",
-        "A quote of a csv file is never closed, or a record has not ended after 64 MiB, a line of a jsonl file is not a JSON object, "
-        "the dimensions of a series in a .ts file differ in length, a picture has another size or kind than its column, or a file is damaged or something else.",
+        "A quote of a csv file is never closed, or a record has not ended after 64 MiB, a line of a jsonl file is not a JSON "
+        "object, the dimensions of a series in a .ts file differ in length, a picture has another size or kind than its column, or "
+        "a file is damaged or something else.",
     ),
     Entry(
         "E0728",
