@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bmc_runtime.binding import Binding, BoundFunction
 from bmc_runtime.memory import DTYPES, Array, address_of, allocate
-from bmc_runtime.order import BLOCK
+from bmc_runtime.order import BLOCK, WINDOW
 from bmc_runtime.plan import Buffer, evaluate_dim
 from bmc_runtime.table import Column, Indices, RowInput, Table
 from bmc_runtime.workfile import Mapped, mapped_under
@@ -227,8 +227,10 @@ class Forgetting:
                     found[id(mapped)] = mapped
         self._maps = list(found.values())
         scattered = sum(isinstance(mapped, Mapped) for mapped in self._maps)
-        # An epoch's order goes through windows of whole blocks: so many blocks are touched for so many rows.
-        self._most_rows = max(1, _SCATTERED_BYTES // (scattered * _PAGES_AROUND)) * BLOCK if scattered else 0
+        # An epoch's order goes through windows, whose first rows touch all of their blocks already: rows between two times touch one
+        # window more than they fill.
+        windows = _SCATTERED_BYTES // (max(scattered, 1) * _PAGES_AROUND * (WINDOW // BLOCK)) - 1
+        self._most_rows = max(1, windows) * WINDOW if scattered else 0
         self._read = self._rows = 0
 
     def after(self, count: int) -> None:
