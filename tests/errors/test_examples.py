@@ -15,7 +15,7 @@ from bmc.errors.catalogue.contexts import CONTEXTS
 from bmc.errors.catalogue.entry import Entry
 
 EXAMPLES = [entry for entry in all_entries() if entry.within]
-OF_RUNS = {"E0722", "E0725", "E0729", "E0817", "E0830", "E0831", "E0833", "E0834", "E0836", "E0841", "E0850"}
+OF_RUNS = {"E0722", "E0725", "E0729", "E0817", "E0830", "E0831", "E0833", "E0834", "E0836", "E0841", "E0842", "E0850"}
 """Whose examples are commands, or data that only a run reads; the tests of those stages have them."""
 
 
