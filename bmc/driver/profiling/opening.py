@@ -83,6 +83,8 @@ def open_table(path: Path) -> TableFile:
     form = format_of(path)
     if form not in FORMATS:
         raise BmcError(data_errors.unknown_format(str(path), FORMATS))
+    if path.is_dir():
+        raise BmcError(data_errors.is_a_directory(str(path), None))
     if not path.is_file():
         raise BmcError(data_errors.no_such_data(str(path), None))
     try:

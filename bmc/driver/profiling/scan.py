@@ -56,7 +56,8 @@ def _parsers(decimal: str) -> dict[str, Parser]:
 @dataclass
 class ColumnScan:
     """`missing`: cells that are empty or null. `counts`: cells by text, of the first `MOST_DISTINCT` texts (`capped`: there are
-    more). `failing`: for each kind that the column may still be, the texts that are not. `natives`: the types the file gave."""
+    more). `failing`: for each kind that the column may still be, the texts that are not. `natives`: the types the file gave.
+    `words`: of cells that are no numbers."""
 
     header: str
     decimal: str = "."
@@ -68,7 +69,6 @@ class ColumnScan:
     natives: set[str] = field(default_factory=set)
     numbers: list[NDArray[np.float64]] = field(default_factory=list)
     head: list[str | None] = field(default_factory=list)
-    letters: int = 0
     words: int = 0
     ascending: bool = True
     _last: float = -math.inf
@@ -108,33 +108,37 @@ class ColumnScan:
         found: Counter[str | None] = Counter(texts)
         self.missing += found.pop(None, 0) + found.pop("", 0)
         known: Counter[str] = Counter({text: n for text, n in found.items() if text is not None})
+        counts = self.counts
         for text, n in known.items():
-            if text in self.counts or len(self.counts) < MOST_DISTINCT:
-                self.counts[text] += n
+            if text in counts or len(counts) < MOST_DISTINCT:
+                counts[text] += n
             else:
                 self.capped = True
-            self.letters += n * len(text)
-            self.words += n * (text.count(" ") + 1)
+        numbers: dict[str, float] = {}
         for kind in list(self.failing):
-            self._judge(kind, known)
+            self._judge(kind, known, numbers)
         if "float" in self.failing:
-            self._add_numbers(texts, known)
+            self._add_numbers(texts, numbers)
+        else:
+            self.words += sum(n * (text.count(" ") + 1) for text, n in known.items())
 
-    def _judge(self, kind: str, known: Mapping[str, int]) -> None:
+    def _judge(self, kind: str, known: Mapping[str, int], numbers: dict[str, float]) -> None:
+        """Whether the texts are of the kind; `numbers` gets those that are floats."""
         failing, parse = self.failing[kind], self._parsers[kind]
         for text, n in known.items():
             try:
-                parse(text)
+                value = parse(text)
             except CellError:
                 failing[text] += n
                 if len(failing) > _MOST_FAILING:
                     del self.failing[kind]
                     return
+            else:
+                if kind == "float":
+                    numbers[text] = value
 
-    def _add_numbers(self, texts: Sequence[str | None], known: Mapping[str, int]) -> None:
-        parse, failing = self._parsers["float"], self.failing["float"]
-        values = {text: math.nan if text in failing else float(parse(text)) for text in known}
-        row = np.fromiter((values.get(text, math.nan) if text else math.nan for text in texts), np.float64, len(texts))
+    def _add_numbers(self, texts: Sequence[str | None], numbers: Mapping[str, float]) -> None:
+        row = np.fromiter((numbers.get(text, math.nan) if text else math.nan for text in texts), np.float64, len(texts))
         there = row[np.isfinite(row)]
         if self.ascending and len(there):
             self.ascending = bool(there[0] > self._last) and bool(np.all(np.diff(there) > 0))
