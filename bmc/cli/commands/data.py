@@ -71,6 +71,8 @@ def _print(profile: Profile) -> None:
 def _row(column: ColumnProfile) -> list[str]:
     kind = (column.type or column.role) + ("?" if column.missing else "")
     missing = f"{column.missing / max(column.rows, 1):.1%}" if column.missing else ""
+    if column.role == "array":
+        return [_short(column.header), column.type, "", "", "", ""]
     distinct = f"over {MOST_DISTINCT:,}" if column.distinct is None else f"{column.distinct:,}"
     if column.numbers is not None and column.role != "constant":
         found = column.numbers

@@ -24,7 +24,7 @@ from bmc.source import SourceFile
 __all__ = ["Draft", "draft_of"]
 
 _TARGET_NAMES = re.compile(r"target|label|class|outcome|survived|species|price|quality|result|churn|default", re.IGNORECASE)
-_UNFIT = ("identity", "constant", "empty", "nested", "foreign", "prose", "date", "timestamp")
+_UNFIT = ("identity", "constant", "empty", "nested", "foreign", "prose", "date", "timestamp", "array")
 _MOST_INTEGER_CLASSES = 10
 _MOST_CLASSES = 200
 _MOST_LABELS = 40
@@ -64,6 +64,8 @@ def draft_of(profile: Profile, target: str | None = None) -> Draft:
     names = names_of([c.header for c in profile.columns], ("x", "y", "B", "F", "T", "Net", "h", "estimate", "logits", "score"))
     goal = _goal(column, names[column.header], complete=profile.complete)
     features = features_of(inputs, names, profile.rows)
+    if not features:
+        raise BmcError(unfit_target(None, f"beside {column.header!r} no column is left to learn from", []))
     lines = [*_data(profile, goal, names, inputs, features, left_out, guessed=target is None), "", *_model(goal, features)]
     lines += ["", f"train Net on {_data_name(profile.path)} {{}}"]
     text = format_source(SourceFile("<draft>", "\n".join(lines) + "\n"))

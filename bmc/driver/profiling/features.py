@@ -55,6 +55,8 @@ def features_of(columns: Sequence[ColumnProfile], names: Mapping[str, str], rows
             made = _number(column, name)
         elif column.role == "flag":
             made = Feature(column, "bool", (f"number({filled(column, name, 'false')})",))
+        elif column.role == "array":
+            made = _array(column, name)
         elif column.role in ("date", "timestamp"):
             made = _time(column, name)
         else:
@@ -68,6 +70,13 @@ def features_of(columns: Sequence[ColumnProfile], names: Mapping[str, str], rows
 def _number(column: ColumnProfile, name: str) -> Feature:
     skewed = column.numbers is not None and column.numbers.skewed
     return Feature(column, "f32", (f"{filled(column, name, 'median')}{' |> log1p' if skewed else ''} |> standardize",))
+
+
+def _array(column: ColumnProfile, name: str) -> Feature:
+    """Bytes are taken for pixels, from 0 to 255."""
+    kind, _, dims = column.type.partition("[")
+    scaled = {"u8": f"{name} / 255", "f32": f"{name} |> standardize"}.get(kind, f"number({name}) |> standardize")
+    return Feature(column, column.type, (f"flatten({scaled})" if "," in dims else scaled,))
 
 
 def _time(column: ColumnProfile, name: str) -> Feature:

@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -28,7 +29,7 @@ from bmc.data.read import read_blocks
 from bmc.driver.profiling.scan import column_spec
 from bmc.errors import BmcError
 from bmc.frontend.unit import DataSpec, SourceSpec, SplitSpec
-from bmc.record import record
+from bmc.record import record, replace
 from bmc.source import SourceFile, Span
 
 __all__ = ["FORMATS", "Cells", "TableFile", "open_table"]
@@ -49,13 +50,15 @@ _DAMAGE = (pa.ArrowException, zipfile.BadZipFile, zlib.error, OSError, EOFError,
 @record(frozen=True, eq=False)
 class TableFile:
     """`headers`: of columns that can be read by their name; `unreadable`: others, with the reason. `options`: those of a `csv(...)`
-    that reads it: `separator`, `decimal`, `encoding`."""
+    that reads it: `separator`, `decimal`, `encoding`. `arrays`: headers of columns each of whose cells is an array of numbers, with
+    their types; they are not among the cells."""
 
     path: Path
     form: str
     headers: tuple[str, ...]
     unreadable: tuple[tuple[str, str], ...]
     options: tuple[tuple[str, str], ...] = ()
+    arrays: tuple[tuple[str, str], ...] = ()
 
     @property
     def decimal(self) -> str:
@@ -90,7 +93,8 @@ def open_table(path: Path) -> TableFile:
     try:
         if form == "csv":
             return _open_csv(path)
-        return _table_file(path, form, _headers_of(path, form))
+        found = _table_file(path, form, _headers_of(path, form))
+        return replace(found, arrays=_arrays_of(path)) if form == "npz" else found
     except _DAMAGE as error:
         raise BmcError(data_errors.malformed(str(path), "", _first_line(error))) from None
 
@@ -196,9 +200,23 @@ def _arrow_blocks(table: TableFile) -> Iterator[Cells]:
                 yield {h: part.column(h).to_pylist() for h in table.headers}
 
 
+_ARRAY_TYPES: Mapping[str, str] = MappingProxyType({"u1": "u8", "i4": "i32", "i8": "i64", "f4": "f32", "f8": "f32"})
+
+
+def _arrays_of(path: Path) -> tuple[tuple[str, str], ...]:
+    """Columns of an npz file whose cells are arrays, with their types."""
+    with _opened(path) as file, np.load(file, allow_pickle=False) as arrays:
+        shapes = {header: (arrays[header].dtype.str[1:], arrays[header].shape[1:]) for header in arrays.files}
+    return tuple(
+        (header, f"{_ARRAY_TYPES[kind]}[{', '.join(map(str, cell))}]")
+        for header, (kind, cell) in shapes.items()
+        if cell and kind in _ARRAY_TYPES
+    )
+
+
 def _npz_blocks(table: TableFile) -> Iterator[Cells]:
     with _opened(table.path) as file, np.load(file, allow_pickle=False) as arrays:
-        found = {h: arrays[h] for h in table.headers}
+        found = {h: arrays[h] for h in table.headers if h not in dict(table.arrays)}
     rows = max((len(a) for a in found.values() if a.ndim), default=0)
     for start in range(0, rows, _BLOCK):
         yield {h: a[start : start + _BLOCK].tolist() for h, a in found.items() if a.ndim}

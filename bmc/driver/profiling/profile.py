@@ -42,7 +42,9 @@ _GAPS = frozenset({"na", "n/a", "n.a.", "#n/a", "nan", "null", "?", "-", "--", "
 _GAPS_AMONG_NUMBERS = _GAPS | {"none", "nil", "missing", "unknown", "not available", "tbd", "..", "inf?", "error", "#value!"}
 _SENTINELS = (99.0, 999.0, 9999.0, 99999.0, 999999.0)
 
-Role = Literal["number", "flag", "date", "timestamp", "category", "prose", "identity", "constant", "empty", "nested", "foreign"]
+Role = Literal[
+    "number", "flag", "date", "timestamp", "category", "prose", "identity", "constant", "empty", "nested", "foreign", "array"
+]  # fmt: skip
 """`foreign`: numbers or dates that are written as no rule reads them."""
 
 _IDENTITY_NAME = re.compile(r"(^|[^a-z])(id|uuid|guid|index|idx|key|nr|no|number|row|rownum|unnamed: 0)$|^id")
@@ -173,11 +175,17 @@ def profile_of(path: Path, most_rows: int | None = None) -> Profile:
         if taken < count:
             complete = False
             break
-    columns = tuple(_judged(scan) for scan in scans.values())
+    arrays = dict(table.arrays)
+    columns = tuple(_array(h, arrays[h], rows) if h in arrays else _judged(scan) for h, scan in scans.items())
     return Profile(path, table.form, table.options, rows, complete, columns, table.unreadable)
 
 
 # --- one column -----------------------------------------------------------------------------------------------------------
+def _array(header: str, kind: str, rows: int) -> ColumnProfile:
+    """A column of arrays, of whose numbers nothing is said."""
+    return ColumnProfile(header, kind, "array", rows, 0, (), None, (), (), 0.0, None, "", ())
+
+
 def _judged(scan: ColumnScan) -> ColumnProfile:
     kind, gaps = _kind(scan)
     numbers = np.concatenate(scan.numbers) if scan.numbers else np.zeros(0)

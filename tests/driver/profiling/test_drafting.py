@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bmc
@@ -91,6 +92,22 @@ def test_errors_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden:
     with pytest.raises(BmcError) as found:
         draft_of(profile_of(Path("t.csv")))
     golden("E0850-nothing", render(found.value.diagnostics[0]) + "\n")
+
+
+def test_arrays_of_npz_are_inputs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    arrays = {"image": rng.integers(0, 255, (60, 4, 4), np.uint8), "v": rng.normal(size=(60, 3)), "k": np.arange(60) % 3}
+    np.savez(tmp_path / "t.npz", **arrays)
+    draft = draft_of(profile_of(tmp_path / "t.npz"), "k").text
+    assert "flatten(image / 255)," in draft
+    assert "v: f32[3]" in draft
+    assert bmc.compile(draft, overrides={"epochs": 1}).train().history
+
+
+def test_nothing_to_learn_from(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,k\n" + "".join(f"{i},{i % 3}\n" for i in range(40)))
+    with pytest.raises(BmcError, match="no column is left"):
+        draft_of(profile_of(tmp_path / "t.csv"), "k")
 
 
 def test_names_are_names_and_different() -> None:
