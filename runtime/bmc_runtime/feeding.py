@@ -227,8 +227,8 @@ class Forgetting:
                     found[id(mapped)] = mapped
         self._maps = list(found.values())
         scattered = sum(isinstance(mapped, Mapped) for mapped in self._maps)
-        # An epoch's order goes through windows, whose first rows touch all of their blocks already: rows between two times touch one
-        # window more than they fill.
+        # An epoch's order goes through windows, whose first rows touch all of their blocks already: rows between two times touch
+        # one window more than they fill.
         windows = _SCATTERED_BYTES // (max(scattered, 1) * _PAGES_AROUND * (WINDOW // BLOCK)) - 1
         self._most_rows = max(1, windows) * WINDOW if scattered else 0
         self._read = self._rows = 0

@@ -19,8 +19,8 @@ from bmc_runtime.table import Column
 __all__ = ["HASH_ROWS", "NativeHasher", "hashes_rows"]
 
 HASH_ROWS = "bmc_hash_rows"
-"""Symbol of programs that read tables: `void(columns*, i64 columns, i64 rows, i64 salt, totals*)`: a column is (address of its cells,
-kind, address of its mask or 0, word of its name)."""
+"""Symbol of programs that read tables: `void(columns*, i64 columns, i64 rows, i64 salt, totals*)`: a column is (address of its
+cells, kind, address of its mask or 0, word of its name)."""
 
 _KINDS: Final[Mapping[str, int]] = {"bool": 0, "u8": 0, "i32": 1, "i64": 2, "f32": 3, "f64": 4, "str": 5}
 
