@@ -158,6 +158,7 @@ CASES = {
     "train M on D { loss = out }\n",
     "E0315-mixed": model("return x * n", inputs="x: f32[B], n: i32[B]", outputs="out: f32[B]"),
     "E0316-open-shape": model("return x + normal()"),
+    "E0317-sampled-rows": language("[tok = sample(logits[: -1])]"),
     "E0317-size": model("return x |> dense(-1) as d"),
     "E0317-zero": model("return x * (1 / 0)"),
     "E0317-repeat": model("repeat 1_000_000 { x = x + 1 }\n  return x"),

@@ -43,7 +43,8 @@ def _drawn(core: Core, name: str, of_type: TensorType, site: str, scans: Sequenc
         row = trace.dim_of_rows()
         per_row = divide_exact(shape[0], row)
         if per_row is None:
-            raise Failure(type_errors.bad_size(core.calls[-1], f"a dim of {shape[0]} does not belong to rows one by one"))
+            where = trace.builder.location.spans[0]  # what is being built; at the top of a block no call is under way
+            raise Failure(type_errors.bad_size(where, f"a dim of {shape[0]} does not belong to rows one by one"))
         made_shape = shape if per_row == 1 else (row, per_row, *shape[1:])
     value = trace.op(name, control, dtype=of_type.dtype, shape=made_shape, site=site, rows=rows)
     return trace.reshape(value, shape)
