@@ -15,7 +15,7 @@ import numpy as np
 from bmc.data import data_errors
 from bmc.data.blocks import MOST_ROWS, Block, blocks_of
 from bmc.data.checking import checked, errors_of
-from bmc.data.files import BINARY, FORMATS, TABLES, Given, format_of, local_path
+from bmc.data.files import BINARY, FORMATS, TABLES, Given, format_of, local_path, separator_of
 from bmc.data.formats import Written, format_of_bytes, parts_of_file, parts_of_stream
 from bmc.data.npz_format import read_memory
 from bmc.data.opening import STANDARD_INPUT, Stream, standard_input
@@ -127,6 +127,8 @@ def _rows_of_stream(
             yield from _whole(windowed([items_of_corpus(content, name, source, columns)], source))
             return
         columns = of_windows(source, columns)
+    if source is not None and source.kind == "csv" and source.paths and not written.separator:
+        written = replace(written, separator=separator_of(source.paths[0]))  # no name says it, so it is as in training
     if written.encoding and (form or shown) == "csv":
         stream.decode(written.encoding)
     parts = parts_of_stream(stream, form or shown, columns, written, None)

@@ -124,6 +124,12 @@ def test_standard_input_is_in_the_encoding_of_the_source(declare: Any, monkeypat
         assert read_rows("-", declare.columns("sex: str?"), source).table.columns["sex"].to_python() == ["é", "中"]
 
 
+def test_standard_input_has_the_tabs_of_the_source(declare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"name\tmass\na,b\t1\n")))
+    found = read_rows("-", declare.columns("mass: f32"), declare.source("csv", "birds.tsv.gz"))
+    assert found.table.columns["mass"].to_python() == [1]
+
+
 def test_no_rows_are_fine_for_prediction(declare: Any, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put("empty.csv", "mass,sex\n")
     for small in (csv_format.SMALL, 0):
