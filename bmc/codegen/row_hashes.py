@@ -1,7 +1,7 @@
 """The native function that hashes rows by the values of their cells: what splits by hash and `distinct` stand on.
 
-In: an LLVM module. Out: `bmc_hash_rows` in it. Guaranteed: the hashes that `bmc_runtime/hashing.py` defines, bit for bit, for columns
-of one number or text a cell; nothing is read beyond a text.
+In: an LLVM module. Out: `bmc_hash_rows` in it. Guaranteed: the hashes that `bmc_runtime/hashing.py` defines, bit for bit, for
+columns of one number or text a cell; nothing is read beyond a text.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from bmc.codegen.value import BYTE, I64, POINTER
 __all__ = ["HASH_ROWS", "write_hash_rows"]
 
 HASH_ROWS = "bmc_hash_rows"
-"""Exported `void(columns*, i64 columns, i64 rows, i64 salt, totals*)`: a column is (address of its cells, kind, address of its mask or
-0, word of its name), four i64; to the total of each row the mixed hash of each cell is added. `salt`: the seed, mixed."""
+"""Exported `void(columns*, i64 columns, i64 rows, i64 salt, totals*)`: a column is (address of its cells, kind, address of its
+mask or 0, word of its name), four i64; to the total of each row the mixed hash of each cell is added. `salt`: the seed, mixed."""
 
 _INTEGER, _FLOAT, _TEXT, _MISSING = 1, 2, 3, 5
 """As the runtime's definition has them."""

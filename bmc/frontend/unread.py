@@ -1,8 +1,8 @@
 """Names of a file that nothing reads: most often the other half of a slip.
 
-In: a program without errors. Out: warnings. Guaranteed: only names that the file itself declares and can read nowhere else are meant:
-bindings and parameters of bodies, models' hyper-parameters, and `let`s; not what is unpacked beside something that is read, nor names that
-begin with `_`.
+In: a program without errors. Out: warnings. Guaranteed: only names that the file itself declares and can read nowhere else are
+meant: bindings and parameters of bodies, models' hyper-parameters, and `let`s; not what is unpacked beside something that is
+read, nor names that begin with `_`.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ _NET = _MODEL + (
     "  h = x |> dense(hidden) as enc |> relu\n  return h |> dense(10) as head, h |> dense(1) as last |> squeeze(-1), h\n}\n"
 )
 _INPUTS = (
-    "x: f32[B, 4], h: f32[B, 3], w: f32[3, 4], i: i32[B], n: i32[B], v: f32[B], t: f32[B, 6, 64], ids: i32[B, 6], keep: bool[B, 6], "
-    "s: f32[B, 4, 6, 6]"
+    "x: f32[B, 4], h: f32[B, 3], w: f32[3, 4], i: i32[B], n: i32[B], v: f32[B], t: f32[B, 6, 64], ids: i32[B, 6], keep: bool[B, "
+    "6], s: f32[B, 4, 6, 6]"
 )
 _LM = (
     'let V = 11\ndata D {\n  source = npz("d.npz")\n  columns { id: i32[9]; style: f32[8] }\n  tok = id[:, :8] |> category(V)\n'
@@ -42,7 +42,8 @@ CONTEXTS: Mapping[str, str] = MappingProxyType(
         + _PLAIN_DATA
         + "model M(x: f32[B, 4]) -> (logits: f32[B, 10]) { return x |> A |> dense(10) as fc }\n"
         + "train M on D { loss = cross_entropy(logits, y) }\n",
-        "data": _DATA.replace("@@", "  x = a\n@@") + "model M(x: f32[B, 4]) -> (out: f32[B]) { return x |> dense(1) |> squeeze(-1) }\n",
+        "data": _DATA.replace("@@", "  x = a\n@@")
+        + "model M(x: f32[B, 4]) -> (out: f32[B]) { return x |> dense(1) |> squeeze(-1) }\n",
         "outputs": _DATA + _NET.replace("f32[B, 4]", "f32[B, F]") + "train M on D { loss = mse(out, y) }\n",
         "labels": _DATA.replace("@@", "  x = a\n@@") + _NET + "train M on D { loss = cross_entropy(logits, y) }\n",
         "block": "data D {\n@@\n}\n",

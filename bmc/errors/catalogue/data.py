@@ -178,8 +178,8 @@ ENTRIES: tuple[Entry, ...] = (
         "W0519",
         "Target encoding shows rows their own target",
         "The mean of y in a category of few rows nearly says the y of each of them. A model that trains on the same rows learns to "
-        "trust it, and does worse on others. With `key`, text or whole numbers that tell rows apart, training steps see the mean of "
-        "other rows only. Up to 50 categories nothing is said.",
+        "trust it, and does worse on others. With `key`, text or whole numbers that tell rows apart, training steps see the mean "
+        "of other rows only. Up to 50 categories nothing is said.",
         "x = concat(store |> category(max = 500) |> target_encode(sold), size)\ny = sold |> standardize",
         "x = concat(store |> category(max = 500) |> target_encode(sold, key = id), size)\ny = sold |> standardize",
         within="outputs",

@@ -126,8 +126,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "W0202",
         "Nothing reads a name",
-        "A binding, parameter, hyper-parameter or `let` that nothing reads is most often the other half of a slip: the name is written "
-        "otherwise where it should be read. A name that begins with `_` is meant to have no use.",
+        "A binding, parameter, hyper-parameter or `let` that nothing reads is most often the other half of a slip: the name is "
+        "written otherwise where it should be read. A name that begins with `_` is meant to have no use.",
         "fn f(x: float[B]) -> float[B] {\n  h = 2 * x\n  return x\n}",
         "fn f(x: float[B]) -> float[B] {\n  h = 2 * x\n  return h\n}",
         within="file",

@@ -286,9 +286,9 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "W0603",
         "The label is among the inputs",
-        "An input of the model is computed from the column that the label is computed from. Scores of such a model are high and say "
-        "nothing: where the answer is known there is nothing to predict. Statistics are never fitted over test rows: `fit`, and what "
-        "is written with it, sees the training split alone, also where sources are named by split.",
+        "An input of the model is computed from the column that the label is computed from. Scores of such a model are high and "
+        "say nothing: where the answer is known there is nothing to predict. Statistics are never fitted over test rows: `fit`, "
+        "and what is written with it, sees the training split alone, also where sources are named by split.",
         "x = concat(size |> standardize, sold |> log1p |> standardize)\ny = sold |> standardize",
         "x = concat(size |> standardize, rooms |> standardize)\ny = sold |> standardize",
         within="outputs",
@@ -296,9 +296,9 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "W0604",
         "The number of a row is among the inputs",
-        "A column that numbers rows has another value in each: what a model learns of it is the order of the file, which does not hold "
-        "for new rows. The warning goes by the column's name (`id`, `row_id`, `uuid` and the like), where its numbers reach the model "
-        "as numbers.",
+        "A column that numbers rows has another value in each: what a model learns of it is the order of the file, which does not "
+        "hold for new rows. The warning goes by the column's name (`id`, `row_id`, `uuid` and the like), where its numbers reach "
+        "the model as numbers.",
         "x = concat(number(id) |> standardize, size |> standardize)\ny = sold |> standardize",
         "x = concat(rooms |> standardize, size |> standardize)\ny = sold |> standardize",
         within="outputs",
@@ -306,8 +306,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "W0605",
         "The learning rate is far too large",
-        "adam, adamw, rmsprop and adagrad divide each gradient by its own size, so that a step moves a weight by about the learning "
-        "rate, while weights themselves are mostly below 1. Rates from 1e-4 to 1e-2 are usual.",
+        "adam, adamw, rmsprop and adagrad divide each gradient by its own size, so that a step moves a weight by about the "
+        "learning rate, while weights themselves are mostly below 1. Rates from 1e-4 to 1e-2 are usual.",
         "optimizer = adam(lr = 10)",
         "optimizer = adam(lr = 1e-3)",
         within="train",

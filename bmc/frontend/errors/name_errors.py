@@ -199,7 +199,11 @@ def ambiguous_output(span: Span, name: str, model: str, data: str) -> Diagnostic
 def unread(span: Span, name: str, what: str) -> Diagnostic:
     """W0202."""
     return Diagnostic(
-        "W0202", f"nothing reads `{name}`", (primary(span, f"{what} has no use"),), (f"`_{name}` says that this is meant",), level="warning"
+        "W0202",
+        f"nothing reads `{name}`",
+        (primary(span, f"{what} has no use"),),
+        (f"`_{name}` says that this is meant",),
+        level="warning",
     )
 
 

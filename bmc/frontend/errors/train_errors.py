@@ -90,7 +90,10 @@ def row_number_in_input(where: Span, name: str, column: str, declared: Span) -> 
         "W0604",
         f'the input `{name}` reads "{column}", which names a row',
         (primary(where, "as a number"), Label(declared, "one value for each row, by its name")),
-        ("what a model learns of it does not hold for other rows; integers by `category` or `hash` can be looked up in an `embedding`",),
+        (
+            "what a model learns of it does not hold for other rows; integers by `category` or `hash` can be looked up in an "
+            "`embedding`",
+        ),
         (Suggestion(f"leave it out of `{name}`; `keep = [{column}]` passes it through to the predictions"),),
         "warning",
     )

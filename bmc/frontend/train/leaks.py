@@ -1,8 +1,8 @@
 """What a model is given that it should not see: the label itself, or the number of a row.
 
-In: a train block with its data. Out: warnings. Guaranteed: only what is all but certain is said: the label is one number of a row that
-the loss compares with the model, and its column has one value a row, so that windows over one series, images that are rebuilt and
-models of text are never meant.
+In: a train block with its data. Out: warnings. Guaranteed: only what is all but certain is said: the label is one number of a row
+that the loss compares with the model, and its column has one value a row, so that windows over one series, images that are
+rebuilt and models of text are never meant.
 """
 
 from __future__ import annotations
