@@ -26,10 +26,10 @@ from bmc.frontend.unit import NEXT_STEP
 from bmc.ir import Function, Module
 from bmc.ir.text import print_module
 from bmc.ops.parse_text import parse_module
+from bmc.passes.cut_levels import cut_rows
 from bmc.passes.manager import Pass, check_after, run_pipeline
 from bmc.passes.phase_text import phases_as_module
 from bmc.passes.pipeline import GRAPH_PASSES, INCREMENTAL_PASSES, SHARD_PASSES
-from bmc.passes.split_rows import split_rows
 from bmc.passes.verify import check_module
 from bmc.record import record
 from bmc.source import SourceFile
@@ -191,7 +191,7 @@ def _run(current: Pass, function: Function) -> Function:
 
 
 def _parts(function: Function) -> Sequence[Function]:
-    """The two parts of a function that mixes rows; a part that is cut already stays."""
+    """The parts of a function that mixes rows; a part that is cut already stays."""
     mixes = function.name == "eval" or function.name.startswith("fit.")
     # What comes from later text is cut already: `.rows`, `.finish`, and their phases `.rows.0`, ...
-    return split_rows(function) if mixes and function.row is not None and not _CUT.search(function.name) else (function,)
+    return cut_rows(function) if mixes and function.row is not None and not _CUT.search(function.name) else (function,)

@@ -21,7 +21,7 @@ from bmc.errors import BmcError
 from bmc.frontend.unit import NEXT_STEP
 from bmc.ir import Function, Module, Operation
 from bmc.passes.check_memory import check_memory
-from bmc.passes.cut_levels import cut_levels
+from bmc.passes.cut_levels import cut_rows
 from bmc.passes.fuse import fuse_phases
 from bmc.passes.fusion.kernels import kernel_key
 from bmc.passes.manager import Observer, check_after, run_pipeline
@@ -31,7 +31,6 @@ from bmc.passes.pipeline import GRAPH_PASSES, INCREMENTAL_PASSES, SHARD_PASSES
 from bmc.passes.plan_memory import MemoryPlan, plan_memory
 from bmc.passes.shard import RowsDoNotSplit
 from bmc.passes.split_phases import split_phases
-from bmc.passes.split_rows import split_rows
 from bmc.record import record, replace
 from bmc_runtime.plan import FunctionPlan, Program
 from bmc_runtime.reducers.kernels import symbols_of
@@ -55,10 +54,8 @@ def lower_function(function: Function, options: Options, observer: Observer = ch
     """Lower one function, or the two parts of one that mixes rows (`fit.*`, `eval`)."""
     graph = run_pipeline(function, GRAPH_PASSES, options.disabled, observer, options.crash_directory)
     if function.name.startswith("fit.") or function.name == "eval":
-        cut = cut_levels(graph) if function.name.startswith("fit.") else None
         parts = [
-            run_pipeline(part, GRAPH_PASSES, options.disabled, observer, options.crash_directory)
-            for part in (cut if cut is not None else split_rows(graph))
+            run_pipeline(part, GRAPH_PASSES, options.disabled, observer, options.crash_directory) for part in cut_rows(graph)
         ]
     elif function.name == NEXT_STEP:
         again = (*INCREMENTAL_PASSES, *GRAPH_PASSES)  # the parts have constants and moves of their own

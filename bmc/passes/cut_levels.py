@@ -25,9 +25,9 @@ from bmc.ops.sources import DimValueAttrs
 from bmc.ops.statistics import ExactSumAttrs, ExtremeAttrs, GroupMomentsAttrs, QuantilesAttrs
 from bmc.ops.table import definition
 from bmc.passes.rows import RowState, operation_rows, row_states
-from bmc.passes.split_rows import CUT
+from bmc.passes.split_rows import CUT, split_rows
 
-__all__ = ["ALL_ROWS", "cut_levels"]
+__all__ = ["ALL_ROWS", "cut_levels", "cut_rows"]
 
 ALL_ROWS = "all"
 """Behind the row dim's symbol: that of the number of all rows."""
@@ -62,6 +62,12 @@ def cut_levels(function: Function) -> tuple[Function, ...] | None:
     if rest:
         made.append(_part(reduced, f"{function.name}.finish", None, rest, found, keys, producer))
     return tuple(made)
+
+
+def cut_rows(function: Function) -> tuple[Function, ...]:
+    """The parts of a function over a whole split: the levels of a fit; of what has none, and of an evaluation, rows and finish."""
+    levels = cut_levels(function) if function.name.startswith("fit.") else None
+    return split_rows(function) if levels is None else levels
 
 
 def _is_reducer(op: Operation) -> bool:

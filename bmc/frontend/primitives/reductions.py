@@ -253,9 +253,13 @@ _OVER = "x, axis = none, keep = false"
 
 PRIMITIVES = (
     Primitive("sum", _OVER, "sum over axes (all by default); conditions are counted", _sum, ragged=True),
-    Primitive("mean", _OVER, "mean over axes", _mean_of, ragged=True),
+    Primitive("mean", _OVER, "mean over axes; of rows within `fit` the exact mean, rounded once", _mean_of, ragged=True),
     Primitive(
-        "var", "x, axis = none, keep = false, ddof = 0", "mean squared difference from the mean", _spread(False), ragged=True
+        "var",
+        "x, axis = none, keep = false, ddof = 0",
+        "mean squared difference from the mean; of rows within `fit` exact, rounded once",
+        _spread(False),
+        ragged=True,
     ),
     Primitive("std", "x, axis = none, keep = false, ddof = 0", "root of `var`", _spread(True), ragged=True),
     Primitive("moments", "x, keep = none", "mean and variance over all axes but those kept", _moments, ragged=True),

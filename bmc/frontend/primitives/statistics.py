@@ -127,7 +127,7 @@ def _label_of(arguments: Arguments) -> Datum:
 
 PRIMITIVES = (
     Primitive("fit", "e", "e over the whole training split, stored with the model", _fit, ragged=True),
-    Primitive("median", "x, axis = none", "the middle value", _median, ragged=True),
+    Primitive("median", "x, axis = none", "the middle value; of rows within `fit` in bounded memory", _median, ragged=True),
     Primitive("quantile", "x, q, axis = none", "the value below which a share q lies, interpolated", _quantile, ragged=True),
     Primitive("undo", "x, y", "x taken back through what made the data output y of its column", _undo),
     Primitive("label_of", "x, y", "the category of y that scores or integers x stand for", _label_of),
