@@ -21,7 +21,7 @@ from bmc.version import version
 from bmc_runtime.memory import Array
 from bmc_runtime.training import Progress, TrainingRun, Watch
 
-__all__ = ["CheckpointWriter", "checkpoint_path", "program_identity", "restore"]
+__all__ = ["CheckpointWriter", "checkpoint_path", "program_identity", "require_resumable", "restore"]
 
 _SHARE = 20
 """One part in this many of a run may go into checkpoints."""
@@ -66,6 +66,11 @@ class CheckpointWriter:
     def remove(self) -> None:
         """After the end of the run nothing is left to resume."""
         self.path.unlink(missing_ok=True)
+
+
+def require_resumable(path: Path, program: str, data: str) -> None:
+    """Raises BmcError when the checkpoint is another run's."""
+    require_same_run(path, read_checkpoint(path), program, data)
 
 
 def restore(path: Path, session: Session, program: str, data: str) -> tuple[Progress, Mapping[str, Array]]:

@@ -24,7 +24,7 @@ import numpy as np
 
 from bmc.data import Given, fingerprint, read_blocks
 from bmc.driver import run_errors
-from bmc.driver.checkpoints import CheckpointWriter, checkpoint_path, program_identity, restore
+from bmc.driver.checkpoints import CheckpointWriter, checkpoint_path, program_identity, require_resumable, restore
 from bmc.driver.diagnosing import explain_not_finite
 from bmc.driver.gathering import row_inputs
 from bmc.driver.limits import explained_limits
@@ -165,6 +165,9 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
         _require_place(options.output)
     session = Session(unit, options.session)
     session.begin_from_others()
+    if options.resume and options.output is not None and checkpoint_path(options.output).exists():
+        # What cannot be resumed is said before anything of the data is read but the ends of its files.
+        require_resumable(checkpoint_path(options.output), program_identity(unit, session), fingerprint(unit.data, options.data))
     splits = prepare(session, options.data, watcher)
     data_identity = fingerprint(unit.data, options.data)
     session.initialise(unit.training.seed)
