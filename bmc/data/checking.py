@@ -14,8 +14,8 @@ from operator import itemgetter
 import numpy as np
 
 from bmc.data import data_errors
-from bmc.data.convert import BadCell
-from bmc.data.raw import BrokenRow, RawTable
+from bmc.data.cells.convert import BadCell
+from bmc.data.formats.raw import BrokenRow, RawTable
 from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.unit import ColumnSpec
 

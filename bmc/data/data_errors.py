@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from bmc.data.cells import type_text
+from bmc.data.cells.rules import type_text
 from bmc.errors import Diagnostic, Label, Suggestion, nearest
 from bmc.frontend.unit import ColumnSpec, SourceSpec
 from bmc.source import Span

@@ -2,7 +2,7 @@
 
 In: what a data block declares (`DataSpec`), and what takes the place of its files (`--data NAME=PATH`, columns in memory). Out:
 rows as a stream of `Block`s, or as one `Table`. Guaranteed: files of a pattern are read in the order of their names; every cell
-obeys `bmc.data.cells`; the first bad cells are errors that name file, line or row, value and the column's declaration; memory
+obeys `bmc.data.cells.rules`; the first bad cells are errors that name file, line or row, value and the column's declaration; memory
 holds a few MB of a file at a time but for formats that have to be read as a whole (`.ts`, pictures, windows over columns).
 """
 
@@ -18,12 +18,12 @@ import numpy as np
 from bmc.data import data_errors
 from bmc.data.blocks import Block, Progress, blocks_of
 from bmc.data.checking import checked
-from bmc.data.corpus import corpus_of, mapped
-from bmc.data.files import TABLES, Given, files_of, folders_of, format_of, is_folder, is_remote, paths_by_column
-from bmc.data.formats import Watch, Written, parts_of_file
-from bmc.data.npz_format import read_arrays, read_memory
-from bmc.data.pictures import read_folder
-from bmc.data.raw import RawTable
+from bmc.data.files.naming import TABLES, Given, files_of, folders_of, format_of, is_folder, is_remote, paths_by_column
+from bmc.data.formats.corpus import corpus_of, mapped
+from bmc.data.formats.npz_format import read_arrays, read_memory
+from bmc.data.formats.pictures import read_folder
+from bmc.data.formats.raw import RawTable
+from bmc.data.formats.reading import Watch, Written, parts_of_file
 from bmc.data.windowing import Items, Windows, windows_of
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec, DataSpec, SourceSpec, WindowSpec

@@ -10,7 +10,7 @@ import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from bmc.data.files import Given, format_of, is_remote, local_path
+from bmc.data.files.naming import Given, format_of, is_remote, local_path
 from bmc.data.rows import Rows, read_rows, rows_in_parts
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec, SourceSpec
@@ -75,7 +75,7 @@ def expanded(given: Sequence[Given]) -> list[Given]:
         pattern = local_path(str(one))
         matches: list[str] = []
         if is_remote(pattern):
-            from bmc.data.remote import matches_of  # noqa: PLC0415 - importing Arrow takes a tenth of a second
+            from bmc.data.files.remote import matches_of  # noqa: PLC0415 - importing Arrow takes a tenth of a second
 
             matches = matches_of(pattern, None)
         elif any(sign in pattern for sign in "*?[") and not os.path.lexists(pattern):

@@ -1,7 +1,7 @@
 """Raw rows to predict on: files of any format, standard input, columns in memory.
 
 In: where the rows are, and the columns that a model reads. Out: rows as a stream, or at once. Guaranteed: every cell obeys
-`bmc.data.cells`; where bad rows are kept, what is wrong with each is said by its number.
+`bmc.data.cells.rules`; where bad rows are kept, what is wrong with each is said by its number.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 from bmc.data import data_errors
 from bmc.data.blocks import MOST_ROWS, Block, blocks_of
 from bmc.data.checking import checked, errors_of
-from bmc.data.files import BINARY, FORMATS, TABLES, Given, format_of, local_path, separator_of
-from bmc.data.formats import Written, format_of_bytes, parts_of_file, parts_of_stream
-from bmc.data.npz_format import read_memory
-from bmc.data.opening import STANDARD_INPUT, Stream, standard_input
-from bmc.data.pictures import read_folder
-from bmc.data.raw import RawTable
+from bmc.data.files.naming import BINARY, FORMATS, TABLES, Given, format_of, local_path, separator_of
+from bmc.data.files.opening import STANDARD_INPUT, Stream, standard_input
+from bmc.data.formats.npz_format import read_memory
+from bmc.data.formats.pictures import read_folder
+from bmc.data.formats.raw import RawTable
+from bmc.data.formats.reading import Written, format_of_bytes, parts_of_file, parts_of_stream
 from bmc.data.read import IN_MEMORY, files_in, gathered, items_of_corpus, of_windows, table_of, tables_of, windowed
 from bmc.data.windowing import Items
 from bmc.errors import BmcError, Diagnostic

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bmc.data.cells import CellError, is_missing, text_parser, value_parser
+from bmc.data.cells.rules import CellError, is_missing, text_parser, value_parser
 
 DAY = datetime.date(2024, 2, 29)
 NOON = datetime.datetime(2024, 2, 29, 12, 30, 0, 500_000)

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmc.data import corpus, read_rows, read_source
-from bmc.data.corpus import corpus_of
+from bmc.data import read_rows, read_source
+from bmc.data.formats import corpus
+from bmc.data.formats.corpus import corpus_of
 from bmc.data.windowing import Items, windows_of
 from bmc.errors import BmcError
 from bmc.frontend.unit import WindowSpec

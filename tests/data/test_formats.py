@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bmc.data import csv_format, read_rows
-from bmc.data.csv_arrow import ArrowReader
-from bmc.data.csv_records import Layout, Part
-from bmc.data.opening import Stream
+from bmc.data import read_rows
+from bmc.data.files.opening import Stream
+from bmc.data.formats import csv_format
+from bmc.data.formats.csv_arrow import ArrowReader
+from bmc.data.formats.csv_records import Layout, Part
 from bmc.frontend.unit import ColumnSpec
 from bmc_runtime.table import Column, Table
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bmc.data import csv_format, csv_records
-from bmc.data.csv_arrow import ArrowReader
-from bmc.data.csv_format import read_csv
-from bmc.data.csv_records import Layout, Part, header_of, lines_in, parts_of, records_of
-from bmc.data.jsonl_format import read_jsonl
-from bmc.data.opening import Stream
+from bmc.data.files.opening import Stream
+from bmc.data.formats import csv_format, csv_records
+from bmc.data.formats.csv_arrow import ArrowReader
+from bmc.data.formats.csv_format import read_csv
+from bmc.data.formats.csv_records import Layout, Part, header_of, lines_in, parts_of, records_of
+from bmc.data.formats.jsonl_format import read_jsonl
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec
 from bmc.source import SourceFile, Span

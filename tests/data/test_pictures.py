@@ -34,7 +34,7 @@ def columns(declare: Any, cell: tuple[int, ...] = (2, 3, 3)) -> list[ColumnSpec]
 
 @pytest.mark.parametrize("part_bytes", [1 << 24, 40, 1])
 def test_a_folder_is_a_table(declare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part_bytes: int) -> None:
-    monkeypatch.setattr("bmc.data.pictures._MOST_BYTES", part_bytes)
+    monkeypatch.setattr("bmc.data.formats.pictures._MOST_BYTES", part_bytes)
     pixels = {name: RNG.integers(0, 256, (2, 3, 3), dtype=np.uint8) for name in ("b/1.png", "b/0.PNG", "a/c/x.png", "top.png")}
     for name, values in pixels.items():
         picture(tmp_path / "d" / name, values)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bmc.data import alike, convert, jsonl_format
-from bmc.data.jsonl_arrow import read_with_arrow
+from bmc.data.cells import alike, convert
+from bmc.data.formats import jsonl_format
+from bmc.data.formats.jsonl_arrow import read_with_arrow
 from bmc.frontend.unit import ColumnSpec
 from bmc.source import SourceFile, Span
 from bmc_runtime.table import Column

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bmc.data import csv_format, read_blocks, read_rows, read_source
+from bmc.data import read_blocks, read_rows, read_source
+from bmc.data.formats import csv_format
 from bmc.errors import BmcError
 from bmc.frontend.unit import WindowSpec
 from bmc.record import replace

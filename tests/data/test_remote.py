@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from bmc.data import fingerprint, read_blocks, read_rows, read_source, remote
+from bmc.data import fingerprint, read_blocks, read_rows, read_source
+from bmc.data.files import remote
 from bmc.errors import BmcError
 
 Put = Callable[[str, str | bytes], Path]

@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
 
-from bmc.data import arrow_texts, cell_texts, prediction_writer, read_rows, write_predictions
+from bmc.data import prediction_writer, read_rows, write_predictions
+from bmc.data.cells import cell_texts
+from bmc.data.writing import arrow_texts
 from bmc.errors import BmcError
 from bmc_runtime.table import Column, text_column
 
@@ -99,7 +101,7 @@ def test_long_tables_are_written_in_blocks(tmp_path: Path, monkeypatch: pytest.M
     table = {"i": np.arange(100), "w": [f"é{i}" for i in range(100)]}
     for kind in ("csv", "jsonl"):
         write_predictions(tmp_path / f"whole.{kind}", table)
-        monkeypatch.setattr("bmc.data.write._BLOCK_ROWS", 7)
+        monkeypatch.setattr("bmc.data.writing.write._BLOCK_ROWS", 7)
         write_predictions(tmp_path / f"blocks.{kind}", table)
         assert (tmp_path / f"whole.{kind}").read_bytes() == (tmp_path / f"blocks.{kind}").read_bytes()
         monkeypatch.undo()
@@ -146,9 +148,9 @@ def test_large_blocks_are_written_as_small_ones(tmp_path: Path, monkeypatch: pyt
         'a "name", quoted': Column("u8", np.arange(rows).astype(np.uint8)),
     }
     for some in (table, {"few": table["few"]}):
-        monkeypatch.setattr("bmc.data.write._by_arrow", lambda cells: False)
+        monkeypatch.setattr("bmc.data.writing.write._by_arrow", lambda cells: False)
         write_predictions(tmp_path / "cells", some, kind)
-        monkeypatch.setattr("bmc.data.write._by_arrow", lambda cells: cells > 0)
+        monkeypatch.setattr("bmc.data.writing.write._by_arrow", lambda cells: cells > 0)
         write_predictions(tmp_path / "arrow", some, kind)
         assert (tmp_path / "arrow").read_bytes() == (tmp_path / "cells").read_bytes()
 
@@ -180,7 +182,7 @@ def test_long_texts_of_npz_take_memory_for_some(tmp_path: Path, monkeypatch: pyt
     """An array of texts is as wide as the longest; nobody holds it whole."""
     texts = ["é" * (i % 50) for i in range(300)]
     write_predictions(tmp_path / "whole.npz", {"w": texts, "n": np.arange(300)})
-    monkeypatch.setattr("bmc.data.write_npz._COPIED", 400)
+    monkeypatch.setattr("bmc.data.writing.write_npz._COPIED", 400)
     write_predictions(tmp_path / "parts.npz", {"w": texts, "n": np.arange(300)})
     assert (tmp_path / "parts.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
     with np.load(tmp_path / "parts.npz") as arrays:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bmc.data.corpus import corpus_of, mapped
+from bmc.data.formats.corpus import corpus_of, mapped
 from bmc.data.windowing import Items, windows_of
 from bmc.frontend.unit import WindowSpec
 from bmc_runtime.feeding import Forgetting

@@ -24,7 +24,7 @@ import pyarrow as pa
 from pyarrow import ipc, parquet
 
 from bmc.data import data_errors
-from bmc.data.files import format_of
+from bmc.data.files.naming import format_of
 from bmc.data.read import read_blocks
 from bmc.driver.profiling.scan import column_spec
 from bmc.errors import BmcError

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bmc.data.cells import INTEGER_BOUNDS
+from bmc.data.cells.rules import INTEGER_BOUNDS
 from bmc.driver.profiling.opening import open_table
 from bmc.driver.profiling.scan import ColumnScan
 from bmc.record import record

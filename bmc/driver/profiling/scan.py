@@ -1,7 +1,8 @@
 """One column of a table, cell by cell: what its cells could be.
 
 In: texts (of csv) or values (of formats that have types), block by block. Out: counts that `bmc.driver.profiling.profile` judges.
-Guaranteed: the rules of `bmc.data.cells` say what a text may be; memory is bounded by `MOST_DISTINCT` texts and 8 bytes a row.
+Guaranteed: the rules of `bmc.data.cells.rules` say what a text may be; memory is bounded by `MOST_DISTINCT` texts and 8 bytes a
+row.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmc.data.cells import CellError, Parser, is_missing, text_parser
+from bmc.data.cells.rules import CellError, Parser, is_missing, text_parser
 from bmc.frontend.unit import ColumnKind, ColumnSpec
 from bmc.source import SourceFile, Span
 

@@ -14,12 +14,12 @@ from typing import IO, Any
 import numpy as np
 
 from bmc.data import data_errors
-from bmc.data.array_formats import DAMAGE, ArrayReader, array_bytes, npy_header, open_idx, open_npy
 from bmc.data.blocks import MOST_ROWS
-from bmc.data.convert import Converted, WrongType, from_array, from_values
-from bmc.data.frames import cells_of_arrow
-from bmc.data.opening import open_file
-from bmc.data.raw import RawTable, RowsFrom, place_of_row
+from bmc.data.cells.convert import Converted, WrongType, from_array, from_values
+from bmc.data.files.opening import open_file
+from bmc.data.formats.array_formats import DAMAGE, ArrayReader, array_bytes, npy_header, open_idx, open_npy
+from bmc.data.formats.frames import cells_of_arrow
+from bmc.data.formats.raw import RawTable, RowsFrom, place_of_row
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec
 from bmc.source import Span
@@ -163,7 +163,7 @@ def _convert(spec: ColumnSpec, value: Any, na: frozenset[str]) -> Converted:
     if isinstance(value, list | tuple):
         return from_values(spec, value, na)
     if hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__"):
-        from bmc.data.arrow_columns import from_arrow  # noqa: PLC0415 - importing Arrow takes a tenth of a second
+        from bmc.data.cells.arrow_columns import from_arrow  # noqa: PLC0415 - importing Arrow takes a tenth of a second
 
         chunks = cells_of_arrow(value)
         return from_arrow(spec, chunks, tuple(na)) if chunks is not None else from_values(spec, list(value), na)

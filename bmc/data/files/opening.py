@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
 from bmc.data import data_errors
-from bmc.data.files import is_compressed, is_remote
+from bmc.data.files.naming import is_compressed, is_remote
 from bmc.errors import BmcError
 from bmc.source import Span
 
@@ -224,7 +224,7 @@ def _state_of(file: IO[bytes]) -> tuple[int, int] | None:
 def _opened(name: str, span: Span | None) -> tuple[IO[bytes], int | None]:
     """A file, and its size. Raises BmcError unless it is a regular one that can be read."""
     if is_remote(name):
-        from bmc.data.remote import open_remote  # noqa: PLC0415 - importing Arrow takes a tenth of a second
+        from bmc.data.files.remote import open_remote  # noqa: PLC0415 - importing Arrow takes a tenth of a second
 
         return open_remote(name, span)
     try:

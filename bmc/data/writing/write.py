@@ -22,9 +22,9 @@ from typing import IO, Protocol
 import numpy as np
 
 from bmc.data import data_errors
-from bmc.data.cell_texts import json_texts, plain_texts, quoted
-from bmc.data.files import format_of
-from bmc.data.write_npz import NpzBlocks
+from bmc.data.cells.cell_texts import json_texts, plain_texts, quoted
+from bmc.data.files.naming import format_of
+from bmc.data.writing.write_npz import NpzBlocks
 from bmc.errors import BmcError
 from bmc_runtime.atomic import atomic_writer
 from bmc_runtime.memory import DTYPES, Array
@@ -119,7 +119,7 @@ def _blocks_of(stream: IO[bytes], form: str, at_once: bool) -> _Blocks:
         return _JsonBlocks(stream)
     if form == "npz":
         return NpzBlocks(stream)
-    from bmc.data.write_arrow import ArrowBlocks  # noqa: PLC0415 - importing Arrow takes a tenth of a second
+    from bmc.data.writing.write_arrow import ArrowBlocks  # noqa: PLC0415 - importing Arrow takes a tenth of a second
 
     return ArrowBlocks(stream, "stream" if form == "arrow" and at_once else form)
 
@@ -173,7 +173,7 @@ class _CsvBlocks:
             self._begun = True
         rows = len(next(iter(flat.values()))) if flat else 0
         if _by_arrow(rows * len(flat)):
-            from bmc.data.arrow_texts import csv_lines  # noqa: PLC0415 - importing Arrow takes a tenth of a second
+            from bmc.data.writing.arrow_texts import csv_lines  # noqa: PLC0415 - importing Arrow takes a tenth of a second
 
             self._stream.write(csv_lines(list(flat.values())))
             return
@@ -200,7 +200,7 @@ class _JsonBlocks:
         rows = len(next(iter(columns.values()))) if columns else 0
         cells = sum(int(np.prod(column.data.shape, dtype=np.int64)) for column in columns.values())
         if rows and _by_arrow(cells) and not any(column.runs or 0 in column.cell for column in columns.values()):
-            from bmc.data.arrow_texts import json_lines  # noqa: PLC0415 - importing Arrow takes a tenth of a second
+            from bmc.data.writing.arrow_texts import json_lines  # noqa: PLC0415 - importing Arrow takes a tenth of a second
 
             self._stream.write(json_lines(columns))
             return

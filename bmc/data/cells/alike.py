@@ -1,8 +1,8 @@
 """Columns of Python values that are all alike, at once.
 
 In: a `ColumnSpec` of single cells and values. Out: the column, or None where a value is not of the one type that the column's
-values usually have, or breaks a rule: `bmc.data.convert` then takes them one by one. Guaranteed: what comes out is what the rules
-give.
+values usually have, or breaks a rule: `bmc.data.cells.convert` then takes them one by one. Guaranteed: what comes out is what the
+rules give.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmc.data.cells import INTEGER_BOUNDS
+from bmc.data.cells.rules import INTEGER_BOUNDS
 from bmc.frontend.unit import ColumnSpec
 from bmc_runtime.memory import DTYPES
 from bmc_runtime.table import Column, Valid, text_column, text_from_offsets

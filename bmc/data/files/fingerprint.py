@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from bmc.data import data_errors
-from bmc.data.cells import type_text
-from bmc.data.files import Given, files_of, is_folder
-from bmc.data.opening import open_as_it_is
-from bmc.data.pictures import picture_names
+from bmc.data.cells.rules import type_text
+from bmc.data.files.naming import Given, files_of, is_folder
+from bmc.data.files.opening import open_as_it_is
+from bmc.data.formats.pictures import picture_names
 from bmc.errors import BmcError
 from bmc.frontend.data.sources import IMAGES
 from bmc.frontend.unit import DataSpec

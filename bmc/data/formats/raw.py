@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from bmc.data.convert import Converted
+from bmc.data.cells.convert import Converted
 from bmc.record import record
 
 __all__ = ["BrokenRow", "RawTable", "RowsFrom", "place_of_row"]

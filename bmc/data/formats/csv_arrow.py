@@ -1,7 +1,8 @@
 """Reads parts of large csv texts with Arrow.
 
 In: checked parts, and what is known of the file. Out: columns, or None where Arrow refuses the part, or might take what
-`bmc.data.cells` refuses: the caller then reads record by record. Guaranteed: what comes out is what the rules give. Arrow takes a
+`bmc.data.cells.rules` refuses: the caller then reads record by record. Guaranteed: what comes out is what the rules give. Arrow
+takes a
 subset of what they take (decimal numbers, ISO dates, timestamps without a zone) but for hexadecimal integers and the year 0, which
 are looked for. A column whose cells Arrow refuses is taken as text and read by the rules, the others stay with Arrow.
 """
@@ -15,12 +16,12 @@ import pyarrow as pa
 from pyarrow import compute
 from pyarrow import csv as arrow_csv
 
-from bmc.data.alike import column_of
-from bmc.data.arrow_columns import from_arrow
-from bmc.data.cells import INTEGER_BOUNDS
-from bmc.data.convert import Converted, from_texts
-from bmc.data.csv_records import Layout, Part, records_of
-from bmc.data.raw import RawTable
+from bmc.data.cells.alike import column_of
+from bmc.data.cells.arrow_columns import from_arrow
+from bmc.data.cells.convert import Converted, from_texts
+from bmc.data.cells.rules import INTEGER_BOUNDS
+from bmc.data.formats.csv_records import Layout, Part, records_of
+from bmc.data.formats.raw import RawTable
 from bmc.frontend.unit import ColumnSpec
 
 __all__ = ["ArrowReader"]

@@ -1,4 +1,4 @@
-"""Whole columns from texts, Python values or numpy arrays, by the rules of `bmc.data.cells`.
+"""Whole columns from texts, Python values or numpy arrays, by the rules of `bmc.data.cells.rules`.
 
 In: a `ColumnSpec` and raw cells. Out: `Converted`: the column, and every cell that broke a rule. Guaranteed: cells that are
 missing or bad hold zero (empty text); a column that is not nullable has no mask.
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmc.data.alike import column_of
-from bmc.data.cells import INTEGER_BOUNDS, CellError, Parser, is_missing, text_parser, type_text, value_parser
+from bmc.data.cells.alike import column_of
+from bmc.data.cells.rules import INTEGER_BOUNDS, CellError, Parser, is_missing, text_parser, type_text, value_parser
 from bmc.frontend.unit import ColumnSpec
 from bmc.record import record, replace
 from bmc_runtime.memory import DTYPES, Array

@@ -12,10 +12,10 @@ import pyarrow as pa
 from pyarrow import ipc, parquet
 
 from bmc.data import data_errors
-from bmc.data.arrow_columns import from_arrow
 from bmc.data.blocks import MOST_ROWS
-from bmc.data.convert import Converted, WrongType
-from bmc.data.raw import RawTable, RowsFrom
+from bmc.data.cells.arrow_columns import from_arrow
+from bmc.data.cells.convert import Converted, WrongType
+from bmc.data.formats.raw import RawTable, RowsFrom
 from bmc.errors import BmcError, Diagnostic
 from bmc.frontend.unit import ColumnSpec
 

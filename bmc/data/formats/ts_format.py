@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmc.data import data_errors
-from bmc.data.cells import CellError, Parser, text_parser
-from bmc.data.convert import Converted, WrongType, from_array, from_runs, from_texts, from_values
-from bmc.data.raw import BrokenRow, RawTable
+from bmc.data.cells.convert import Converted, WrongType, from_array, from_runs, from_texts, from_values
+from bmc.data.cells.rules import CellError, Parser, text_parser
+from bmc.data.formats.raw import BrokenRow, RawTable
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec
 from bmc.record import record, replace
@@ -29,7 +29,7 @@ __all__ = ["read_ts"]
 SERIES, LABEL = "series", "label"
 
 _PLAIN = re.compile(r"[-+0-9.eE, \t]+")
-"""Text that Python's `float` takes as `bmc.data.cells` does, if at all."""
+"""Text that Python's `float` takes as `bmc.data.cells.rules` does, if at all."""
 
 
 @record(frozen=True)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from bmc.data import data_errors
-from bmc.data.csv_format import read_csv
-from bmc.data.files import separator_of
-from bmc.data.jsonl_format import read_jsonl
-from bmc.data.npz_format import read_npz
-from bmc.data.opening import Stream, open_file, open_stream, seekable
-from bmc.data.raw import RawTable
-from bmc.data.ts_format import read_ts
+from bmc.data.files.naming import separator_of
+from bmc.data.files.opening import Stream, open_file, open_stream, seekable
+from bmc.data.formats.csv_format import read_csv
+from bmc.data.formats.jsonl_format import read_jsonl
+from bmc.data.formats.npz_format import read_npz
+from bmc.data.formats.raw import RawTable
+from bmc.data.formats.ts_format import read_ts
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec, SourceSpec
 from bmc.record import record
@@ -114,7 +114,7 @@ def _parts_of_binary(
         parts = read_npz(file, name, columns, na)
     else:
         # Importing Arrow takes a tenth of a second.
-        from bmc.data.parquet_format import read_arrow, read_parquet  # noqa: PLC0415
+        from bmc.data.formats.parquet_format import read_arrow, read_parquet  # noqa: PLC0415
 
         parts = (read_arrow if form == "arrow" else read_parquet)(file, name, columns, na)
     most = 0

@@ -1,8 +1,8 @@
 """Reads csv text, part by part.
 
-In: a stream of bytes. Out: `RawTable`s, one for each part of the file. Guaranteed: `bmc.data.cells` alone says what a cell means.
-Small files, and parts that Arrow refuses, go through these rules cell by cell; the rest is read by Arrow (`bmc.data.csv_arrow`),
-with the same result. Memory holds a few parts at a time, whatever the file's size.
+In: a stream of bytes. Out: `RawTable`s, one for each part of the file. Guaranteed: `bmc.data.cells.rules` alone says what a cell
+means. Small files, and parts that Arrow refuses, go through these rules cell by cell; the rest is read by Arrow
+(`bmc.data.formats.csv_arrow`), with the same result. Memory holds a few parts at a time, whatever the file's size.
 
 Records end with a line break outside quotes; empty lines do not count; a quote doubled inside quotes is a quote. The header is the
 first record. Arrow is imported for files above `SMALL` bytes only: importing it takes longer than reading these.
@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from bmc.data import data_errors
-from bmc.data.convert import Converted, from_texts
-from bmc.data.csv_records import Layout, Part, header_of, lines_in, parts_of, records_of
-from bmc.data.opening import Stream
-from bmc.data.raw import BrokenRow, RawTable
+from bmc.data.cells.convert import Converted, from_texts
+from bmc.data.files.opening import Stream
+from bmc.data.formats.csv_records import Layout, Part, header_of, lines_in, parts_of, records_of
+from bmc.data.formats.raw import BrokenRow, RawTable
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec
 from bmc.source import Span
@@ -70,8 +70,8 @@ def read_csv(
     if stream.live:
         yield from _as_they_come(layout, _chained(first, parts, name))
         return
-    from bmc.data.ahead import read_ahead  # noqa: PLC0415 - see the module's docstring
-    from bmc.data.csv_arrow import ArrowReader  # noqa: PLC0415
+    from bmc.data.files.ahead import read_ahead  # noqa: PLC0415 - see the module's docstring
+    from bmc.data.formats.csv_arrow import ArrowReader  # noqa: PLC0415
 
     yield from read_ahead(_chained(first, parts, name), _with_arrow(layout, ArrowReader(layout).read))
 
@@ -92,7 +92,7 @@ def _as_they_come(layout: Layout, parts: Iterator[Part]) -> Iterator[RawTable]:
             yield _by_record(layout, part)
             continue
         if read is None:
-            from bmc.data.csv_arrow import ArrowReader  # noqa: PLC0415 - see the module's docstring
+            from bmc.data.formats.csv_arrow import ArrowReader  # noqa: PLC0415 - see the module's docstring
 
             read = _with_arrow(layout, ArrowReader(layout).read)
         yield read(part)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmc.data import data_errors
-from bmc.data.opening import open_as_it_is
+from bmc.data.files.opening import open_as_it_is
 from bmc.errors import BmcError
 from bmc.source import Span
 from bmc_runtime.characters import APOSTROPHES, SEPARATORS

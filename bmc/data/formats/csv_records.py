@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmc.data import data_errors
-from bmc.data.opening import Stream
+from bmc.data.files.opening import Stream
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec
 from bmc.record import record

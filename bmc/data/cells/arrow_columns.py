@@ -1,7 +1,7 @@
 """Columns of ours from columns of Arrow.
 
-In: a `ColumnSpec` and a `pyarrow.ChunkedArray`. Out: `Converted`, by the rules of `bmc.data.cells`. Guaranteed: text is not copied
-but for joining chunks. Imports Arrow: import this module only where a file needs it.
+In: a `ColumnSpec` and a `pyarrow.ChunkedArray`. Out: `Converted`, by the rules of `bmc.data.cells.rules`. Guaranteed: text is not
+copied but for joining chunks. Imports Arrow: import this module only where a file needs it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from bmc.data.cells import INTEGER_BOUNDS
-from bmc.data.convert import Converted, WrongType, from_array, from_runs, from_values, with_mask
+from bmc.data.cells.convert import Converted, WrongType, from_array, from_runs, from_values, with_mask
+from bmc.data.cells.rules import INTEGER_BOUNDS
 from bmc.frontend.unit import ColumnSpec
 from bmc_runtime.table import Valid, text_from_offsets
 

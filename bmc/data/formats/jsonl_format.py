@@ -13,9 +13,9 @@ from operator import itemgetter
 from typing import Any
 
 from bmc.data import data_errors
-from bmc.data.convert import Converted, from_values
-from bmc.data.opening import Stream
-from bmc.data.raw import BrokenRow, RawTable
+from bmc.data.cells.convert import Converted, from_values
+from bmc.data.files.opening import Stream
+from bmc.data.formats.raw import BrokenRow, RawTable
 from bmc.errors import BmcError
 from bmc.frontend.unit import ColumnSpec
 from bmc.record import record
@@ -45,8 +45,8 @@ def read_jsonl(
         found: Iterator[_Found] = (_by_line(part, stream.name, columns, na) for part in parts)
     else:
         # Importing these takes longer than reading a small file.
-        from bmc.data.ahead import read_ahead  # noqa: PLC0415
-        from bmc.data.jsonl_arrow import read_with_arrow  # noqa: PLC0415
+        from bmc.data.files.ahead import read_ahead  # noqa: PLC0415
+        from bmc.data.formats.jsonl_arrow import read_with_arrow  # noqa: PLC0415
 
         def read(part: _Lines) -> _Found:
             _check_text(part, stream.name)

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from bmc.data import data_errors
 from bmc.data.blocks import MOST_ROWS
-from bmc.data.convert import Converted, from_texts
-from bmc.data.raw import BrokenRow, RawTable
+from bmc.data.cells.convert import Converted, from_texts
+from bmc.data.formats.raw import BrokenRow, RawTable
 from bmc.errors import BmcError
 from bmc.frontend.data.sources import IMAGES
 from bmc.frontend.unit import ColumnSpec

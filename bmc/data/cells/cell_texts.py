@@ -1,8 +1,8 @@
 """Cells as csv and JSON have them, a column at a time.
 
 In: a column. Out: a text for each of its cells. Guaranteed: a float is the shortest decimal that reads back to the same bits of its
-own type, laid out as Python does: with a point from 1e-4 to 1e16, with an exponent outside; `bmc.data.arrow_texts` writes the
-same bytes for large blocks.
+own type, laid out as Python does: with a point from 1e-4 to 1e16, with an exponent outside; `bmc.data.writing.arrow_texts` writes
+the same bytes for large blocks.
 """
 
 from __future__ import annotations

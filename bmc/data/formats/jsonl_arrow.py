@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
-from bmc.data.arrow_columns import from_arrow
-from bmc.data.convert import Converted, WrongType
-from bmc.data.raw import RawTable
+from bmc.data.cells.arrow_columns import from_arrow
+from bmc.data.cells.convert import Converted, WrongType
+from bmc.data.formats.raw import RawTable
 from bmc.frontend.unit import ColumnSpec
 
 __all__ = ["read_with_arrow"]

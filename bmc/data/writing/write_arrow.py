@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import ipc, parquet
 
-from bmc.data.arrow_texts import arrow_text
+from bmc.data.writing.arrow_texts import arrow_text
 from bmc_runtime.memory import Array
 from bmc_runtime.table import Column, Valid
 

@@ -1,6 +1,6 @@
 """Blocks of rows as csv and JSON lines, by Arrow: many times faster than cell by cell.
 
-In: columns of a block. Out: bytes. Guaranteed: the bytes that `bmc.data.cell_texts` gives. Arrow's digits of a float are the
+In: columns of a block. Out: bytes. Guaranteed: the bytes that `bmc.data.cells.cell_texts` gives. Arrow's digits of a float are the
 shortest too; where its layout is another, it is changed here. Imports Arrow: import this module only for blocks that are worth it.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from bmc.data.cell_texts import float_texts
+from bmc.data.cells.cell_texts import float_texts
 from bmc_runtime.memory import Array
 from bmc_runtime.table import Column
 

@@ -99,7 +99,7 @@ def _matches(place: str, source: SourceSpec, given: str | Path | None, *, folder
     if is_remote(place):
         if folders or source.kind in ("text", "bytes"):
             raise BmcError(data_errors.not_remote(place, source.kind, span))
-        from bmc.data.remote import matches_of  # noqa: PLC0415 - importing Arrow takes a tenth of a second
+        from bmc.data.files.remote import matches_of  # noqa: PLC0415 - importing Arrow takes a tenth of a second
 
         matches = matches_of(place, span)
     elif os.path.lexists(place):

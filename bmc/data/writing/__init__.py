@@ -1,0 +1,1 @@
+"""Predictions into files, block by block."""
