@@ -155,12 +155,15 @@ def cannot_convert(spec: ColumnSpec, file: str, place: str, value: str, why: str
     """E0728"""
     notes = (f"in column {spec.header!r}",)
     what = _advice(spec, value[1:-1]) if value.startswith("'") else ""
+    if "before its decimals" in why and _DECIMAL_POINT.fullmatch(value[1:-1].strip()):
+        what = 'the source says `decimal = ","`, and that of all numbers: take it out, or rewrite columns with points'
     return Diagnostic("E0728", f"{file}, {place}: {value} {why}", _column(spec), notes, (Suggestion(what),) if what else ())
 
 
 _CURRENCY = re.compile(r"[$€£¥]\s*[-+]?[\d.,]+|[-+]?[\d.,]+\s*[$€£¥]")
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?|[-+]?\d{1,3}([ '\u00a0\u202f]\d{3})+([.,]\d*)?|[-+]?\d{1,3}(\.\d{3})+,\d*")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
+_DECIMAL_POINT = re.compile(r"[-+]?\d*\.\d+")
 _INTEGER = re.compile(r"[-+]?\d+")
 _OTHER_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}[./]\d{1,2}[./]\d{1,2}")
 _YES_NO = ("yes", "no", "y", "n", "t", "f", "on", "off", "ja", "nein")
@@ -169,20 +172,24 @@ _YES_NO = ("yes", "no", "y", "n", "t", "f", "on", "off", "ja", "nein")
 def _advice(spec: ColumnSpec, text: str) -> str:
     """What to do about a cell that people write and the rules do not have; "" where nobody knows."""
     text = text.strip()
+    gaps = "?" if spec.nullable else ""
     if spec.dtype == "bool" and text.lower() in _YES_NO:
-        return f'declare `{spec.name}: str`, and write `{spec.name} == "{text}"`, which is true or false'
+        return f'declare `{spec.name}: str{gaps}`, and write `{spec.name} == "{text}"`, which is true or false'
     if spec.kind != "plain":
         return "dates are written year-month-day, as 2024-02-29: convert the column" if _OTHER_DATE.fullmatch(text) else ""
     if spec.dtype in ("i32", "u8") and _INTEGER.fullmatch(text) and len(text) < 19:
-        return f"declare it as `{spec.name}: i64`"
+        return f"declare it as `{spec.name}: i64{gaps}`"
     if spec.dtype == "i64" and _INTEGER.fullmatch(text):
-        return f"an i64 has at most 19 digits: what only identifies a row, or a category, is text: `{spec.name}: str`"
+        return f"an i64 has at most 19 digits: what only identifies a row, or a category, is text: `{spec.name}: str{gaps}`"
     if _CURRENCY.fullmatch(text):
         return "a number has no sign of a currency: take it out of the file"
     if text.endswith("%"):
         return "a number has no percent sign: take it out of the file"
     if _DECIMAL_COMMA.fullmatch(text) and not _THOUSANDS.fullmatch(text):
-        return 'a file with decimal commas is read with `decimal = ","` behind its name (and usually `separator = ";"`)'
+        return (
+            'a file with decimal commas is read with `decimal = ","` behind its name (and usually `separator = ";"`); '
+            "if other columns have points, rewrite this one"
+        )
     if _THOUSANDS.fullmatch(text):
         return "a number has nothing between its thousands: take it out of the file"
     if text and len(text) < 10 and not any(c.isdigit() for c in text):

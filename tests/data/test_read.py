@@ -358,15 +358,17 @@ def test_decimal_commas(declare: Any, put: Put, monkeypatch: pytest.MonkeyPatch)
         (table,) = read_source(declare.data(columns, source)).values()
         found = {name: column.to_python() for name, column in table.columns.items()}
         assert found == {"mass": [1.5, -2, 1000], "age": [3, 4, 5], "sex": ["a,b", "c.d", "x"]}
-        with pytest.raises(BmcError, match=r"'1\.5' is not a number with ',' before its decimals"):
+        with pytest.raises(BmcError, match=r"'1\.5' is not a number with ',' before its decimals") as caught:
             read_source(declare.data(columns, replace(source, paths=("point.csv",))))
+        assert "take it out" in caught.value.diagnostics[0].suggestions[0].message
 
 
 def test_what_people_write_for_numbers(declare: Any, put: Put, golden: Golden) -> None:
     texts: list[str] = []
     for declaration, text in (
         ("mass: f32", "3,14"), ("mass: f32", "1,234.5"), ("mass: f32", "1.234,5"), ("mass: f32", "1 234"), ("mass: f32", "$5.20"),
-        ("mass: f32", "20 €"), ("mass: f32", "12%"), ("mass: f32", "?"), ("ok: bool", "No"), ("seen: timestamp?", "02/29/2024"),
+        ("mass: f32", "20 €"), ("mass: f32", "12%"), ("mass: f32", "?"), ("ok: bool", "No"), ("maybe: bool?", "no"),
+        ("small: u8?", "300"), ("seen: timestamp?", "02/29/2024"),
     ):  # fmt: skip
         path = put("t.csv", f'x,{declaration.partition(":")[0]}\n1,"{text}"\n')
         with declare.refused(texts, f"{declaration} = {text}"):
