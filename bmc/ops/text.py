@@ -85,7 +85,7 @@ def _default_rows(op: Operation, axes: Sequence[int | None]) -> tuple[int | RowM
 
 def _infer_distinct(types: Sequence[TensorType], attrs: DistinctAttrs) -> tuple[TensorType, ...]:
     x, keep = types
-    require_dtype(types, 0, ("str", "i32", "i64"))
+    require_dtype(types, 0, ("str", "i32", "i64", "f32", "f64"))
     require_rank(types, 0, 1)
     require_dtype(types, 1, ("bool",))
     if x.dtype != "str" and (attrs.unit != "whole" or attrs.lower):
@@ -122,6 +122,8 @@ def _look_up(np: Any, attrs: LookupAttrs, arrays: Sequence[Any]) -> Sequence[Any
 def _distinct(np: Any, attrs: DistinctAttrs, arrays: Sequence[Any]) -> Sequence[Any]:
     x, keep = arrays
     counts: dict[Any, int] = {}
+    if x.dtype.kind == "f":
+        x, keep = x + 0, keep & ~np.isnan(x)  # one zero, and what is no number is no value
     for cell, kept in zip(np.ravel(x).tolist(), np.ravel(keep).tolist(), strict=True):
         for part in _parts(cell, attrs) if kept else ():
             counts[part] = counts.get(part, 0) + 1
@@ -256,7 +258,7 @@ OPERATORS = (
     Operator(
         name="distinct",
         doc="The values of x where `keep` holds (of texts: they, or their words or characters, as they are or in lower case), each "
-        "once, by falling count, equal counts by bytes (of integers, by value), at most `limit`: the table "
+        "once, by falling count, equal counts by bytes (of numbers, by value; -0 is 0, NaN none), at most `limit`: the table "
         "(empty text or 0 in places left over), the order that sorts it (-1 in places left over), and how many there are.",
         arity=2,
         attrs=DistinctAttrs,
@@ -271,6 +273,10 @@ OPERATORS = (
                 for limit in (0, 3, 20)
             ]
             + [Sample((TensorType("i64", (_B, 2)), TensorType("bool", (_B, 2))), DistinctAttrs(4), below={0: 6})]
+            + [
+                Sample((TensorType(dtype, (_B,)), TensorType("bool", (_B,))), DistinctAttrs(3), smooth=False)
+                for dtype in ("f32", "f64")
+            ]
             + [
                 Sample((TensorType("str", (_B,)), TensorType("bool", (_B,))), DistinctAttrs(5, unit, lowered), draw=_draw_sentences)
                 for unit in ("whole", "words", "chars")

@@ -295,3 +295,55 @@ def test_conditions_are_compared(run_of: Callable[..., Any], symbol: str) -> Non
     found = output(run_of, f"concat((sold > 2) {symbol} (n > 1) |> number)")[:, 0]
     equal = (COLUMNS["sold"] > 2) == (COLUMNS["n"] > 1)
     np.testing.assert_array_equal(found, equal if symbol == "==" else ~equal)
+
+@pytest.mark.parametrize(
+    ("expression", "same"),
+    [
+        ("price |> fill(0) |> bucketize(4) |> onehot", "price |> fill(0) |> bucketize(bins = 4) |> onehot"),
+        ("cross(city, n, 16) |> onehot", "cross(city, n, n = 16) |> onehot"),
+        ("number(day - \"2015-01-01\") |> unsqueeze(-1)", "number(days_since(day, \"2015-01-01\")) |> unsqueeze(-1)"),
+        ("number(\"2015-01-01\" - day) |> unsqueeze(-1)", "number(-days_since(day, \"2015-01-01\")) |> unsqueeze(-1)"),
+        ("length(city) |> number |> unsqueeze(-1)", "city |> chars |> length |> number |> unsqueeze(-1)"),
+    ],
+)
+def test_other_ways_to_write_it(run_of: Callable[..., Any], expression: str, same: str) -> None:
+    found = output(run_of, expression)
+    np.testing.assert_array_equal(found, output(run_of, same))
+    assert len(np.unique(found, axis=0)) > 1
+
+
+def test_cross_without_a_size_tells_all_pairs_apart(run_of: Callable[..., Any]) -> None:
+    found = output(run_of, "cross(city, n) |> onehot(max = 32)").argmax(axis=-1)
+    pairs = [f"{c} {n}" for c, n in zip(CITY, COLUMNS["n"], strict=True)]
+    assert len({*zip(pairs, found.tolist(), strict=True)}) == len({*pairs}) == len({*found.tolist()})
+
+
+def test_mode_of_floats_has_one_zero_and_no_nan(run_of: Callable[..., Any]) -> None:
+    cells = np.array([0.0, -0.0, np.nan, np.nan, np.nan, 2.5, 2.5, -1.0, 0.0, 7.0], np.float32)
+    there = np.arange(10) < 9
+    run = run_of(program("x = concat(price |> fill(mode))"), float_type="f64")
+    rows = {k: v[:10] for k, v in COLUMNS.items()} | {"price": cells, "price.valid": there}
+    assert run.prepare(rows)["x"][9, 0] == 0
+    assert not np.signbit(run.store["x.fill.mode"])
+
+
+def test_counts_of_words_by_row(run_of: Callable[..., Any]) -> None:
+    texts = np.array(["b a b", "", "a c b b b", "b"], dtype=object)
+    rows = {k: v[:4] for k, v in COLUMNS.items()} | {"city": texts}
+    run = run_of(program("x = city |> words |> vocab(max = 3) |> counts"), float_type="f64")
+    np.testing.assert_array_equal(run.prepare(rows)["x"], [[2, 1, 0], [0, 0, 0], [3, 1, 1], [1, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("clause", "says"),
+    [
+        ("x = price |> fill(0) |> quantile", "`x |> to_uniform`"),
+        ("x = number(month(day)) + (month(day) |> onehot(12) |> sum(axis = -1))", "`x |> onehot`"),
+        ("x = number(city in [\"Rom\"])", "`is_in(x, "),
+        ("x = pair; split = city", "`by_column(city)`"),
+        ("x = pair; split = by_hash(by = city, train = 0.5)", "`key = [city]`"),
+        ("x = pair; split = by_time(train = 0.5, test = 0.5, column = day)", "`by_order(train = 0.8, test = 0.2)`"),
+    ],
+)
+def test_what_is_meant_is_said(findings_of: Callable[..., str], clause: str, says: str) -> None:
+    assert says in findings_of(program(clause))

@@ -126,6 +126,7 @@ def binary(core: Core, symbol: str, left: Datum, right: Datum, left_span: Span, 
     core.at(span)
     if symbol == "**" and isinstance(right, (int, float)):
         return _power(core, scalar(core, left, left_span), right, left_span, span)
+    left, right = _moment_of(symbol, left, right, left_span), _moment_of(symbol, right, left, right_span)
     left, right = _same_clock(core, left, right, span)
     operands, weak = unify(core, [left, right], [left_span, right_span], symbol, span, divide=symbol in {"/", "**"})
     a, b = operands
@@ -211,6 +212,13 @@ def microseconds(core: Core, tensor: Tensor, span: Span) -> Tensor:
     wide = core.trace.cast(core.own(tensor, span).value, "i64")
     day = core.trace.constant(86_400_000_000, "i64", tensor.shape)
     return replace(tensor, value=core.trace.op("mul", wide, day), kind="timestamp")
+
+
+def _moment_of(symbol: str, value: Datum, other: Datum, span: Span) -> Datum:
+    """The text of a date that a date is subtracted from or by, as that date is stored; anything else as it is."""
+    if symbol != "-" or not isinstance(value, str) or not isinstance(other, Tensor) or other.kind == "plain":
+        return value
+    return date_number(value, other.kind, span)
 
 
 def _same_clock(core: Core, left: Datum, right: Datum, span: Span) -> tuple[Datum, Datum]:

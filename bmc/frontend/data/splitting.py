@@ -50,6 +50,8 @@ def columns_of(core: Core, expression: syntax.Expr, env: Environment) -> tuple[s
 def read_split(core: Core, expression: syntax.Expr, env: Environment) -> SplitSpec:
     """`split = by_hash(...)` and the like. Raises Failure."""
     if not isinstance(expression, syntax.Call) or not isinstance(expression.callee, syntax.Name):
+        if isinstance(expression, syntax.Name) and expression.text in env.names:
+            raise Failure(data_errors.bad_split(expression.span, f"a column that says it is `by_column({expression.text})`"))
         raise Failure(data_errors.bad_split(expression.span, "it names no way of splitting"))
     method = expression.callee.text
     if method not in SPLITS:
@@ -73,6 +75,9 @@ def read_split(core: Core, expression: syntax.Expr, env: Environment) -> SplitSp
             continue
         value = core.evaluate(argument.value, env)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
+            if isinstance(value, Tensor) and method == "by_hash":
+                reason = f"the columns that are hashed are its key: `key = [{argument.value.span.text}]`"
+                raise Failure(data_errors.bad_split(argument.span, reason))
             raise Failure(type_errors.wrong_value(argument.value.span, name, "a number", describe(value)))
         if name == "seed" and method == "by_hash":
             if not isinstance(value, int):
@@ -93,7 +98,11 @@ def _by_time(core: Core, expression: syntax.Call, env: Environment) -> SplitSpec
     positional = [a for a in expression.arguments if a.name is None]
     if len(positional) != 1:
         raise Failure(
-            data_errors.bad_split(expression.span, "by_time takes one date column, then the first day of each later split")
+            data_errors.bad_split(
+                expression.span,
+                'by_time takes one date column, then the first day of each later split: `by_time(day, test = "2024-01-01")`; '
+                "shares of rows in the order of the file are `by_order(train = 0.8, test = 0.2)`",
+            )
         )
     column = column_of(core, positional[0].value, env)
     value = core.evaluate(positional[0].value, env)

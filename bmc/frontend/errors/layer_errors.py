@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from bmc.errors import Diagnostic, Label, Suggestion
 from bmc.frontend.errors.name_errors import did_you_mean, listed, primary
@@ -53,7 +54,20 @@ def missing_argument(span: Span, callee: str, name: str, declared: Span | None) 
     labels = [primary(span, f"`{name}` is missing")]
     if declared is not None:
         labels.append(Label(declared, "declared here, without a default"))
-    return Diagnostic("E0402", f"`{callee}` needs `{name}`", tuple(labels))
+    notes = (_MEANT[callee],) if callee in _MEANT else ()
+    return Diagnostic("E0402", f"`{callee}` needs `{name}`", tuple(labels), notes)
+
+
+_MEANT: Mapping[str, str] = MappingProxyType(
+    {
+        "quantile": "`quantile(x, 0.9)` is one number, as in `fit(quantile(x, 0.9))`; a column by the quantiles of the training "
+        "rows is `x |> to_uniform` or `x |> to_normal`, cut at them `x |> winsorize(low = 0.01, high = 0.99)`",
+        "hash": "n is how many places there are: `hash(1000)`",
+        "vocab": "max is how many places there are, the last for all others: `vocab(max = 1000)`",
+        "pad": "max is how many steps are kept: `pad(max = 32)`",
+    }
+)
+"""What is easily meant by a function that lacks an argument."""
 
 
 def too_many_arguments(span: Span, callee: str, takes: Sequence[str], given: int, piped: bool = False) -> Diagnostic:

@@ -75,7 +75,9 @@ def unexpected_token(
     if after is not None and after.line != span.line:
         labels.append(Label(after, "after this"))
     fixes = () if instead is None else (Suggestion(f"write `{instead}`", span, instead, certain=True),)
-    return Diagnostic("E0101", wanted, tuple(labels), suggestions=fixes)
+    operator = "an operator" in expected and instead is None
+    notes = (_WORDS_OF_CONDITIONS[span.text],) if operator and span.text in _WORDS_OF_CONDITIONS else ()
+    return Diagnostic("E0101", wanted, tuple(labels), notes, fixes)
 
 
 def missing_comma(after: Span, found: Span, opened: Span, certain: bool) -> Diagnostic:

@@ -86,7 +86,8 @@ def _onehot(arguments: Arguments) -> Datum:
         return onehot_of(arguments, coercion.to_dtype(arguments.core, x, "i32"), x.below, arguments.span)
     if is_integer(x.dtype) and isinstance(arguments["n"], int) and isinstance(x.below, int) and x.below > arguments.integer("n"):
         size = arguments.integer("n")
-        raise Failure(type_errors.label_bound(arguments.where("x"), "x", x.below, size, x.below_origin, arguments.where("n")))
+        wrong = type_errors.label_bound(arguments.where("x"), "x", x.below, size, x.below_origin, arguments.where("n"))
+        raise Failure(replace(wrong, notes=(*wrong.notes, "`onehot` without a number has a place for each: `x |> onehot`")))
     index = _category(arguments)
     assert isinstance(index, Tensor)
     assert isinstance(index.below, int)

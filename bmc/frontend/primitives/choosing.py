@@ -8,8 +8,9 @@ from __future__ import annotations
 from bmc.frontend.bodies import coercion
 from bmc.frontend.bodies.dims import Failure
 from bmc.frontend.bodies.primitive import Arguments, Primitive
-from bmc.frontend.bodies.values import Datum, ListValue, Tensor, describe
-from bmc.frontend.errors import type_errors
+from bmc.frontend.bodies.values import Datum, ListValue, Parts, Tensor, describe
+from bmc.frontend.errors import layer_errors, type_errors
+from bmc.frontend.primitives.finding import counts_of_codes
 from bmc.ir import Value
 from bmc.ir.types import is_integer
 from bmc.record import replace
@@ -134,9 +135,16 @@ def _within(arguments: Arguments) -> Datum:
 
 
 def _counts(arguments: Arguments) -> Datum:
-    """How often each of `size` integers occurs."""
+    """How often each of `size` integers occurs; of words, in each row."""
     core, trace = arguments.core, arguments.core.trace
+    given = arguments["x"]
+    if isinstance(given, Parts) and given.codes is not None:
+        if arguments.given("size") and arguments.integer("size") != given.codes.size:
+            raise arguments.wrong("size", f"{given.codes.size}, which is how many there are, or nothing")
+        return counts_of_codes(arguments, given, arguments.positive("max"))
     index = arguments.tensor("x")
+    if not arguments.given("size"):
+        raise Failure(layer_errors.missing_argument(arguments.span, arguments.name, "size", None))
     size = arguments.dim("size")
     if not is_integer(index.dtype):
         raise Failure(type_errors.integers_reach(arguments.where("x"), describe(index)))
@@ -153,5 +161,11 @@ PRIMITIVES = (
         _scatter_add,
     ),
     Primitive("within", "i, x", "the integers `i`, checked to stay below the last dim of x", _within),
-    Primitive("counts", "x, size", "how often each of the integers below `size` occurs", _counts),
+    Primitive(
+        "counts",
+        "x, size = none, max = 128",
+        "how often each of the integers below `size` occurs; of words with a vocabulary how often each row has each, "
+        "`note |> words |> vocab(max = 500) |> counts`, of its first `max`",
+        _counts,
+    ),
 )

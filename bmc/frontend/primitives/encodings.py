@@ -42,19 +42,23 @@ def _hashed(arguments: Arguments, bound: Bound, like: Tensor | None) -> tuple[Va
 def _cross(arguments: Arguments) -> Datum:
     """The hash of the hash so far times 2^31 and the hash of the next column."""
     trace = arguments.core.trace
-    size = arguments.positive("n")
-    if size > _WORD or len(arguments.rest) < 2:
-        columns = "at least two columns in front of it: `cross(a, b, n = 1000)`"
-        wanted = f"a whole number below {_WORD + 1}" if size > _WORD else columns
-        raise arguments.wrong("n", wanted)
-    value, first = _hashed(arguments, arguments.rest[0], None)
-    for place, bound in enumerate(arguments.rest[1:], 2):
+    columns, limit = arguments.rest, arguments.values["n"]
+    if limit.value is None and columns and isinstance(columns[-1].value, int):
+        columns, limit = columns[:-1], columns[-1]
+    size = _WORD if limit.value is None else limit.value
+    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= _WORD:
+        raise Failure(type_errors.wrong_value(limit.span, "n", f"a whole number from 1 to {_WORD}", describe(size)))
+    if len(columns) < 2:
+        wanted = "at least two columns in front of it: `cross(a, b, n = 1000)`"
+        raise Failure(type_errors.wrong_value(limit.span, "n", wanted, describe(limit.value)))
+    value, first = _hashed(arguments, columns[0], None)
+    for place, bound in enumerate(columns[1:], 2):
         other, _ = _hashed(arguments, bound, first)
         high, low = trace.cast(value, "i64"), trace.cast(other, "i64")
         pair = trace.op("add", trace.op("mul", high, trace.constant(2**31, "i64", first.shape)), low)
-        value = trace.op("int_hash", pair, n=size if place == len(arguments.rest) else _WORD)
+        value = trace.op("int_hash", pair, n=size if place == len(columns) else _WORD)
     made = arguments.core.tensor(value, origins=first.origins)
-    return replace(made, below=size, below_origin=arguments.where("n"))
+    return made if limit.value is None else replace(made, below=size, below_origin=limit.span)
 
 
 def _is_in(arguments: Arguments) -> Datum:
@@ -115,8 +119,9 @@ def _own(arguments: Arguments, value: Value) -> Value:
 PRIMITIVES = (
     Primitive(
         "cross",
-        "*xs, n",
-        "a hash below n of several columns together, each text or whole numbers: `cross(city, weekday(day), n = 5000)`",
+        "*xs, n = none",
+        "a hash below n of several columns together, each text or whole numbers: `cross(city, weekday(day), n = 5000)`; without n "
+        "a hash that tells all apart, for what is fitted: `cross(city, weekday(day)) |> onehot(max = 32)`",
         _cross,
     ),
     Primitive(

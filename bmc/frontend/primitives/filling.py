@@ -131,10 +131,7 @@ def _mode(arguments: Arguments) -> Datum:
     """The first entry of a table of distinct values, as `category(max = 2)` would have it."""
     core, trace = arguments.core, arguments.core.trace
     x = arguments.tensor("x")
-    if is_float(x.dtype):
-        note = "it is of text, whole numbers, dates and truth values; for fractions there is `median`"
-        raise Failure(type_errors.operand_type(arguments.where("x"), "mode", describe(x), note))
-    cells = x.value if x.dtype in ("str", "i32", "i64") else trace.cast(x.value, "i32")
+    cells = x.value if x.dtype in ("str", "i32", "i64", "f32", "f64") else trace.cast(x.value, "i32")
     keep = trace.constant(True, "bool", x.shape) if x.valid is None else x.valid
     table, _, _ = trace.ops("distinct", cells, keep, limit=1, unit="whole", lower=False)
     if x.dtype == "str":
@@ -211,5 +208,5 @@ PRIMITIVES = (
     ),
     _PREVIOUS,
     Primitive("missing_like", "y, x", "y, missing where x is", _missing_like, ragged=True),
-    Primitive("mode", "x", "the most frequent value of text, whole numbers, dates or truth values; of equals the least", _mode),
+    Primitive("mode", "x", "the most frequent value of text, numbers, dates or truth values; of equals the least", _mode),
 )

@@ -13,8 +13,9 @@ from bmc.frontend.bodies.values import Datum, ListValue, Parts, Tensor, describe
 from bmc.frontend.errors import type_errors
 from bmc.frontend.primitives.text import count_of_parts, padded_codes
 from bmc.ir import Value
+from bmc.record import replace
 
-__all__ = ["PRIMITIVES"]
+__all__ = ["PRIMITIVES", "counts_of_codes"]
 
 
 def _text(arguments: Arguments) -> tuple[Tensor, bool]:
@@ -47,7 +48,9 @@ def _multihot(arguments: Arguments) -> Datum:
     """Of a list: whether each of its texts is one of the pieces. Of parts that are integers already: those that a row has."""
     given = arguments["x"]
     if isinstance(given, Parts) and given.codes is not None:
-        return _of_codes(arguments, given)
+        counted = counts_of_codes(arguments, given, arguments.positive("max"))
+        one = arguments.core.trace.constant(1.0, counted.dtype, counted.shape)
+        return replace(counted, value=arguments.core.trace.op("minimum", counted.value, one))
     x, lower = _text(arguments)
     listed = arguments["values"]
     items = [i for i in listed.items if isinstance(i, str)] if isinstance(listed, ListValue) else []
@@ -66,20 +69,19 @@ def _multihot(arguments: Arguments) -> Datum:
     return core.tensor(made, origins=(*(x.origins or (None,) * x.rank), arguments.where("values")))
 
 
-def _of_codes(arguments: Arguments, parts: Parts) -> Tensor:
-    """The first `max` parts of each row added up at their places; what occurs several times counts once."""
+def counts_of_codes(arguments: Arguments, parts: Parts, most: int) -> Tensor:
+    """The first `most` parts of each row added up at their places."""
     core, trace = arguments.core, arguments.core.trace
     codes = parts.codes
     assert codes is not None
-    most, size = arguments.positive("max"), codes.size
+    size = codes.size
     index = padded_codes(arguments, parts, codes, most)
     shape = index.type.shape
     count = trace.op("broadcast", count_of_parts(arguments, parts), shape=shape, axes=tuple(range(len(shape) - 1)))
     there = trace.op("compare", trace.op("iota", dtype="i32", shape=shape, axis=len(shape) - 1), count, predicate="lt")
     ones = trace.cast(there, core.float_type)
     sums = trace.op("scatter_along", index, ones, size=size, lead=len(shape) - 1)
-    made = trace.op("minimum", sums, trace.constant(1.0, core.float_type, sums.type.shape))
-    return core.tensor(made, origins=(*(parts.text.origins or (None,) * parts.text.rank), codes.origin))
+    return core.tensor(sums, origins=(*(parts.text.origins or (None,) * parts.text.rank), codes.origin))
 
 
 PRIMITIVES = (

@@ -122,7 +122,9 @@ def count_of_parts(arguments: Arguments, parts: Parts) -> Value:
 
 
 def _length(arguments: Arguments) -> Datum:
-    x = _ragged(arguments)
+    given = arguments["x"]
+    whole = given.unit == "whole" and given.codes is None if isinstance(given, Parts) else arguments.tensor("x").dtype == "str"
+    x = replace(_text(arguments), unit="chars") if whole else _ragged(arguments)
     if isinstance(x, Parts):
         return arguments.core.tensor(count_of_parts(arguments, x), origins=x.text.origins)
     assert x.lengths is not None
@@ -228,5 +230,5 @@ PRIMITIVES = (
         _pad,
         ragged=True,
     ),
-    Primitive("length", "x", "how many steps or parts each row has", _length, ragged=True),
+    Primitive("length", "x", "how many steps or parts each row has; of a whole text, how many characters", _length, ragged=True),
 )

@@ -2,8 +2,8 @@
 
 `distinct(x, keep)` with `limit`, and for texts `unit` and `lower`: the values of x `[N, ...]` where `keep` (of texts: they, or
 their words or characters, as they are or in lower case), each once, by falling count, equal counts by bytes (of numbers: by
-value), at most `limit`. It fills `table` `[limit]` (empty text or 0 in places left over), `order` i32 `[limit]` (the
-places that sort the table, then -1) and `count` i32 `[]`.
+value; -0 is 0, and NaN is no value), at most `limit`. It fills `table` `[limit]` (empty text or 0 in places left over), `order`
+i32 `[limit]` (the places that sort the table, then -1) and `count` i32 `[]`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _text_at(address: int, length: int) -> bytes:
 
 @dataclass
 class Counted:
-    """How often each value (bytes or int) of one part of `parts` occurs: those whose `_part` is `part`."""
+    """How often each value (bytes or number) of one part of `parts` occurs: those whose `_part` is `part`."""
 
     counts: Counts
     parts: int
@@ -88,7 +88,10 @@ class Distinct:
             for found in kernels.count_parts(x, keep, str(attributes.get("unit", "whole"))):
                 self._take(state, ((_lowered(text), count) for text, count in found) if lowered else found, question)
         else:
-            values, counts = np.unique(x[keep.astype(np.bool_)], return_counts=True)
+            cells = x[keep.astype(np.bool_)]
+            if cells.dtype.kind == "f":
+                cells = cells[~np.isnan(cells)] + 0  # one zero
+            values, counts = np.unique(cells, return_counts=True)
             self._take(state, zip(values.tolist(), counts.tolist(), strict=True), question)
         return state
 

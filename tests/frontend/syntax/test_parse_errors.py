@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from bmc.errors.catalogue import all_entries, explain
+from bmc.errors.catalogue.contexts import CONTEXTS
 from bmc.errors.render import render_all
 from bmc.frontend.errors import source_errors, syntax_errors
 from bmc.frontend.syntax.parse import parse
@@ -111,9 +112,10 @@ def test_every_syntax_code_has_a_case_and_every_constructor_is_listed() -> None:
 
 @pytest.mark.parametrize("entry", [e for e in all_entries() if e.code.startswith("E01")], ids=lambda e: e.code)
 def test_catalogue_sources_show_what_they_say(entry: object) -> None:
-    wrong = [d.code for d in parse(SourceFile("wrong.bm", entry.wrong))[1]]
-    assert not entry.wrong or set(wrong) == {entry.code}
-    assert parse(SourceFile("right.bm", entry.right))[1] == ()
+    within = CONTEXTS[entry.within] if entry.within else "@@"
+    wrong, right = (within.replace("@@", text) for text in (entry.wrong, entry.right))
+    assert not entry.wrong or {d.code for d in parse(SourceFile("wrong.bm", wrong))[1]} == {entry.code}
+    assert parse(SourceFile("right.bm", right))[1] == ()
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if n[:5] in ("E0102", "E0104", "E0108", "E0109", "E0110", "E0119")])
