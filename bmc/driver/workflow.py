@@ -227,10 +227,13 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
 def _require_place(output: Path) -> None:
     """An artefact that cannot be written is said before the training, not after it. Raises BmcError."""
     folder = output.parent
-    if not folder.is_dir():
-        raise BmcError(run_errors.cannot_write(str(output), f"there is no folder {str(folder)!r}"))
-    if output.is_dir():
-        raise BmcError(run_errors.cannot_write(str(output), "it is a folder"))
+    try:
+        if not folder.is_dir():
+            raise BmcError(run_errors.cannot_write(str(output), f"there is no folder {str(folder)!r}"))
+        if output.is_dir():
+            raise BmcError(run_errors.cannot_write(str(output), "it is a folder"))
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
+        raise BmcError(run_errors.cannot_write(str(output), getattr(error, "strerror", None) or str(error))) from None
     if not os.access(folder, os.W_OK):
         raise BmcError(run_errors.cannot_write(str(output), f"the folder {str(folder)!r} is not writable"))
 

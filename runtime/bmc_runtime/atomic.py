@@ -33,7 +33,8 @@ def atomic_writer(path: str | Path) -> Iterator[IO[bytes]]:
             yield stream
         return
     target = Path(os.path.realpath(target))  # a link stays a link
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    # The beginning of a name: systems limit names to 255 bytes, which the target's may have.
+    temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(6)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as stream:

@@ -61,7 +61,7 @@ def command(
     if folds:
         return _folds(unit, TrainOptions(None, dict(data_of(data)), workers, False, base, overrides))
     path = Path(output if output is not None else _default_output(found.main.name))
-    picture = path.with_suffix(".png")
+    picture = path.parent / f"{path.stem}.png"  # `with_suffix` refuses a path without a name, which `train` does with better words
     if draws:
         require_drawing(picture)
     writer = LogWriter(log, append=resume) if log is not None else None

@@ -201,6 +201,8 @@ class Stream:
             raise BmcError(_no_gzip(self.name, error, self._span)) from None
         except (OSError, ValueError) as error:
             raise BmcError(_cannot_read(self.name, error, self._span)) from None
+        if part is None:
+            raise BmcError(data_errors.cannot_read(self.name, "it has nothing to read now", self._span))
         self._read += len(part)
         if not part:
             self._end()

@@ -7,24 +7,24 @@ is declared beforehand; what no reader could read is an error that says so.
 from __future__ import annotations
 
 import codecs
-import csv
 import gzip
-import io
 import json
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 from pyarrow import ipc, parquet
 
 from bmc.data import data_errors
 from bmc.data.files.naming import format_of
+from bmc.data.files.opening import open_as_it_is
+from bmc.data.formats.array_formats import DAMAGE, ArrayReader, array_bytes, npy_header
+from bmc.data.formats.csv_records import Part, header_of
 from bmc.data.read import read_blocks
 from bmc.driver.profiling.scan import column_spec
 from bmc.errors import BmcError
@@ -44,7 +44,7 @@ _BLOCK = 65_536
 _LOOKED_AT = 1 << 20
 """Bytes by which the encoding and the marks of a csv file are told."""
 
-_DAMAGE = (pa.ArrowException, zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError)
+_DAMAGE = (pa.ArrowException, *DAMAGE)
 
 
 @record(frozen=True, eq=False)
@@ -86,10 +86,7 @@ def open_table(path: Path) -> TableFile:
     form = format_of(path)
     if form not in FORMATS:
         raise BmcError(data_errors.unknown_format(str(path), FORMATS))
-    if path.is_dir():
-        raise BmcError(data_errors.is_a_directory(str(path), None))
-    if not path.is_file():
-        raise BmcError(data_errors.no_such_data(str(path), None))
+    open_as_it_is(str(path), None).close()
     try:
         if form == "csv":
             return _open_csv(path)
@@ -125,7 +122,8 @@ def _open_csv(path: Path) -> TableFile:
         raise BmcError(data_errors.empty_file(str(path), "header", None))
     separator = "\t" if ".tsv" in path.name.lower() else max(_SEPARATORS, key=first.count)
     decimal = "," if separator != "," and _decimals(text, separator, ",") > _decimals(text, separator, ".") else ""
-    header = next(record for record in csv.reader(io.StringIO(text), delimiter=separator) if record)
+    found = header_of(Part(text.encode("utf-8"), 1, last=True), separator)
+    header = found[0] if found is not None else []
     written = (("separator", separator if separator != "," else ""), ("decimal", decimal), ("encoding", encoding))
     return _table_file(path, "csv", header, tuple((key, value) for key, value in written if value))
 
@@ -168,8 +166,8 @@ def _headers_of(path: Path, form: str) -> list[str]:
         with _opened(path) as file:
             return list(_arrow_reader(file).schema.names)
     if form == "npz":
-        with _opened(path) as file, np.load(file, allow_pickle=False) as arrays:
-            return list(arrays.files)
+        with ExitStack() as opened:
+            return list(_array_readers(opened, path))
     found: dict[str, None] = {}
     for number, line in enumerate(_json_lines(path)):
         found.update(dict.fromkeys(line))
@@ -205,8 +203,8 @@ _ARRAY_TYPES: Mapping[str, str] = MappingProxyType({"u1": "u8", "i4": "i32", "i8
 
 def _arrays_of(path: Path) -> tuple[tuple[str, str], ...]:
     """Columns of an npz file whose cells are arrays, with their types."""
-    with _opened(path) as file, np.load(file, allow_pickle=False) as arrays:
-        shapes = {header: (arrays[header].dtype.str[1:], arrays[header].shape[1:]) for header in arrays.files}
+    with ExitStack() as opened:
+        shapes = {h: (array.dtype.str[1:], array.shape[1:]) for h, array in _array_readers(opened, path).items()}
     return tuple(
         (header, f"{_ARRAY_TYPES[kind]}[{', '.join(map(str, cell))}]")
         for header, (kind, cell) in shapes.items()
@@ -214,12 +212,29 @@ def _arrays_of(path: Path) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _array_readers(opened: ExitStack, path: Path) -> dict[str, ArrayReader]:
+    """The arrays of an npz file by name. One of DAMAGE: it holds something else."""
+    archive = opened.enter_context(zipfile.ZipFile(opened.enter_context(_opened(path))))
+    found: dict[str, ArrayReader] = {}
+    for member in archive.namelist():
+        file = opened.enter_context(archive.open(member))
+        dtype, shape, columns_first = npy_header(file)
+        name = member.removesuffix(".npy")
+        if dtype.hasobject:
+            raise ValueError(f"its array {name!r} holds Python objects, which are not loaded")
+        if array_bytes(dtype, shape) > archive.getinfo(member).file_size:
+            raise EOFError(f"its array {name!r} is cut off")
+        found[name] = ArrayReader(file, dtype, shape, columns_first=columns_first)
+    return found
+
+
 def _npz_blocks(table: TableFile) -> Iterator[Cells]:
-    with _opened(table.path) as file, np.load(file, allow_pickle=False) as arrays:
-        found = {h: arrays[h] for h in table.headers if h not in dict(table.arrays)}
-    rows = max((len(a) for a in found.values() if a.ndim), default=0)
-    for start in range(0, rows, _BLOCK):
-        yield {h: a[start : start + _BLOCK].tolist() for h, a in found.items() if a.ndim}
+    with ExitStack() as opened:
+        readers = _array_readers(opened, table.path)
+        found = {h: readers[h] for h in table.headers if h not in dict(table.arrays) and readers[h].shape}
+        rows = max((array.rows for array in found.values()), default=0)
+        for _ in range(0, rows, _BLOCK):
+            yield {h: array.take(_BLOCK).tolist() for h, array in found.items()}
 
 
 def _json_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -24,6 +24,12 @@ __all__ = ["check_header"]
 
 _MAX_HEADER = 1 << 20
 
+_DAMAGE = (
+    OSError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error, struct.error, ValueError, TypeError, KeyError, SyntaxError,
+    RuntimeError, MemoryError,
+)  # fmt: skip
+"""What reading a file ends in that is not as its writer made it: headers of arrays are Python literals."""
+
 
 def check_header(core: Core, spec: SourceSpec, path: str, columns: Sequence[ColumnSpec]) -> None:
     """Report declared columns that the file `path` of a source does not have."""
@@ -38,8 +44,8 @@ def check_header(core: Core, spec: SourceSpec, path: str, columns: Sequence[Colu
         other = "utf-16" if _begins(path, (b"\xff\xfe", b"\xfe\xff")) else "latin-1"
         reason = f"it is not {encoding} text"
         core.report(data_errors.header_unreadable(spec.span, path, reason, f'write `encoding = "{other}"` if it is that'))
-    except (OSError, EOFError, csv.Error, zipfile.BadZipFile, zlib.error, ValueError) as error:
-        core.report(data_errors.header_unreadable(spec.span, path, str(error)))
+    except _DAMAGE as error:
+        core.report(data_errors.header_unreadable(spec.span, path, str(error) or type(error).__name__))
 
 
 def _begins(path: str, marks: tuple[bytes, ...]) -> bool:
@@ -67,8 +73,9 @@ def _check_csv(core: Core, spec: SourceSpec, path: str, columns: Sequence[Column
         core.report(data_errors.column_not_in_file(column.span, column.header, path, headers, spec.span))
 
 
-_NPY_DTYPES = {"|b1": "bool", "|u1": "u8", "<i4": "i32", "<i8": "i64", "<f4": "f32", "<f8": "f64"}
-_LITTLE = re.compile(r"^[<|][biuf][1248]$")
+_NPY_DTYPES = {"b1": "bool", "u1": "u8", "i4": "i32", "i8": "i64", "f4": "f32", "f8": "f64"}
+_NPY_KINDS = {"U": "text", "S": "bytes", "O": "objects", "M": "timestamps"}
+_SIMPLE = re.compile(r"^[<>|=]([biufUSM]).*$")
 
 
 def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[str, tuple[int, ...]]:
@@ -87,6 +94,8 @@ def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[str, tuple[int, ..
 
 
 def _check_npz(core: Core, spec: SourceSpec, path: str, columns: Sequence[ColumnSpec]) -> None:
+    if path.lower().endswith(".gz"):
+        return  # the directory of an archive is at its end: finding it would expand the file
     with zipfile.ZipFile(path) as archive:
         names = [n.removesuffix(".npy") for n in archive.namelist()]
         for column in columns:
@@ -94,7 +103,23 @@ def _check_npz(core: Core, spec: SourceSpec, path: str, columns: Sequence[Column
                 core.report(data_errors.column_not_in_file(column.span, column.header, path, names, spec.span))
                 continue
             dtype, shape = _npy_header(archive, column.header + ".npy")
-            declared = f"{column.dtype}[{', '.join(map(str, column.cell))}]"
-            found = f"{_NPY_DTYPES.get(dtype, dtype)}[{', '.join(map(str, shape[1:]))}]"
-            if shape[1:] != column.cell or not (_LITTLE.match(dtype) or column.dtype == "str"):
-                core.report(data_errors.column_type_in_file(column.span, column.name, declared, found, path, spec.span))
+            if not _fits(column, dtype, shape):
+                kind = column.dtype if column.kind == "plain" else column.kind
+                plain = dtype.lstrip("<>|=")
+                found = _NPY_DTYPES.get(plain, _NPY_KINDS.get(plain[:1], plain))
+                declared, there = _typed(kind, column.cell), _typed(found, shape[1:])
+                core.report(data_errors.column_type_in_file(column.span, column.name, declared, there, path, spec.span))
+
+
+def _typed(dtype: str, cell: tuple[int, ...]) -> str:
+    return f"{dtype}[{', '.join(map(str, cell))}]" if cell else dtype
+
+
+def _fits(column: ColumnSpec, dtype: str, shape: tuple[int, ...]) -> bool:
+    """Whether the reader takes an array for this column, if the values of its cells are right."""
+    found = _SIMPLE.match(dtype)
+    if found is None or len(shape) < (2 if column.ragged else 1) or shape[2 if column.ragged else 1 :] != column.cell:
+        return False
+    if column.kind != "plain":
+        return found[1] in "MUS"
+    return found[1] in ("US" if column.dtype == "str" else "biuf" if column.dtype == "bool" else "iuf")

@@ -2,11 +2,13 @@
 
 In: a path as the user gave it, or `-`. Out: a `SourceFile`. Guaranteed: anything that is not at most `MAX_BYTES` of UTF-8 text
 without NUL raises `BmcError` with an E07xx diagnostic; no more than `MAX_BYTES` + 1 bytes are read, so that a device or an
-endless pipe ends too.
+endless pipe ends too; a pipe that nobody writes to is not waited for.
 """
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 
 from bmc.errors import BmcError
@@ -23,11 +25,7 @@ def read_source(path: str) -> SourceFile:
     """The source at `path`; `-` is standard input, named `<stdin>`. Raises BmcError."""
     name = "<stdin>" if path == "-" else path
     try:
-        if path == "-":
-            content = sys.stdin.buffer.read(MAX_BYTES + 1)
-        else:
-            with open(path, "rb") as file:
-                content = file.read(MAX_BYTES + 1)
+        content = sys.stdin.buffer.read(MAX_BYTES + 1) if path == "-" else _content(path)
     except (FileNotFoundError, NotADirectoryError):
         raise BmcError(source_errors.no_such_file(path)) from None
     except IsADirectoryError:
@@ -51,3 +49,23 @@ def read_source(path: str) -> SourceFile:
     if nul >= 0:
         raise BmcError(source_errors.nul_byte(Span(source, nul, nul + 1)))
     return source
+
+
+def _content(path: str) -> bytes:
+    """The first bytes of a file. Raises OSError."""
+    # An ordinary open of a pipe waits until somebody writes.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+    with open(handle, "rb", buffering=0) as file:
+        found = bytearray()
+        if stat.S_ISFIFO(os.fstat(handle).st_mode):
+            try:
+                found += os.read(handle, MAX_BYTES + 1)
+            except BlockingIOError:
+                pass  # somebody is about to write
+            else:
+                if not found:
+                    raise OSError("nothing is written to this pipe")
+        os.set_blocking(handle, True)
+        while len(found) <= MAX_BYTES and (part := file.read(MAX_BYTES + 1 - len(found))):
+            found += part
+    return bytes(found)
