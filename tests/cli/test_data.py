@@ -39,6 +39,13 @@ def test_json_has_no_program(run) -> None:
     assert done.err == ""
 
 
+def test_whole_numbers_are_shown_in_full(run) -> None:
+    Path("ids.csv").write_text("user,z,y\n" + "".join(f"{10**15 + i},{'0.5' if i == 7 else '-0.0'},{i % 2}\n" for i in (1, 7, 12, 1)), encoding="utf-8")
+    shown = run("data", "ids.csv", "--target", "y").err
+    assert "1000000000000001 to 1000000000000012, median 1000000000000004" in shown
+    assert "0 to 0.5, median 0 " in shown
+
+
 def test_a_guess_is_called_one(run) -> None:
     flats(Path("flats.csv"))
     done = run("data", "flats.csv")

@@ -112,6 +112,7 @@ def test_shapes_that_no_loss_compares(y: str, shape: str, width: int) -> None:
 
 def test_an_output_that_is_wrong_is_said_once() -> None:
     assert [d.code for d in findings(program("t + k", "f32[B]", 1))] == ["E0315"]
+    assert [d.code for d in findings(program("t", "f32[B]", 1).replace("dense", "dnse"))] == ["E0201"]
 
 
 @pytest.mark.parametrize(("y", "shape", "width"), [("t |> log |> standardize", "f32[B]", 1), ("k |> category(3)", "f32[B, 3]", 3)])

@@ -76,7 +76,8 @@ def _row(column: ColumnProfile) -> list[str]:
     distinct = f"over {MOST_DISTINCT:,}" if column.distinct is None else f"{column.distinct:,}"
     if column.numbers is not None and column.role != "constant":
         found = column.numbers
-        values = f"{found.least:.6g} to {found.greatest:.6g}, median {found.quantiles[2]:.6g}"
+        least, greatest, median = (_number(value, found.whole) for value in (found.least, found.greatest, found.quantiles[2]))
+        values = f"{least} to {greatest}, median {median}"
         return [_short(column.header), kind, missing, distinct, values, histogram_text(found.histogram)]
     if column.ends[0]:
         return [_short(column.header), kind, missing, distinct, f"{column.ends[0]} to {column.ends[1]}", ""]
@@ -85,6 +86,13 @@ def _row(column: ColumnProfile) -> list[str]:
     shares = [count / there for _, count in column.top[:3]]
     bars = " ".join(f"{share:.0%}" for share in shares) if shares and shares[0] >= 0.01 else ""
     return [_short(column.header), kind, missing, distinct, values, bars]
+
+
+def _number(value: float, whole: bool) -> str:
+    """Whole numbers in full, as far as a float has them all: identifiers differ in their last digits."""
+    if whole and abs(value) < 2**53:
+        return f"{value + 0.0:.1f}".removesuffix(".0")
+    return f"{value + 0.0:.6g}"
 
 
 def _short(text: str, most: int = _WIDEST) -> str:

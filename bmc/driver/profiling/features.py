@@ -1,7 +1,8 @@
 """What a column of a table becomes: expressions of a data block, by its type and its distribution.
 
 In: profiles of columns. Out: for each the type to declare, expressions for the features of the model, and of prose an input of its
-own with its part of the model. Guaranteed: columns with gaps are filled, and say where the gaps were if there are many.
+own with its part of the model. Guaranteed: columns with gaps are filled, and say where the gaps were if there are many;
+whole numbers that an f32 cannot tell apart are identifiers, and hashed whole.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ def features_of(columns: Sequence[ColumnProfile], names: Mapping[str, str], rows
 
 
 def _number(column: ColumnProfile, name: str) -> Feature:
+    if column.numbers is not None and column.numbers.whole and column.numbers.beyond_f32:
+        return Feature(column, "i64", (f"{filled(column, name, '0')} |> hash({_BUCKETS}) |> onehot",))
     skewed = column.numbers is not None and column.numbers.skewed
     return Feature(column, "f32", (f"{filled(column, name, 'median')}{' |> log1p' if skewed else ''} |> standardize",))
 

@@ -73,6 +73,12 @@ class Numbers:
         low, median, high = self.quantiles[1], self.quantiles[2], self.quantiles[4]
         return self.least >= 0 and high > 0 and (high - median) > 6 * max(median - min(low, self.quantiles[0]), 1e-12 * high)
 
+    @property
+    def beyond_f32(self) -> bool:
+        """Numbers so large and so near each other that the middle half of them falls on less than 64 values of an f32."""
+        step = max(abs(self.least), abs(self.greatest)) * 2.0**-24
+        return self.greatest > self.least and step >= 1 and self.quantiles[3] - self.quantiles[1] < 64 * step
+
 
 @record(frozen=True)
 class ColumnProfile:

@@ -102,8 +102,11 @@ def _goal(block: TrainBlock, settings: Settings, traced: ModelPass, bound: Seque
     weighing = settings.entries.get("weight")
     read = set() if weighing is None else set(re.findall(r"\w+", weighing.value.span.text))
     free = [n for n in traced.inputs if n not in bound and (n == "y" or n not in read)]
-    if len(traced.outputs) != 1:
-        raise Failure(train_errors.no_default_loss(where, f"the model has {len(traced.outputs)} outputs"))
+    results = block.model.declaration.results
+    if len(results) != 1:
+        raise Failure(train_errors.no_default_loss(where, f"the model has {len(results)} outputs"))
+    if not traced.outputs:
+        raise Failure  # what is wrong with it has been reported
     broken = [n for n, b in block.data.outputs.items() if n not in bound and isinstance(b.value, Poison)]
     if "y" in broken or (broken and "y" not in free):
         raise Failure  # what is wrong with it has been reported

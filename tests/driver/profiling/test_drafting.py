@@ -57,6 +57,18 @@ def test_a_draft_trains(tmp_path: Path) -> None:
     assert "valid.accuracy" in model.history[-1]
 
 
+def test_identifiers_that_floats_cannot_tell_apart_are_hashed_whole(tmp_path: Path) -> None:
+    # Near 1e15 an f32 counts in steps of 67 million: as numbers all of these would be one.
+    rows = "".join(f"{10**15 + i % 90},{'' if i % 9 == 0 else 10**12 + i % 70},{i * 10**9},{i % 3}\n" for i in range(400))
+    (tmp_path / "t.csv").write_text("user,card,amount,y\n" + rows)
+    draft = draft_of(profile_of(tmp_path / "t.csv"), "y").text
+    assert "user: i64\n" in draft
+    assert "user |> hash(128) |> onehot," in draft
+    assert "card |> fill(0) |> hash(128) |> onehot," in draft
+    assert "amount |> standardize," in draft or "left out: `amount`" in draft
+    assert bmc.compile(draft).check() == ()
+
+
 def test_a_draft_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Callable[[str, str], None]) -> None:
     monkeypatch.chdir(tmp_path)
     awkward(Path("t.csv"))
