@@ -40,7 +40,8 @@ def test_json_has_no_program(run) -> None:
 
 
 def test_whole_numbers_are_shown_in_full(run) -> None:
-    Path("ids.csv").write_text("user,z,y\n" + "".join(f"{10**15 + i},{'0.5' if i == 7 else '-0.0'},{i % 2}\n" for i in (1, 7, 12, 1)), encoding="utf-8")
+    lines = (f"{10**15 + i},{'0.5' if i == 7 else '-0.0'},{i % 2}\n" for i in (1, 7, 12, 1))
+    Path("ids.csv").write_text("user,z,y\n" + "".join(lines), encoding="utf-8")
     shown = run("data", "ids.csv", "--target", "y").err
     assert "1000000000000001 to 1000000000000012, median 1000000000000004" in shown
     assert "0 to 0.5, median 0 " in shown
