@@ -26,7 +26,7 @@ class LogWriter:
     """Raises BmcError when the file cannot be written."""
 
     def __init__(self, path: str, append: bool) -> None:
-        self._path = path
+        self._path, self._failed = path, False
         try:
             self._file = Path(path).open("a" if append else "w", encoding="utf-8")  # noqa: SIM115 - open as long as the run
         except OSError as error:
@@ -45,13 +45,19 @@ class LogWriter:
             self._write({"step": report.steps, "epoch": report.epochs, **_values(evaluation), "final": True})
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            # The line that could not be written is written once more, and has been reported.
+            if not self._failed:
+                raise BmcError(run_errors.cannot_write(self._path, error.strerror or str(error))) from None
 
     def _write(self, line: Mapping[str, Any]) -> None:
         try:
             self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
             self._file.flush()
         except OSError as error:
+            self._failed = True
             raise BmcError(run_errors.cannot_write(self._path, error.strerror or str(error))) from None
 
 

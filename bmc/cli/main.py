@@ -9,9 +9,13 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 from typing import NoReturn, TextIO
 
 import click
@@ -23,16 +27,21 @@ from bmc.errors import BmcError
 
 __all__ = ["main"]
 
+_OF_THE_SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE)
+"""A disk that is full or fails, too many open files: nothing of ours."""
+
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line `args` (the process's by default) and exit."""
     # A compiler's objects live as long as their stage: looking for garbage among them at every 700th takes a sixth of the time.
     gc.set_threshold(50_000, 20, 20)
     given = list(sys.argv[1:] if args is None else args)
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         _write_anything(stream)
     try:
-        code = _run(given)
+        with _ended_like_ctrl_c():
+            code = _run(given)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output is gone (`bmc dump ... | head`): nothing is left to say, at exit neither.
@@ -44,6 +53,38 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = RUN
     gc.freeze()  # the interpreter's last look for garbage need not walk over all that was made
     sys.exit(code)
+
+
+def _open_closed() -> None:
+    """Standard streams that the caller closed (`<&-`) read and write nothing; files that are opened do not take their place."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - as long as the process
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Signals that ask for the end are interrupts: what is half written is taken away. One that is ignored (`nohup`) stays so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            before[number] = signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _write_anything(stream: TextIO) -> None:
@@ -71,7 +112,7 @@ def _run(args: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if error.errno in _OF_THE_SYSTEM:
             note(f"error: {error.strerror}{f': {error.filename}' if error.filename else ''}")
             return RUN
         return _bug(args, error)

@@ -22,7 +22,7 @@ from typing import Protocol
 
 import numpy as np
 
-from bmc.data import Given, fingerprint, read_blocks
+from bmc.data import Given, files_of, fingerprint, read_blocks
 from bmc.driver import run_errors
 from bmc.driver.checkpoints import CheckpointWriter, checkpoint_path, program_identity, require_resumable, restore
 from bmc.driver.diagnosing import explain_not_finite
@@ -41,7 +41,7 @@ from bmc_runtime.pool import WorkerLost
 from bmc_runtime.split import Split
 from bmc_runtime.training import Progress, TrainingRun
 
-__all__ = ["Observer", "Silent", "TrainOptions", "TrainingReport", "prepare", "train"]
+__all__ = ["Observer", "Silent", "TrainOptions", "TrainingReport", "prepare", "require_apart", "train"]
 
 
 class Observer(Protocol):
@@ -163,6 +163,7 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
         raise BmcError(run_errors.nothing_to_train(unit.name))
     if options.output is not None:
         _require_place(options.output)
+        require_apart(options.output, unit, options.data)
     session = Session(unit, options.session)
     session.begin_from_others()
     if options.resume and options.output is not None and checkpoint_path(options.output).exists():
@@ -238,6 +239,20 @@ def _require_place(output: Path) -> None:
         raise BmcError(run_errors.cannot_write(str(output), f"the folder {str(folder)!r} is not writable"))
 
 
+def require_apart(output: Path, unit: Unit, data: Mapping[str, Given]) -> None:
+    """Nothing is written over the program or its data: a mistake would cost them. Raises BmcError."""
+    if not os.path.exists(output):
+        return
+    for source in unit.sources:
+        if os.path.isfile(source.name) and os.path.samefile(output, source.name):
+            raise BmcError(run_errors.cannot_write(str(output), "it is the program, or part of it"))
+    for read in unit.data.sources if unit.data is not None else ():
+        given = data.get(read.name)
+        for place in () if isinstance(given, Mapping) else files_of(read, given):
+            if os.path.isfile(place) and os.path.samefile(output, place):
+                raise BmcError(run_errors.cannot_write(str(output), f"the data {read.name!r} is read from it"))
+
+
 def _rate(session: Session, rows: int, steps: int, seconds: float) -> float:
     """Rows a second, counting the last step of an epoch for what it has."""
     per_epoch = -(-rows // (session.training.batch * session.accumulate))
@@ -271,7 +286,10 @@ def _interruptible(run: TrainingRun) -> Iterator[None]:
             raise KeyboardInterrupt
         run.interrupted = True
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    asked = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asked.append(signal.SIGHUP)  # the terminal is gone
+    before = {number: signal.signal(number, stop) for number in asked}
     try:
         yield
     finally:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import struct
+import subprocess
+import sys
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -132,3 +137,65 @@ def test_a_profile_of_arrays(run: Run, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     (tmp_path / "m.bm").write_text(done.out, encoding="utf-8")
     assert run("check", "m.bm").code == 0, done.out
+
+
+@pytest.mark.parametrize("option", ["-o", "--log"])
+@pytest.mark.parametrize("name", ["m.bm", "t.npz", "link"])
+def test_nothing_is_written_over_the_program_and_its_data(option: str, name: str, run: Run, tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", **arrays())
+    (tmp_path / "m.bm").write_text(PROGRAM, encoding="utf-8")
+    (tmp_path / "link").symlink_to("t.npz")
+    before = (tmp_path / name).read_bytes()
+    done = run("train", "m.bm", option, name)
+    assert (done.code, "error[E0801]" in done.err) == (3, True), done.err
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_times_finer_than_the_calendar_takes(run: Run, tmp_path: Path) -> None:
+    for unit in ("ps", "fs", "as"):
+        np.savez(tmp_path / "t.npz", **arrays(d=np.zeros(8, f"M8[{unit}]"), w=np.ones(8, f"M8[{unit}]")))
+        (tmp_path / "m.bm").write_text(PROGRAM, encoding="utf-8")
+        done = run("train", "m.bm")
+        assert done.code == 0, done.err
+
+
+def test_a_profile_of_large_numbers(run: Run, tmp_path: Path) -> None:
+    rows = [f"{2**63 + 5 + 2048 * (i % 2)},{-1.7e308 * (-1) ** i},{i % 3}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["n,f,y", *rows]), encoding="utf-8")
+    done = run("data", "t.csv", "--json")
+    assert done.code == 0, done.err
+    assert [column["type"] for column in json.loads(done.out)["columns"]] == ["f32", "f32", "i32"]
+
+
+COMMAND = [sys.executable, "-c", "import sys; from bmc.cli import main; sys.argv[0] = 'bmc'; main()"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closed standard streams and signals of POSIX")
+@pytest.mark.parametrize("stream", [0, 1, 2])
+def test_standard_streams_may_be_closed(stream: int, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(CSV, encoding="utf-8")
+    given = [*COMMAND, "data", str(tmp_path / "t.csv"), "--target", "a"]
+    done = subprocess.run(given, preexec_fn=lambda: os.close(stream), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closed standard streams and signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_nothing_behind(number: signal.Signals, run: Run, tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", **arrays())
+    (tmp_path / "m.bm").write_text(PROGRAM, encoding="utf-8")
+    assert run("train", "m.bm", "-o", "m.bmz").code == 0
+    out = tmp_path / "out"
+    out.mkdir()
+    given = [str(tmp_path / "m.bmz"), "-", "-o", str(out / "p.csv")]
+    with subprocess.Popen([*COMMAND, "predict", *given], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"d,w,a,t\n2020-01-01,2020-01-01,1,u\n")
+        process.stdin.flush()
+        until = time.monotonic() + 60
+        while not os.listdir(out) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert os.listdir(out)  # something is being written
+        process.send_signal(number)
+        assert process.wait(60) == 130
+    assert not os.listdir(out)

@@ -18,7 +18,7 @@ from bmc.driver.folds import fold_count, spread, train_folds
 from bmc.driver.load import find_source, load_unit
 from bmc.driver.plotting.plot import plot, require_drawing
 from bmc.driver.trained import Evaluation
-from bmc.driver.workflow import Silent, TrainOptions, train
+from bmc.driver.workflow import Silent, TrainOptions, require_apart, train
 from bmc.frontend.unit import Unit
 
 __all__ = ["command"]
@@ -64,6 +64,8 @@ def command(
     picture = path.parent / f"{path.stem}.png"  # `with_suffix` refuses a path without a name, which `train` does with better words
     if draws:
         require_drawing(picture)
+    if log is not None:
+        require_apart(Path(log), unit, dict(data_of(data)))
     writer = LogWriter(log, append=resume) if log is not None else None
     display = TrainDisplay(writer)
     if resume and not checkpoint_path(path).exists():

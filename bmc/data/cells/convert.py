@@ -299,6 +299,8 @@ def _numbers(spec: ColumnSpec, array: NDArray[Any], present: Valid) -> Converted
 def _times(spec: ColumnSpec, array: NDArray[Any], present: Valid) -> Converted:
     if array.dtype.kind != "M":
         raise WrongType(_dtype_text(array), spec)
+    if np.datetime_data(array.dtype)[0] in ("ps", "fs", "as"):  # some days have more of them than an integer can say
+        array = array.astype("M8[us]")
     present = present & ~_any_of_cell(np.isnat(array))
     far = _beyond(array, present)
     beyond = [BadCell(int(row), f"{array[row].astype(np.int64)} as {array.dtype}", _NO_YEAR) for row in np.flatnonzero(far)]

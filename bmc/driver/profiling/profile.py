@@ -281,7 +281,9 @@ def _numbers(values: NDArray[np.float64]) -> Numbers:
     quantiles = np.quantile(values, _QUANTILES)
     low, high = float(quantiles[0]), float(quantiles[-1])
     clipped = np.clip(values, low, high)
-    bins, _ = np.histogram(clipped, _BINS, (low, high if high > low else low + 1))
+    # Bins are wider than the distance of neighbouring numbers, which is above 1 where they are large.
+    least_high = low + 4 * _BINS * float(np.spacing(max(abs(low), abs(high))))
+    bins, _ = np.histogram(clipped, _BINS, (low, max(high if high > low else low + 1, least_high)))
     return Numbers(
         least, greatest, float(values.mean()), float(values.std()), tuple(quantiles.tolist()), tuple(bins.tolist()), whole
     )
