@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,7 @@ def _goal(column: ColumnProfile, name: str, *, complete: bool) -> _Goal:
         return _Goal(column, "str", f"{known} |> category(max = {count + 1})", count + 1, "the last place is for other texts")
     assert numbers is not None
     if numbers.whole and column.distinct is not None and column.distinct <= _MOST_INTEGER_CLASSES and column.type.startswith("i"):
-        classes = sorted(int(label) for label in column.labels)
+        classes = sorted(int(Decimal(label.strip().replace(",", "."))) for label in column.labels)  # 1.0 is one
         if len(set(classes)) == len(classes):
             listed = str(len(classes)) if classes == list(range(len(classes))) else f"[{', '.join(map(str, classes))}]"
             note = "" if len(classes) == 2 else "as a quantity: number(...) |> standardize, and one output"

@@ -252,6 +252,8 @@ def _are_codes(counts: Mapping[str, int]) -> bool:
     """Digits of one length, some of which begin with zeros: 01067 is no number."""
     lengths = {len(text) for text in counts}
     zeros = sum(n for text, n in counts.items() if len(text) > 1 and text.startswith("0"))
+    if not all(text.isdigit() for text in counts):  # 0.0 is one
+        return False
     return len(lengths) == 1 and zeros >= max(2, 0.005 * sum(counts.values()))
 
 

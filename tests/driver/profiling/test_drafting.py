@@ -57,6 +57,18 @@ def test_a_draft_trains(tmp_path: Path) -> None:
     assert "valid.accuracy" in model.history[-1]
 
 
+@pytest.mark.parametrize("labels", ["0.0 1.0", "1.0 2.0 3.0", "1e0 2 3.0"])
+def test_classes_written_as_fractions_are_classes(tmp_path: Path, labels: str) -> None:
+    """As tables have them whose integers met gaps on their way."""
+    known = labels.split()
+    rows = "".join(f"{i % 7},{known[i % len(known)]}\n" for i in range(120))
+    (tmp_path / "t.csv").write_text("a,y\n" + rows)
+    draft = draft_of(profile_of(tmp_path / "t.csv"), "y").text
+    assert ("category(2)" if len(known) == 2 else "category([1, 2, 3])") in draft
+    (tmp_path / "t.bm").write_text(draft, encoding="utf-8")
+    assert "valid.accuracy" in bmc.compile(tmp_path / "t.bm", overrides={"epochs": 1}).train().history[-1]
+
+
 def test_identifiers_that_floats_cannot_tell_apart_are_hashed_whole(tmp_path: Path) -> None:
     # Near 1e15 an f32 counts in steps of 67 million: as numbers all of these would be one.
     rows = "".join(f"{10**15 + i % 90},{'' if i % 9 == 0 else 10**12 + i % 70},{i * 10**9},{i % 3}\n" for i in range(400))

@@ -38,6 +38,7 @@ def repeated(*cells: str) -> list[str]:
         (repeated("1", "2.5", "-3e2"), "f32", "number"),
         (repeated("3000000000", "1"), "i64", "number"),
         (repeated("0", "1"), "i32", "number"),
+        (repeated("0.0", "1.0", "2.0"), "i32", "number"),
         (repeated("true", "False"), "bool", "flag"),
         (repeated("2024-02-29", "2023-01-01"), "date", "date"),
         (repeated("2024-02-29 10:00", "2023-01-01"), "timestamp", "timestamp"),
