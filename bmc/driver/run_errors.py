@@ -5,7 +5,7 @@ In: names, values, spans. Out: `Diagnostic`s with codes E0801 to E0819, E0836, E
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bmc.errors import Diagnostic, Label, Suggestion, nearest
 from bmc.source import Span
@@ -70,10 +70,12 @@ def rows_do_not_split(operation: str, spans: Sequence[Span]) -> Diagnostic:
     return Diagnostic("E0814", message, labels, suggestions=(fix,))
 
 
-def split_without_rows(name: str, span: Span | None) -> Diagnostic:
-    """E0805"""
+def split_without_rows(name: str, span: Span | None, counts: Mapping[str, int] | None = None, method: str = "") -> Diagnostic:
+    """E0805. `counts`: the rows of each split."""
     labels = () if span is None else (Label(span, "its source is declared here", primary=True),)
-    return Diagnostic("E0805", f"no row is left for the split {name!r}", labels)
+    notes = () if not counts else (f"rows: {', '.join(f'{split} {rows:,}' for split, rows in counts.items())}",)
+    fix = Suggestion("compare the days of `by_time` with those in the data: `bmc data FILE` shows the first and the last")
+    return Diagnostic("E0805", f"no row is left for the split {name!r}", labels, notes, (fix,) if method == "time" else ())
 
 
 def worker_lost(reason: str) -> Diagnostic:

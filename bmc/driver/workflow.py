@@ -142,7 +142,8 @@ def prepare(session: Session, data: Mapping[str, Given], observer: Observer | No
     for text in dict.fromkeys(text for table in tables.values() for text in table.notes):
         watcher.on_note(text)
     if "train" not in tables or tables["train"].rows == 0:
-        raise BmcError(run_errors.split_without_rows("train", unit.data.sources[0].span))
+        counts = {name: table.rows for name, table in tables.items()}
+        raise BmcError(run_errors.split_without_rows("train", unit.data.sources[0].span, counts, unit.data.split.method))
     passed, rows = 0, tables["train"].rows
 
     def fitted(count: int) -> None:
@@ -183,7 +184,8 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
     rows = {name: split.rows for name, split in splits.items()}
     for watch in (unit.training.stop, unit.training.plateau):
         if watch is not None and not rows[watch.split]:
-            raise BmcError(run_errors.split_without_rows(watch.split, unit.data.sources[0].span))
+            where, method = unit.data.sources[0].span, unit.data.split.method
+            raise BmcError(run_errors.split_without_rows(watch.split, where, rows, method))
     try:
         with explained_limits(unit):
             run = session.run(splits, options.workers, progress, best)

@@ -34,6 +34,7 @@ CASES: dict[str, Diagnostic] = {
     "E0802-weight": run_errors.weight_not_finite(3, 1, "fc.w", "NaN", at("price")),
     "E0802-weight-nowhere": run_errors.weight_not_finite(3, 1, "fc.w@m", "an infinity", None),
     "E0805-split": run_errors.split_without_rows("valid", at('csv("d.csv")')),
+    "E0805-time": run_errors.split_without_rows("valid", at('csv("d.csv")'), {"train": 20030, "valid": 0, "test": 0}, "time"),
     "E0805-nowhere": run_errors.split_without_rows("train", None),
     "E0806-worker": run_errors.worker_lost("worker 12 ended with code -9"),
     "E0807-split": run_errors.no_such_split("tset", ["train", "test", "all"]),

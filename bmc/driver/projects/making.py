@@ -86,15 +86,20 @@ def _write(folder: Path, content: Mapping[str, bytes]) -> list[Path]:
 
 
 def _readme(name: str, rows: str, what: str) -> str:
+    commands = (
+        (f"bmc check {name}.bm", "types, shapes and columns, before anything runs"),
+        (f"bmc train {name}.bm", f"writes {name}.bmz"),
+        (f"bmc eval {name}.bmz", "the rows that training has not seen"),
+        (f"bmc predict {name}.bmz {rows}", "answers for raw rows"),
+        (f"bmc plot {name}.bmz", "pictures: curves, and how right it is (needs matplotlib)"),
+        (f"bmc stats {name}.bm", "what it costs, layer by layer"),
+    )
+    width = max(len(command) for command, _ in commands)
+    lines = "\n".join(f"{command:{width}}    # {meaning}" for command, meaning in commands)
     return f"""# {name}
 
 ```
-bmc check {name}.bm                    # types, shapes and columns, before anything runs
-bmc train {name}.bm                    # writes {name}.bmz
-bmc eval {name}.bmz                    # the rows that training has not seen
-bmc predict {name}.bmz {rows}          # answers for raw rows
-bmc plot {name}.bmz                    # pictures: curves, and how right it is (needs matplotlib)
-bmc stats {name}.bm                    # what it costs, layer by layer
+{lines}
 ```
 
 {what}
