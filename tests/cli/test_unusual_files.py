@@ -151,6 +151,32 @@ def test_nothing_is_written_over_the_program_and_its_data(option: str, name: str
     assert (tmp_path / name).read_bytes() == before
 
 
+LINES = "".join(json.dumps({"t": "näh", "a": i * i % 7}, ensure_ascii=False) + "\n" for i in range(40))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (LINES.encode("latin-1"), "error[E0725]: t.jsonl, line 1: byte 0xe4 is not part of UTF-8 text"),
+        (LINES.encode("utf-16"), "error[E0725]: t.jsonl begins as UTF-16 text does"),
+        (LINES.encode("utf-8") + b"[" * 10_000, "error[E0727]: t.jsonl, line 41: the line is not JSON: nested too deeply"),
+        (LINES.encode("utf-8") + b'{"a": ' + b"9" * 5_000 + b"}", "line 41: the line is not JSON: a number has thousands"),
+        (b'{"a": "' + b"x" * (65 << 20), "error[E0727]: t.jsonl, line 1: the record that begins here has not ended after 64 MiB"),
+    ],
+    ids=["latin-1", "utf-16", "deep", "digits", "long"],
+)
+def test_a_profile_of_damaged_lines(content: bytes, said: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_bytes(content)
+    done = run("data", "t.jsonl")
+    assert (done.code, said in done.err) == (3, True), done.err[:500]
+
+
+def test_a_profile_of_lines_behind_a_mark(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_bytes(b"\xef\xbb\xbf" + LINES.encode("utf-8"))
+    done = run("data", "t.jsonl", "--target", "a")
+    assert (done.code, "40 rows" in done.err) == (0, True), done.err
+
+
 def test_times_finer_than_the_calendar_takes(run: Run, tmp_path: Path) -> None:
     for unit in ("ps", "fs", "as"):
         np.savez(tmp_path / "t.npz", **arrays(d=np.zeros(8, f"M8[{unit}]"), w=np.ones(8, f"M8[{unit}]")))

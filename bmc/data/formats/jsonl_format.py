@@ -1,7 +1,7 @@
 """Reads JSON lines, part by part.
 
-In: a stream of bytes. Out: `RawTable`s, one for each part. A line holds an object; a name that it lacks is a missing cell; of a
-name that stands twice the last counts. Memory holds one part, whatever the file's size; a line has a limit.
+In: a stream of bytes. Out: `RawTable`s, one for each part; or the objects as they are. A line holds an object; a name that it lacks
+is a missing cell; of a name that stands twice the last counts. Memory holds one part, whatever the file's size; a line has a limit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bmc.frontend.unit import ColumnSpec
 from bmc.record import record
 from bmc.source import Span
 
-__all__ = ["LONGEST_LINE", "PART_BYTES", "SMALL", "read_jsonl"]
+__all__ = ["LONGEST_LINE", "PART_BYTES", "SMALL", "objects_of", "read_jsonl"]
 
 PART_BYTES = 4 << 20
 SMALL = 128 * 1024
@@ -35,11 +35,7 @@ def read_jsonl(
 ) -> Iterator[RawTable]:
     """The columns of the objects, one a line; empty lines do not count. Raises BmcError when the text is not UTF-8, or when a
     column is in no record of the first part that has any. Lines that are no objects are in `broken`."""
-    first = stream.peek(3)
-    if first.startswith(_UTF_16):
-        raise BmcError(data_errors.utf_16(stream.name, span))
-    if first == _BOM:
-        stream.read(len(_BOM))
+    _begin(stream, span)
     parts = _parts(stream, part_bytes)
     if stream.live or len(stream.peek(SMALL + 1)) <= SMALL:
         found: Iterator[_Found] = (_by_line(part, stream.name, columns, na) for part in parts)
@@ -62,6 +58,26 @@ def read_jsonl(
                 if table.names is not None and spec.header not in table.names and not spec.nullable:
                     raise BmcError(data_errors.no_such_column(spec, stream.name, table.names))
         yield table.raw
+
+
+def objects_of(stream: Stream) -> Iterator[dict[str, Any]]:
+    """The objects as Python has them. Raises BmcError at the first line that is none."""
+    _begin(stream, None)
+    for part in _parts(stream, PART_BYTES):
+        for number, line in enumerate(_decoded(part, stream.name).split("\n"), part.line):
+            if line and not line.isspace():
+                made, reason = _parsed(line)
+                if reason:
+                    raise BmcError(data_errors.malformed(stream.name, f"line {number}", reason))
+                yield made
+
+
+def _begin(stream: Stream, span: Span | None) -> None:
+    first = stream.peek(3)
+    if first.startswith(_UTF_16):
+        raise BmcError(data_errors.utf_16(stream.name, span))
+    if first == _BOM:
+        stream.read(len(_BOM))
 
 
 @record(frozen=True)
@@ -111,27 +127,33 @@ def _decoded(part: _Lines, name: str) -> str:
         raise BmcError(data_errors.not_utf8(name, line, part.text[error.start])) from None
 
 
+_parse = json.JSONDecoder().decode
+
+
+def _parsed(line: str) -> tuple[dict[str, Any], str]:
+    """The object that a line is, or why it is none."""
+    try:
+        made = _parse(line)
+    except RecursionError:
+        return {}, "the line is not JSON: nested too deeply"
+    except ValueError as error:
+        return {}, f"the line is not JSON: {getattr(error, 'msg', 'a number has thousands of digits')}"
+    return (made, "") if isinstance(made, dict) else ({}, "the line is not an object")
+
+
 def _by_line(part: _Lines, name: str, columns: Sequence[ColumnSpec], na: Sequence[str]) -> _Found:
     """The rows of whole lines, and the names in them."""
     text = _decoded(part, name)
     records: list[dict[str, Any]] = []
     numbers: list[int] = []
     broken: list[BrokenRow] = []
-    parse = json.JSONDecoder().decode
     for number, line in enumerate(text.split("\n"), part.line):
         if not line or line.isspace():
             continue
-        try:
-            record = parse(line)
-            reason = "" if isinstance(record, dict) else "the line is not an object"
-        except RecursionError:
-            reason = "the line is not JSON: nested too deeply"
-        except ValueError as error:
-            reason = f"the line is not JSON: {getattr(error, 'msg', 'a number has thousands of digits')}"
+        made, reason = _parsed(line)
         if reason:
             broken.append(BrokenRow(len(records), reason))
-            record = {}
-        records.append(record)
+        records.append(made)
         numbers.append(number)
     bad_rows = {cell.row for cell in broken}
     found: dict[str, Converted] = {}

@@ -22,9 +22,10 @@ from pyarrow import ipc, parquet
 
 from bmc.data import data_errors
 from bmc.data.files.naming import format_of
-from bmc.data.files.opening import open_as_it_is
+from bmc.data.files.opening import open_as_it_is, open_stream
 from bmc.data.formats.array_formats import DAMAGE, ArrayReader, array_bytes, npy_header
 from bmc.data.formats.csv_records import Part, header_of
+from bmc.data.formats.jsonl_format import objects_of
 from bmc.data.read import read_blocks
 from bmc.driver.profiling.scan import column_spec
 from bmc.errors import BmcError
@@ -238,18 +239,8 @@ def _npz_blocks(table: TableFile) -> Iterator[Cells]:
 
 
 def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    with _opened(path) as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                made = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                reason = f"the line is not JSON: {getattr(error, 'msg', 'nested too deeply')}"
-                raise BmcError(data_errors.malformed(str(path), f"line {number}", reason)) from None
-            if not isinstance(made, dict):
-                raise BmcError(data_errors.malformed(str(path), f"line {number}", "the line is not an object"))
-            yield made
+    with open_stream(str(path), None) as stream:
+        yield from objects_of(stream)
 
 
 def _json_blocks(table: TableFile) -> Iterator[Cells]:

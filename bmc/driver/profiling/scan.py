@@ -142,6 +142,6 @@ class ColumnScan:
         row = np.fromiter((numbers.get(text, math.nan) if text else math.nan for text in texts), np.float64, len(texts))
         there = row[np.isfinite(row)]
         if self.ascending and len(there):
-            self.ascending = bool(there[0] > self._last) and bool(np.all(np.diff(there) > 0))
+            self.ascending = bool(there[0] > self._last) and bool(np.all(there[1:] > there[:-1]))
             self._last = float(there[-1])
         self.numbers.append(there)
