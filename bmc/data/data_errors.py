@@ -142,7 +142,7 @@ def ragged_row(file: str, place: str, found: int, wanted: int) -> Diagnostic:
     return Diagnostic(
         "E0726",
         f"{file}, {place} has {found} cells, the header has {wanted}",
-        notes=("a separator inside a text needs quotes around the text",),
+        notes=("a separator inside a text needs quotes around the text; a line above the header has to go",),
     )
 
 

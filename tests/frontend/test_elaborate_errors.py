@@ -77,6 +77,8 @@ def sequences(body: str, before: str = "") -> str:
 # name: source. The name starts with the code of a diagnostic that the source must give.
 CASES = {
     "E0201-name": model("return x + widht", before="let width = 4\n"),
+    "E0201-column": train("loss = cross_entropy(out, y)\n  weight = f"),
+    "E0322-no-column": data("split = by_time(day, test = \"2024-01-01\")") + MODEL + TRAIN,
     "E0201-function": model("return x |> rleu"),
     "E0202-model": DATA + MODEL + "train N on D {}\n",
     "E0202-data": DATA + MODEL + "train M on E {}\n",

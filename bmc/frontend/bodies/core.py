@@ -320,7 +320,10 @@ class Core(ABC):
         """What a name means. Raises Failure, silent where it means something that was wrong."""
         bound = self.find(name, env)
         if bound is None:
-            found = name_errors.unknown_name(name.span, name.text, self.candidates(env), *self.places(env))
+            if name.text in env.columns:
+                found = name_errors.unseen_column(name.span, name.text, env.columns[name.text])
+            else:
+                found = name_errors.unknown_name(name.span, name.text, self.candidates(env), *self.places(env))
             env.names[name.text] = Bound(POISON, name.span)  # said once, however often the body says it
             raise Failure(found)
         if isinstance(bound.value, Poison):

@@ -288,10 +288,11 @@ class Bound:
 
 @dataclass(eq=False)
 class Environment:
-    """Names that a body sees: its own, then those of its file."""
+    """Names that a body sees: its own, then those of its file. `columns`: those of the data, which a train block does not see."""
 
     scope: FileScope
     names: dict[str, Bound] = field(default_factory=dict)
+    columns: Mapping[str, Span] = field(default_factory=dict)
 
     def is_solved(self, name: str) -> bool:
         """Whether a name stands for a dim that an argument's shape fixed."""

@@ -39,7 +39,8 @@ def column_of(core: Core, expression: syntax.Expr, env: Environment) -> str:
     for parameter in core.trace.parameters.values():
         if isinstance(value, Tensor) and parameter.value is value.value and parameter.role == "input":
             return parameter.key
-    raise Failure(type_errors.wrong_value(expression.span, "this", "a column", describe(value)))
+    columns = [p.key for p in core.trace.parameters.values() if p.role == "input" and not p.key.endswith((".valid", ".length"))]
+    raise Failure(data_errors.no_column(expression.span, describe(value), columns))
 
 
 def columns_of(core: Core, expression: syntax.Expr, env: Environment) -> tuple[str, ...]:

@@ -226,6 +226,14 @@ def source_columns(span: Span, kind: str, wanted: str, source: Span) -> Diagnost
     return Diagnostic("E0517", f"`{kind}(...)` has {wanted}", tuple(labels))
 
 
+def no_column(span: Span, what: str, columns: Sequence[str]) -> Diagnostic:
+    """E0322: something else where the block's columns are named."""
+    note = f"columns: {listed(columns)}" if columns else "no column is declared"
+    return Diagnostic(
+        "E0322", f"a column is wanted here, not {what}", (primary(span, what),), (note,), did_you_mean(span, span.text, columns)
+    )
+
+
 def bad_split(span: Span, reason: str, ways: Sequence[str] = ()) -> Diagnostic:
     """E0508."""
     return Diagnostic(

@@ -75,6 +75,16 @@ def unknown_name(
     return Diagnostic("E0201", f"nothing is called `{name}` here", tuple(labels), suggestions=did_you_mean(span, name, names))
 
 
+def unseen_column(span: Span, name: str, column: Span) -> Diagnostic:
+    """E0201: a column of the data where outputs of the data are seen."""
+    return Diagnostic(
+        "E0201",
+        f"nothing is called `{name}` here",
+        (primary(span, "not known"), Label(column, "a column, which only the data block sees")),
+        (f"a train block sees what the data block makes: write `{name} = {name}` there",),
+    )
+
+
 def unknown_declaration(span: Span, name: str, kind: str, candidates: Mapping[str, Span]) -> Diagnostic:
     """E0202: a model or data block that a train block names. `candidates`: those that are there, and where."""
     names = list(candidates)

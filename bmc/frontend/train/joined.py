@@ -93,7 +93,7 @@ def run_model(core: Elaborator, block: TrainBlock, bindings: Sequence[tuple[str,
     core.binding = None
     inputs = _data_inputs(core, block)
     header = block.declaration
-    env = Environment(block.scope)
+    env = Environment(block.scope, columns={c.name: c.span for c in block.data.columns})
     positional, keyword = core.arguments(header.arguments or (), env)
     instance = core.apply(block.model, positional, keyword, header.header)
     if not isinstance(instance, LayerInstance):
