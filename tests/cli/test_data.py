@@ -32,6 +32,20 @@ def test_a_profile_and_a_program(run, golden: Callable[[str, str], None]) -> Non
     assert evaluated["metrics"]["r2"] > 0.9
 
 
+def test_files_by_pattern(run) -> None:
+    """The first of them is looked at, and the program reads all."""
+    flats(Path("flats-1.csv"))
+    text = Path("flats-1.csv").read_text(encoding="utf-8")
+    Path("flats-2.csv").write_text(text.replace("Graz", "Linz"), encoding="utf-8")
+    done = run("data", "flats-*.csv", "--target", "city")
+    assert done.code == 0
+    assert "flats-*.csv: csv, the first 300 rows" in done.err
+    assert "category(max = 4)" in done.out
+    Path("all.bm").write_text(done.out, encoding="utf-8")
+    assert run("train", "all.bm", "--set", "epochs=1").code == 0
+    assert sum(json.loads(run("eval", "all.bmz", "--split", s, "--json").out)["rows"] for s in ("train", "valid", "test")) == 600
+
+
 def test_json_has_no_program(run) -> None:
     flats(Path("flats.csv"))
     done = run("data", "flats.csv", "--json")

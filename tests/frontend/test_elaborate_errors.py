@@ -78,6 +78,7 @@ def sequences(body: str, before: str = "") -> str:
 CASES = {
     "E0201-name": model("return x + widht", before="let width = 4\n"),
     "E0201-column": train("loss = cross_entropy(out, y)\n  weight = f"),
+    "E0507-by-column": DATA.replace('npz("d.npz")', 'npy("a.npy", "k.npy")'),
     "E0322-no-column": data("split = by_time(day, test = \"2024-01-01\")") + MODEL + TRAIN,
     "E0201-function": model("return x |> rleu"),
     "E0202-model": DATA + MODEL + "train N on D {}\n",

@@ -7,6 +7,7 @@ frequent values, and what it looks like: constant, an identity, prose. Guarantee
 
 from __future__ import annotations
 
+import glob
 import math
 import re
 from collections import Counter
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from bmc.data.cells.rules import INTEGER_BOUNDS
 from bmc.driver.profiling.opening import open_table
 from bmc.driver.profiling.scan import ColumnScan
-from bmc.record import record
+from bmc.record import record, replace
 
 __all__ = ["MOST_ROWS", "SCHEMA", "ColumnProfile", "Numbers", "Profile", "Role", "profile_of"]
 
@@ -159,6 +160,16 @@ class Profile:
 
 
 def profile_of(path: Path, most_rows: int | None = None) -> Profile:
+    """The profile of a file; of files by pattern that of the first, for all of them: what it says of the rest is incomplete. Raises
+    BmcError."""
+    found = [] if path.exists() else [match for match in sorted(glob.glob(str(path), recursive=True)) if Path(match).is_file()]
+    if not found:
+        return _profile_of(path, most_rows)
+    first = _profile_of(Path(found[0]), most_rows)
+    return replace(first, path=path, complete=first.complete and len(found) == 1)
+
+
+def _profile_of(path: Path, most_rows: int | None) -> Profile:
     """Read the file, or its first `most_rows` rows: by default as many as have `MOST_CELLS` cells, at most `MOST_ROWS`. Raises
     BmcError."""
     table = open_table(path)

@@ -163,6 +163,9 @@ def _file_source(core: Core, expression: syntax.Expr, env: Environment, name: st
                 paths = _texts(value, "the path", argument.span)
             elif kind == "folder" and not endings:
                 endings = _endings(value, argument.span)
+            elif kind in _BY_COLUMN:
+                reason = f'a path for each column goes with its name: `{kind}(x = "x.{kind}", y = "y.{kind}")`'
+                raise Failure(data_errors.bad_source(argument.span, reason))
             else:
                 raise Failure(layer_errors.too_many_arguments(argument.span, kind, ["path"], len(expression.arguments)))
         elif argument.name.text == "na" and kind == "csv":
