@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+import bmc
 from bmc.codegen.cache import ObjectCache
 from bmc.data import read_blocks
 from bmc.driver.load import load_unit, text_source
@@ -165,3 +166,32 @@ def test_what_needs_all_rows_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(BmcError) as caught:
         session.fit(given)
     assert [d.code for d in caught.value.diagnostics] == ["E0842"]
+
+
+def test_sums_of_integers_do_not_wrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Bytes meet as i32, as in other arithmetic; over all rows integers are i64."""
+    program = """data D {
+      source = npz("none.npz")
+      columns { u: u8[3]; n: i32; y: f32 }
+      x = number(concat(sum(u, axis = 1, keep = true), cumsum(u, axis = 1)))
+      total = number(n) * 0 + number(fit(sum(n)))
+      bytes = number(n) * 0 + number(fit(sum(u)))
+      t = y
+    }
+    model M(x: f32[B, F], total: f32[B], bytes: f32[B]) -> (out: f32[B]) {
+      return concat(x, total, bytes) |> dense(1) as one |> squeeze(-1)
+    }
+    train M on D { loss = mse(out, t)
+      metrics = [number(sum(n_of))]
+      steps = 1
+    }
+    """.replace("t = y\n", "t = y\n      n_of = n\n")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    most = 2**31 - 1
+    data = {"u": np.full((4, 3), 200, np.uint8), "n": np.full(4, most, np.int32), "y": np.zeros(4, np.float32)}
+    model = bmc.compile(program).train(data)
+    (split,) = (model._trained.session.outputs("train", table) for table in model._trained.splits().values())
+    np.testing.assert_array_equal(split.data["x"], np.tile(np.float32([600, 200, 400, 600]), (4, 1)))
+    assert split.data["total"].tolist() == [np.float32(4 * most)] * 4
+    assert split.data["bytes"].tolist() == [2400.0] * 4
+    assert next(iter(model.evaluate("train").metrics.values())) == np.float32(4 * most)

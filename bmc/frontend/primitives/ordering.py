@@ -78,7 +78,7 @@ def _cumsum(arguments: Arguments) -> Datum:
     if x.valid is not None:
         raise Failure(type_errors.may_be_missing(arguments.where("x"), describe(x), "`cumsum`", x.origin(0)))
     axis = arguments.axis("axis", x.rank, describe(x))
-    if x.dtype == "bool":
+    if x.dtype in ("bool", "u8"):
         x = coercion.to_dtype(arguments.core, x, "i32")
     trace, size = arguments.core.trace, x.shape[axis]
 

@@ -54,6 +54,9 @@ def prepare(arguments: Arguments, tensor: Tensor, axes: tuple[int, ...], *, as_f
         tensor = coercion.to_dtype(core, tensor, "f64" if exact else core.float_type if as_float else "i32")
     elif as_float and is_integer(tensor.dtype):
         tensor = coercion.to_dtype(core, tensor, "f64" if exact else core.float_type)
+    elif is_integer(tensor.dtype) and (exact or tensor.dtype == "u8"):
+        # As in other arithmetic, bytes meet as i32; the rows of a split may be too many for that.
+        tensor = coercion.to_dtype(core, tensor, "i64" if exact else "i32")
     elif exact and is_float(tensor.dtype) and not fitted:
         tensor = coercion.to_dtype(core, tensor, "f64")
     elif weak:
@@ -252,7 +255,7 @@ def _without(origins: Sequence[Span | None], axis: int) -> tuple[Span | None, ..
 _OVER = "x, axis = none, keep = false"
 
 PRIMITIVES = (
-    Primitive("sum", _OVER, "sum over axes (all by default); conditions are counted", _sum, ragged=True),
+    Primitive("sum", _OVER, "sum over axes (all by default); conditions are counted; of `u8` in `i32`", _sum, ragged=True),
     Primitive("mean", _OVER, "mean over axes; of rows within `fit` the exact mean, rounded once", _mean_of, ragged=True),
     Primitive(
         "var",
