@@ -20,7 +20,8 @@ from tests.graphs import Options, random_graph, random_inputs
 ELSEWHERE = {
     "str_hash", "str_count", "str_bytes", "str_parts", "int_hash", "append", "bincount",
     "str_equal", "str_select", "str_lookup", "distinct", "kernel", "loop", "shard_sum", "guard_finite", "int_lookup",
-    "max_pool_grad",
+    "max_pool_grad", "str_default", "str_find",
+    "exact_sum", "extreme", "group_moments", "quantiles", "row_moments",
 }  # fmt: skip
 
 
