@@ -121,7 +121,7 @@ def test_a_row_is_not_filled_by_the_row_before(golden: Callable[[str, str], None
 
 def test_what_does_not_fill(golden: Callable[[str, str], None]) -> None:
     columns = "x: f32?\n d: date?\n s: str?\n n: i32?"
-    wrong = {"a": "x |> fill(mode)", "b": "d |> fill(3)", "c": "s |> fill(1)", "e": "n |> fill(0.5)", "f": "s |> fill(median)"}
+    wrong = {"a": 'x |> fill("0")', "b": "d |> fill(3)", "c": "s |> fill(1)", "e": "n |> fill(0.5)", "f": "s |> fill(median)"}
     lines = "\n ".join(f"{name} = {made}" for name, made in {**wrong, "g": 'n |> fill("0")'}.items())
     with pytest.raises(bmc.BmcError) as caught:
         bmc.compile(program(columns, lines, ["a", "b", "c", "e", "f", "g"]))
