@@ -340,6 +340,8 @@ def test_counts_of_words_by_row(run_of: Callable[..., Any]) -> None:
         ("x = price |> fill(0) |> quantile", "`x |> to_uniform`"),
         ("x = number(month(day)) + (month(day) |> onehot(12) |> sum(axis = -1))", "`x |> onehot`"),
         ("x = number(city in [\"Rom\"])", "`is_in(x, "),
+        ("x = city |> words |> counts", "`vocab(max = n)`"),
+        ("x = n |> count_encode |> unsqueeze(-1)", "`x |> category(max = 100)`"),
         ("x = pair; split = city", "`by_column(city)`"),
         ("x = pair; split = by_hash(by = city, train = 0.5)", "`key = [city]`"),
         ("x = pair; split = by_time(train = 0.5, test = 0.5, column = day)", "`by_order(train = 0.8, test = 0.2)`"),

@@ -142,6 +142,9 @@ def _counts(arguments: Arguments) -> Datum:
         if arguments.given("size") and arguments.integer("size") != given.codes.size:
             raise arguments.wrong("size", f"{given.codes.size}, which is how many there are, or nothing")
         return counts_of_codes(arguments, given, arguments.positive("max"))
+    if isinstance(given, Parts):
+        note = "`vocab(max = n)` or `hash(n)` makes integers of them, which can be counted"
+        raise Failure(type_errors.operand_type(arguments.where("x"), arguments.name, describe(given), note))
     index = arguments.tensor("x")
     if not arguments.given("size"):
         raise Failure(layer_errors.missing_argument(arguments.span, arguments.name, "size", None))

@@ -15,6 +15,7 @@ from bmc.frontend.bodies.values import Datum, Tensor, describe
 from bmc.frontend.errors import data_errors, type_errors
 from bmc.ir import Value
 from bmc.ir.types import is_float, is_integer
+from bmc.record import replace
 
 __all__ = ["PRIMITIVES"]
 
@@ -33,7 +34,8 @@ def _codes(arguments: Arguments) -> tuple[Tensor, int]:
     known = codes.below if isinstance(codes.below, int) else None
     size = arguments.integer("size") if arguments.given("size") else known
     if size is None:
-        raise Failure(type_errors.wrong_value(where, "by", "whole numbers of a known bound, or `size = n`", describe(codes)))
+        wrong = type_errors.wrong_value(where, "by", "whole numbers of a known bound, or `size = n`", describe(codes))
+        raise Failure(replace(wrong, notes=("`x |> category(max = 100)` makes some, of any text and whole numbers",)))
     if size < 1:
         raise arguments.wrong("size", "a number of at least 1")
     if known is not None and known > size:
