@@ -35,8 +35,9 @@ def atomic_writer(path: str | Path) -> Iterator[IO[bytes]]:
     target = Path(os.path.realpath(target))  # a link stays a link
     # The beginning of a name: systems limit names to 255 bytes, which the target's may have.
     temporary = target.with_name(f".{target.name[:32]}.{secrets.token_hex(6)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
+        # Inside: an interrupt may come as soon as the file is there.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
