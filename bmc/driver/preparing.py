@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Mapping
 import numpy as np
 
 from bmc.driver import run_errors
-from bmc.driver.provenance import shown_cell
+from bmc.driver.provenance import column_behind, shown_cell
 from bmc.errors import BmcError
-from bmc.frontend.unit import AUGMENT, DataSpec
+from bmc.frontend.unit import AUGMENT, DataSpec, Unit
 from bmc_runtime.binding import BoundFunction, Library
 from bmc_runtime.buckets import Buckets, padded_sizes
 from bmc_runtime.feeding import Feed, Forgetting, OutsideBound
@@ -66,7 +66,8 @@ MOST_OUTPUTS = 128 << 20
 
 
 def data_outputs(
-    data: DataSpec, name: str, table: Table, libraries: Libraries, store: Mapping[str, Array], most: int = MOST_OUTPUTS
+    unit: Unit, data: DataSpec, name: str, table: Table, libraries: Libraries, store: Mapping[str, Array],
+    most: int = MOST_OUTPUTS,
 ) -> Split:
     """The outputs of the data block for all rows of a table. Raises BmcError when an integer lies outside its declared bound.
 
@@ -84,7 +85,8 @@ def data_outputs(
     outputs = map_rows(function, table.inputs(), table.rows, steps_of_columns(data, table))
     for spec in data.outputs:
         if spec.below is not None and len(outputs.get(spec.name, ())) == table.rows:
-            check_bound(spec.name, spec.below, outputs[spec.name], table)
+            behind = column_behind(unit.module.function("data"), spec.name, table)
+            check_bound(spec.name, spec.below, outputs[spec.name], table, None, behind)
     return Split(name, table.rows, outputs, table.origin.counts(), buckets_of(data, table, libraries, store))
 
 
@@ -95,12 +97,14 @@ def _output_bytes(data: DataSpec, function: BoundFunction, table: Table) -> int:
     return sum(math.prod(evaluate_dim(d, dims) for d in b.shape) * DTYPES[b.dtype].itemsize for b in found)
 
 
-def outside_bound(data: DataSpec, error: OutsideBound) -> BmcError:
+def outside_bound(unit: Unit, error: OutsideBound) -> BmcError:
     """What a feed found while a split was trained on or evaluated."""
-    below = next(spec.below for spec in data.outputs if spec.name == error.name)
+    assert unit.data is not None
+    below = next(spec.below for spec in unit.data.outputs if spec.name == error.name)
     assert below is not None
     file, line = error.table.origin.locate(error.row)
-    return BmcError(run_errors.outside_bound(error.name, below, error.value, file, line + 1, of_text=True))
+    cell = _cell(column_behind(unit.module.function("data"), error.name, error.table), error.row)
+    return BmcError(run_errors.outside_bound(error.name, below, error.value, file, line + 1, of_text=True, cell=cell))
 
 
 def check_bound(

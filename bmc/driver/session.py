@@ -160,7 +160,7 @@ class Session:
 
     def outputs(self, name: str, table: Table) -> Split:
         """The data block's outputs for all rows of a split."""
-        return data_outputs(self.data, name, table, self.library, self.store, self.options.limits.outputs)
+        return data_outputs(self.unit, self.data, name, table, self.library, self.store, self.options.limits.outputs)
 
     def dims(self, split: Split) -> dict[str, int]:
         """Run-time dims other than the row dim, from the arrays of a split."""
@@ -224,7 +224,7 @@ class Session:
             with explained_limits(self.unit):
                 return self.evaluator(self.dims(split))(split.data, split.rows, step, buckets=split.buckets, feed=split.feed)
         except OutsideBound as error:
-            raise outside_bound(self.data, error) from None
+            raise outside_bound(self.unit, error) from None
 
     def steps_of(self, table: Table) -> dict[str, int]:
         """The run-time dims that the ragged columns of a table fix."""

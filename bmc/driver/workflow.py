@@ -202,7 +202,7 @@ def train(unit: Unit, options: TrainOptions, observer: Observer | None = None) -
     except NotFinite:
         raise BmcError(_explain(session, run)) from None
     except OutsideBound as error:
-        raise outside_bound(unit.data, error) from None
+        raise outside_bound(unit, error) from None
     except WorkerLost as error:
         raise BmcError(run_errors.worker_lost(str(error))) from None
     finally:

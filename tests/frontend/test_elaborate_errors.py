@@ -353,6 +353,8 @@ model M(x: f32[B, 4]) -> (out: f32[B, 3]) { return x |> A |> dense(3) as fc }
     "W0516-hash": DATA.replace('npz("d.npz")', 'npz("d.npz") |> windows(3)').replace("x = a", "split = by_hash(train = 1)"),
     "E0601-key": train("batchsize = 3"),
     "E0602-key": train("batch = 3\n  batch = 4"),
+    "E0201-below": model("h = z + x\n  z = x * 2\n  return h"),
+    "E0201-below-output": data("z = concat(f, w)\n  w = f * 2"),
     "E0201-declared": model("heads = x |> dense(4) as h\n  return head + x"),
     "E0201-idle": model("return x |> A(3) as a", before="layer A(NN)(x: float[B, D]) -> float[B, D] { return x * N }\n"),
     "E0303-bound-before": model("h = x > 0\n  return h |> dense(4) as e"),

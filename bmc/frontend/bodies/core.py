@@ -23,6 +23,7 @@ from bmc.frontend.errors import name_errors, type_errors
 from bmc.frontend.errors.provenance import tells_of_values, with_bindings
 from bmc.frontend.scope import FileScope, Program
 from bmc.frontend.syntax import tree as syntax
+from bmc.frontend.syntax.walk import walk
 from bmc.ir import Dim, Location, Shape, TensorType, Value
 from bmc.record import record, replace
 from bmc.source import Span
@@ -323,7 +324,9 @@ class Core(ABC):
             if name.text in env.columns:
                 found = name_errors.unseen_column(name.span, name.text, env.columns[name.text])
             else:
-                found = name_errors.unknown_name(name.span, name.text, self.candidates(env), *self.places(env))
+                found = name_errors.unknown_name(
+                    name.span, name.text, self.candidates(env), *self.places(env), below=_bound_below(name, env.scope)
+                )
             env.names[name.text] = Bound(POISON, name.span)  # said once, however often the body says it
             raise Failure(found)
         if isinstance(bound.value, Poison):
@@ -344,3 +347,13 @@ class Core(ABC):
     @abstractmethod
     def candidates(self, env: Environment) -> list[str]:
         """Every name that could have been meant."""
+
+
+def _bound_below(name: syntax.Name, scope: FileScope) -> Span | None:
+    """Where the declaration around a name binds it behind that place."""
+    for declaration in (*scope.declarations.values(), *scope.data.values(), *scope.trains):
+        span = declaration.span
+        if span.file is name.span.file and span.start <= name.span.start < span.end:
+            bound = (n.name for n in walk(declaration) if isinstance(n, syntax.Target | syntax.Let | syntax.Output))
+            return next((n.span for n in bound if n.text == name.text and n.span.start > name.span.start), None)
+    return None

@@ -61,17 +61,22 @@ def listed(names: Sequence[str], limit: int = 12) -> str:
 
 
 def unknown_name(
-    span: Span, name: str, candidates: Iterable[str], known: Mapping[str, Span] = MappingProxyType({}), idle: Sequence[str] = ()
+    span: Span, name: str, candidates: Iterable[str], known: Mapping[str, Span] = MappingProxyType({}), idle: Sequence[str] = (),
+    below: Span | None = None,
 ) -> Diagnostic:
     """E0201. `known`: where names that could have been meant are bound, which may be the ones that are misspelt; `idle`: those of
-    the body that nothing reads."""
+    the body that nothing reads; `below`: where the name is bound, too late."""
     names = list(candidates)
     near = FOREIGN[name] if FOREIGN.get(name) in names else nearest(name, names)
-    labels = [primary(span, "not known")]
+    labels = [primary(span, "not known" if below is None else "not known yet")]
+    if below is not None:
+        labels.append(Label(below, "bound here, further down"))
     for other, text in ((near, "is bound here"), *((n, "is bound here, and nothing reads it") for n in idle[:2] if n != near)):
         where = None if other is None else known.get(other)
         if where is not None and where.file is span.file and where not in {label.span for label in labels}:
             labels.append(Label(where, f"`{other}` {text}"))
+    if below is not None:
+        return Diagnostic("E0201", f"nothing is called `{name}` yet", tuple(labels), ("a block is read from top to bottom",))
     return Diagnostic("E0201", f"nothing is called `{name}` here", tuple(labels), suggestions=did_you_mean(span, name, names))
 
 
