@@ -139,3 +139,16 @@ def test_groups_by_their_own_mean_and_deviation() -> None:
         -99,
     ]
     np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+def test_large_numbers_are_subtracted_in_their_own_type() -> None:
+    """As docs/transforms.md says: f32 cannot tell 10^9 and 10^9 + 1 apart, the columns can."""
+    rows = {"n": (10**15 + np.arange(10)).tolist(), "t": (1e9 + np.arange(10.0)).tolist()}
+    lines = """a = number(n - fit(min(n))) |> standardize
+      b = (t - fit(min(t))) |> standardize
+      c = t |> standardize"""
+    found = transformed("n: i64\n t: f64", lines, ["a", "b", "c"], rows, rows)
+    want = (np.arange(10) - 4.5) / np.arange(10).std()
+    for name in ("a", "b"):
+        np.testing.assert_allclose(found[name], want, atol=1e-6)
+    assert not found["c"].any()
