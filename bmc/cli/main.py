@@ -96,6 +96,8 @@ def _ended_like_ctrl_c() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    # A second one ends the process at once: raised while threads of Arrow are waited for, it would end in a crash.
+    signal.signal(number, signal.SIG_DFL)
     raise KeyboardInterrupt
 
 
