@@ -173,7 +173,7 @@ def test_sums_of_integers_do_not_wrap(monkeypatch: pytest.MonkeyPatch, tmp_path:
     program = """data D {
       source = npz("none.npz")
       columns { u: u8[3]; n: i32; y: f32 }
-      x = number(concat(sum(u, axis = 1, keep = true), cumsum(u, axis = 1)))
+      x = number(concat(sum(u, axis = 1, keep = true), cumsum(u, axis = 1), u[:, :1] ** 2))
       total = number(n) * 0 + number(fit(sum(n)))
       bytes = number(n) * 0 + number(fit(sum(u)))
       t = y
@@ -191,7 +191,7 @@ def test_sums_of_integers_do_not_wrap(monkeypatch: pytest.MonkeyPatch, tmp_path:
     data = {"u": np.full((4, 3), 200, np.uint8), "n": np.full(4, most, np.int32), "y": np.zeros(4, np.float32)}
     model = bmc.compile(program).train(data)
     (split,) = (model._trained.session.outputs("train", table) for table in model._trained.splits().values())
-    np.testing.assert_array_equal(split.data["x"], np.tile(np.float32([600, 200, 400, 600]), (4, 1)))
+    np.testing.assert_array_equal(split.data["x"], np.tile(np.float32([600, 200, 400, 600, 40000]), (4, 1)))
     assert split.data["total"].tolist() == [np.float32(4 * most)] * 4
     assert split.data["bytes"].tolist() == [2400.0] * 4
     assert next(iter(model.evaluate("train").metrics.values())) == np.float32(4 * most)

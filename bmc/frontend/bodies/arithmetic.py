@@ -149,6 +149,8 @@ def _power(core: Core, base: Tensor, exponent: float, base_span: Span, span: Spa
     whole = isinstance(exponent, int)
     if not (is_integer(base.dtype) and whole and exponent >= 0):
         base = unify(core, [base, 1.0], [base_span, span], "**", span)[0][0] if not is_float(base.dtype) else base
+    elif base.dtype == "u8":
+        base = to_dtype(core, base, "i32")
     weak = base.weak
     x = base.value
     if exponent == 2:
