@@ -6,6 +6,7 @@ In: where the rows are, and the columns that a model reads. Out: rows as a strea
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
@@ -225,7 +226,7 @@ def _of_windows(marks: Column, reasons: Sequence[str]) -> dict[int, str]:
 
 def _pictures(path: Path, columns: Sequence[ColumnSpec], source: SourceSpec) -> Iterator[RawTable]:
     """Pictures to predict on: those of a folder, or one."""
-    if not path.exists():
+    if not os.path.exists(path):  # `Path.exists` raises where the name is too long
         raise BmcError(data_errors.no_such_data(str(path), None))
     if not path.is_dir() and path.suffix.lower().removeprefix(".") not in IMAGES:
         raise BmcError(data_errors.unknown_format(str(path), (*TABLES, "folder", *IMAGES)))

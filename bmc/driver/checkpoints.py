@@ -29,7 +29,7 @@ _SHARE = 20
 
 def checkpoint_path(artefact: Path) -> Path:
     """`m.bmz` → `m.bmz.ckpt`"""
-    return artefact.with_name(artefact.name + ".ckpt")
+    return artefact.parent / f"{artefact.name}.ckpt"
 
 
 def program_identity(unit: Unit, session: Session) -> str:

@@ -91,9 +91,10 @@ def test_a_program_in_a_pipe(run: Run, tmp_path: Path) -> None:
 def test_a_model_is_not_written_where_nothing_can_be(name: str, run: Run, tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", **arrays())
     (tmp_path / "m.bm").write_text(PROGRAM, encoding="utf-8")
-    done = run("train", "m.bm", "-o", name)
-    assert done.code == 3, done.err
-    assert "error[E0801]" in done.err
+    for more in ([], ["--resume"]):
+        done = run("train", "m.bm", "-o", name, *more)
+        assert done.code == 3, done.err
+        assert "error[E0801]" in done.err
 
 
 def test_names_of_any_length_that_the_system_has(run: Run, tmp_path: Path) -> None:

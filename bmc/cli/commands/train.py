@@ -68,7 +68,7 @@ def command(
         require_apart(Path(log), unit, dict(data_of(data)))
     writer = LogWriter(log, append=resume) if log is not None else None
     display = TrainDisplay(writer)
-    if resume and not checkpoint_path(path).exists():
+    if resume and not os.path.exists(checkpoint_path(path)):
         note(f"there is no checkpoint {checkpoint_path(path)}: training begins anew")
     try:
         model, report = train(unit, TrainOptions(path, dict(data_of(data)), workers, resume, base, overrides), display)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -162,7 +163,8 @@ class Profile:
 def profile_of(path: Path, most_rows: int | None = None) -> Profile:
     """The profile of a file; of files by pattern that of the first, for all of them: what it says of the rest is incomplete. Raises
     BmcError."""
-    found = [] if path.exists() else [match for match in sorted(glob.glob(str(path), recursive=True)) if Path(match).is_file()]
+    matches = [] if os.path.lexists(path) else sorted(glob.glob(str(path), recursive=True))
+    found = [match for match in matches if os.path.isfile(match)]
     if not found:
         return _profile_of(path, most_rows)
     first = _profile_of(Path(found[0]), most_rows)
